@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Who may do what: our own check on credentials of the caller, fetched asynchronously once for each
+ * unique name (GetConnectionCredentials) and dropped on NameOwnerChanged. sd-bus' default check
+ * makes a synchronous call for each message, so every method is SD_BUS_VTABLE_UNPRIVILEGED and
+ * decided here. Fails closed: no credentials, no access.
+ *
+ * Without polkit: root everything; group `tank` everything but PRIVILEGED, SECRETS and ADMIN.
+ *
+ * Handler order: read → authorise → validate → mutate → reply. */
+
+#include <sys/types.h>
+#include <systemd/sd-bus.h>
+
+#include "macro.h"
+
+typedef enum BusRight {
+        BUS_INSPECT,
+        BUS_MANAGE,
+        BUS_ATTACH,
+        BUS_SECRETS,
+        BUS_ADMIN,
+        BUS_PRIVILEGED,
+        _BUS_RIGHT_MAX,
+} BusRight;
+
+typedef struct BusCaller {
+        uid_t uid;
+        bool root, group_tank;
+} BusCaller;
+
+bool bus_caller_may(const BusCaller *c, BusRight right);
+
+typedef struct BusAccess BusAccess; /* one for each connection */
+
+int bus_access_new(sd_bus *bus, BusAccess **ret);
+BusAccess *bus_access_free(BusAccess *a); /* pending calls are answered with Unavailable */
+DEFINE_CLEANUP(BusAccess *, bus_access_freep, bus_access_free);
+
+/* For vtables: wrap a handler. BUS_METHOD's handler for sd-bus is bus_access_dispatch(); it finds
+ * the credentials (at once when cached, else it parks the message and calls back), checks @right
+ * and then calls @handler with the caller. The handler behaves like any sd-bus handler: it may
+ * reply later by keeping a reference of the message. */
+typedef int (*BusMethodHandler)(sd_bus_message *m, const BusCaller *caller, void *userdata,
+        sd_bus_error *reterr);
+int bus_access_dispatch(BusAccess *a, sd_bus_message *m, BusRight right, BusMethodHandler handler,
+        void *userdata, sd_bus_error *reterr);
+
+/* Defines the static sd-bus handler `name` that dispatches to `name##_authorized`; @get_access
+ * gives the BusAccess* of the userdata. */
+#define BUS_METHOD(name, right, get_access)                                                        \
+        static int name(sd_bus_message *m, void *userdata, sd_bus_error *reterr)                   \
+        {                                                                                          \
+                return bus_access_dispatch(                                                        \
+                        get_access(userdata), m, (right), name##_authorized, userdata, reterr);    \
+        }

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* JSON text in and out, through jansson: duplicates refused, integers only where tank writes,
+ * bounded size and depth. */
+
+#include <jansson.h>
+#include <systemd/sd-bus.h>
+
+#include "macro.h"
+
+static inline void json_decrefp(json_t **j)
+{
+        if (*j)
+                json_decref(*j);
+}
+#define CLEANUP_JSON CLEANUP(json_decrefp)
+
+/* An object of at most LIMIT_DOCUMENT_MAX bytes and LIMIT_DOCUMENT_DEPTH levels. On failure
+ * InvalidArgument or TooLarge with "line L column C: …". */
+int document_parse(const char *text, size_t size, json_t **ret, sd_bus_error *reterr);
+/* Compact, keys sorted: the stored and hashed form. -ENOMEM. */
+int document_format(const json_t *doc, char **ret);
+/* SHA-256 of the compact form as 64 hex digits. */
+#define SHA256_HEX_SIZE 65
+int document_hash(const json_t *doc, char ret[static SHA256_HEX_SIZE]);
+void sha256_hex(const void *data, size_t size, char ret[static SHA256_HEX_SIZE]);
+
+const char *json_get_string(const json_t *o, const char *key); /* NULL when absent or no string */
+bool json_get_bool(const json_t *o, const char *key, bool fallback);
+int64_t json_get_int(const json_t *o, const char *key, int64_t fallback);

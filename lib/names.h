@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Names: `[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?` for namespaces, objects, containers, volumes.
+ * Types are `[a-z][a-z0-9_-]{0,61}`. Used as path components and keys without escaping. */
+
+#include "macro.h"
+
+bool name_is_valid(const char *s);
+bool type_is_valid(const char *s);
+bool label_key_is_valid(const char *s);   /* up to 63 characters, optionally "prefix/" */
+bool label_value_is_valid(const char *s); /* up to 256 bytes of printable UTF-8 */
+bool utf8_is_valid(const char *s, size_t n);
+bool path_is_absolute_normal(const char *s); /* starts with '/', no "//", "." or ".." component,
+                                                no trailing slash but for "/" itself */
+
+/* The candidate nearest to @word (edit distance at most 2 and less than half its length), or NULL:
+ * for "did you mean". */
+const char *nearest_word(const char *word, const char *const *candidates);
+
+/* "pods", "po", "pod" → "pod"; NULL when it is no known spelling. */
+const char *type_from_word(const char *word);

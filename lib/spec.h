@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What people declare. One table of fields (spec-table.c) knows every field of every known type:
+ * its type, default, whether it works yet, whether it is privileged; validation, canonical form,
+ * docs/spec.md and tank-pod(5) are made from it.
+ *
+ * Validation and canonical form are one pass: spec_normalize() takes a document as people wrote it
+ * (from YAML or JSON: quantities as strings or integers) and gives the stored form: declared fields
+ * only, quantities as integers, kind and namespace filled in. Normalizing the stored form again
+ * changes nothing. `meta` and `status` are not part of it: the caller strips them. */
+
+#include <jansson.h>
+#include <systemd/sd-bus.h>
+
+#include "macro.h"
+#include "state.h"
+
+/* Where and what: from tankctl "file:line:column: path: message", from the store
+ * "path: message". */
+typedef struct SpecError {
+        const char *name; /* TANK_ERROR_INVALID_ARGUMENT or TANK_ERROR_NOT_SUPPORTED or TOO_LARGE */
+        char path[256];   /* "containers[0].limits.memory"; "" for the document */
+        bool at_key;      /* the key itself is wrong (unknown field), not its value */
+        char message[512];/* one sentence with what to do, without the path */
+} SpecError;
+
+typedef enum SpecFlags {
+        SPEC_DEFAULT = 0,
+} SpecFlags;
+
+int spec_normalize(const json_t *doc, json_t **ret, SpecError *reterr);
+
+/* The path of the first privileged field the (normalized) document uses, or NULL. */
+const char *spec_privileged_field(const json_t *doc, char buf[static 256]);
+
+/* The reference table as markdown (docs/spec.md), for --print-spec and the drift check. */
+int spec_print_reference(char **ret);
+
+/* ---- the model of a pod, defaults applied; made from a normalized document ---- */
+
+typedef enum NetworkMode {
+        NETWORK_NONE,
+        NETWORK_HOST,
+        _NETWORK_MODE_MAX,
+        _NETWORK_MODE_INVALID = -EINVAL,
+} NetworkMode;
+DECLARE_STRING_TABLE(NetworkMode, network_mode);
+
+typedef enum InitMode {
+        INIT_TANK, /* tank-init is PID 1 */
+        INIT_NONE, /* the workload is PID 1 */
+        _INIT_MODE_MAX,
+        _INIT_MODE_INVALID = -EINVAL,
+} InitMode;
+DECLARE_STRING_TABLE(InitMode, init_mode);
+
+typedef struct Volume {
+        char *name;
+        char *host_path; /* NULL: managed */
+        bool idmap_off;  /* idmap: off */
+        bool idmap_required;
+} Volume;
+
+typedef struct Mount {
+        char *volume;
+        char *path;
+        bool read_only;
+} Mount;
+
+typedef struct Limits {      /* 0: no limit */
+        uint64_t memory;     /* bytes */
+        uint64_t pids;
+        uint64_t cpu_quota;  /* µs in each period */
+        uint64_t cpu_period; /* µs, 100000 unless declared */
+} Limits;
+
+typedef struct Container {
+        char *name;
+        char *rootfs;          /* absolute path; images are not supported yet */
+        char **command, **args;
+        char **env;            /* "KEY=VALUE", sorted by key */
+        char *working_dir;     /* NULL: "/" */
+        char *user;            /* NULL: 0:0 */
+        char **groups;
+        bool tty;
+        InitMode init;
+        Mount *mounts;
+        size_t n_mounts;
+        Limits limits;
+        int stop_signal;
+        uint64_t stop_grace_usec;
+        char **cap_add, **cap_drop; /* "CAP_CHOWN" or "ALL" */
+        bool seccomp_unconfined;
+        char *seccomp_file;         /* absolute, or NULL */
+        bool no_new_privileges;
+        uint64_t log_max_size;
+        unsigned log_max_files;
+} Container;
+
+typedef struct Pod {
+        char *name, *namespace;
+        RestartPolicy restart;
+        uint64_t backoff_base_usec, backoff_cap_usec, backoff_reset_usec;
+        NetworkMode network;
+        bool userns_host;
+        Volume *volumes;
+        size_t n_volumes;
+        Container *containers;
+        size_t n_containers;
+} Pod;
+
+/* @doc must be normalized and of kind pod. -ENOMEM, -EINVAL. */
+int pod_from_document(const json_t *doc, Pod **ret);
+Pod *pod_free(Pod *p);
+DEFINE_CLEANUP(Pod *, pod_freep, pod_free);
+const Container *pod_find_container(const Pod *p, const char *name);
+const Volume *pod_find_volume(const Pod *p, const char *name);
