@@ -71,7 +71,7 @@ static int lock_dir(Sandbox *s)
         }
         if (!empty) {
                 log_error("%s is neither empty nor the directory of a sandbox: name another one",
-                        s->dir);
+                                s->dir);
                 return -ENOTEMPTY;
         }
         int fd = openat(s->dir_fd, MARK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
@@ -124,7 +124,15 @@ static int make_dir(Sandbox *s, const char *dir)
 static int fill_dir(Sandbox *s)
 {
         static const char *const folders[] = {
-                "state", "run", "log", "logs", "bin", "pids", "ready", "hold", "env",
+                "state",
+                "run",
+                "log",
+                "logs",
+                "bin",
+                "pids",
+                "ready",
+                "hold",
+                "env",
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
@@ -134,7 +142,7 @@ static int fill_dir(Sandbox *s)
         for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
                 char *CLEANUP_FREE target = NULL, *CLEANUP_FREE name = NULL;
                 if (asprintf(&target, "%s/%s", s->build, programs[i]) < 0 ||
-                        asprintf(&name, "bin%s", strrchr(programs[i], '/')) < 0)
+                                asprintf(&name, "bin%s", strrchr(programs[i], '/')) < 0)
                         return log_oom();
                 if (access(target, X_OK) < 0)
                         return log_error_errno(-errno, "%s is not built", target);
@@ -160,14 +168,14 @@ static int set_environment(Sandbox *s)
         if (asprintf(&s->address, "unix:path=%s/bus", s->dir) < 0)
                 return log_oom();
         if (set_path_variable("TANK_STATE_DIR", s, "state", NULL) < 0 ||
-                set_path_variable("TANK_RUN_DIR", s, "run", NULL) < 0 ||
-                set_path_variable("TANK_LOG_DIR", s, "log", NULL) < 0 ||
-                set_path_variable("TANK_LIBEXEC_DIR", s, "bin", NULL) < 0 ||
-                set_path_variable("PATH", s, "bin", path ? path : "/usr/sbin:/usr/bin:/sbin:/bin") <
-                        0 ||
-                setenv("TANK_INSTANCE", s->instance, 1) < 0 ||
-                setenv("TANK_SANDBOX_DIR", s->dir, 1) < 0 ||
-                setenv("DBUS_SYSTEM_BUS_ADDRESS", s->address, 1) < 0)
+                        set_path_variable("TANK_RUN_DIR", s, "run", NULL) < 0 ||
+                        set_path_variable("TANK_LOG_DIR", s, "log", NULL) < 0 ||
+                        set_path_variable("TANK_LIBEXEC_DIR", s, "bin", NULL) < 0 ||
+                        set_path_variable("PATH", s, "bin",
+                                        path ? path : "/usr/sbin:/usr/bin:/sbin:/bin") < 0 ||
+                        setenv("TANK_INSTANCE", s->instance, 1) < 0 ||
+                        setenv("TANK_SANDBOX_DIR", s->dir, 1) < 0 ||
+                        setenv("DBUS_SYSTEM_BUS_ADDRESS", s->address, 1) < 0)
                 return log_error_errno(-errno, "cannot set the environment");
         (void) unsetenv("NOTIFY_SOCKET"); /* of whoever started us */
         return 0;
@@ -183,7 +191,7 @@ static int open_notify_socket(Sandbox *s)
                 return log_error_errno(-errno, "cannot make a socket");
         (void) snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/notify", s->dir);
         if (setsockopt(s->notify_fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ||
-                bind(s->notify_fd, (struct sockaddr *) &sa, sizeof(sa)) < 0)
+                        bind(s->notify_fd, (struct sockaddr *) &sa, sizeof(sa)) < 0)
                 return log_error_errno(-errno, "cannot bind %s", sa.sun_path);
         return 0;
 }
@@ -193,17 +201,17 @@ static int set_services(Sandbox *s)
         char *config, *address, *store, *reconcile;
 
         if (asprintf(&config, "--config-file=%s/dbus/sandbox-bus.conf", s->build) < 0 ||
-                asprintf(&address, "--address=%s", s->address) < 0 ||
-                asprintf(&store, "%s/bin/tankd-store", s->dir) < 0 ||
-                asprintf(&reconcile, "%s/bin/tankd-reconcile", s->dir) < 0)
+                        asprintf(&address, "--address=%s", s->address) < 0 ||
+                        asprintf(&store, "%s/bin/tankd-store", s->dir) < 0 ||
+                        asprintf(&reconcile, "%s/bin/tankd-reconcile", s->dir) < 0)
                 return log_oom();
         /* kept for the life of the process */
-        s->services[SERVICE_BUS] = (Service) {
+        s->services[SERVICE_BUS] = (Service){
                 .name = "bus",
                 .argv = { "/usr/bin/dbus-daemon", config, address, "--nofork", "--nopidfile" },
         };
-        s->services[SERVICE_STORE] = (Service) { .name = "store", .argv = { store } };
-        s->services[SERVICE_RECONCILE] = (Service) { .name = "reconcile", .argv = { reconcile } };
+        s->services[SERVICE_STORE] = (Service){ .name = "store", .argv = { store } };
+        s->services[SERVICE_RECONCILE] = (Service){ .name = "reconcile", .argv = { reconcile } };
         return 0;
 }
 
@@ -251,9 +259,9 @@ static int turn(Sandbox *s, uint64_t deadline)
         int timeout = -1;
 
         if (next != USEC_INFINITY)
-                timeout = next <= now
-                                ? 0
-                                : (int) MIN((next - now) / USEC_PER_MSEC + 1, (uint64_t) INT_MAX);
+                timeout = next <= now ? 0
+                                      : (int) MIN((next - now) / USEC_PER_MSEC + 1,
+                                                        (uint64_t) INT_MAX);
         if (poll(fds, ARRAY_SIZE(fds), timeout) < 0 && errno != EINTR)
                 return log_error_errno(-errno, "cannot poll");
         /* READY before deaths: a daemon that did both was up. */
@@ -288,7 +296,7 @@ static int start_services(Sandbox *s, ServiceId first, size_t n)
                                 continue;
                         log_error(services[i].failures ? "%s did not start"
                                                        : "%s did not say READY=1 in time",
-                                services[i].name);
+                                        services[i].name);
                         service_show_log(s, &services[i]);
                         return -EPROTO;
                 }
@@ -392,7 +400,9 @@ int main(int argc, char **argv)
                 { "dir", required_argument, NULL, 'd' },
                 { NULL, 0, NULL, 0 },
         };
-        Sandbox s = { .dir_fd = -EBADF, .signal_fd = -EBADF, .notify_fd = -EBADF, .hold_fd = -EBADF };
+        Sandbox s = {
+                .dir_fd = -EBADF, .signal_fd = -EBADF, .notify_fd = -EBADF, .hold_fd = -EBADF
+        };
         const char *dir = NULL;
         sigset_t mask;
         int c, r;

@@ -89,12 +89,12 @@ static _Noreturn void service_child(Sandbox *s, const Service *service)
         int log_fd = openat(s->dir_fd, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
         int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
         if (log_fd < 0 || null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 ||
-                dup2(log_fd, STDOUT_FILENO) < 0 || dup2(log_fd, STDERR_FILENO) < 0)
+                        dup2(log_fd, STDOUT_FILENO) < 0 || dup2(log_fd, STDERR_FILENO) < 0)
                 _exit(EXIT_FAILURE);
 
         char *CLEANUP_FREE socket_path = NULL;
         if (asprintf(&socket_path, "%s/notify", s->dir) < 0 ||
-                setenv("NOTIFY_SOCKET", socket_path, 1) < 0)
+                        setenv("NOTIFY_SOCKET", socket_path, 1) < 0)
                 _exit(EXIT_FAILURE);
         apply_extra_environment(s, service);
 
@@ -202,7 +202,7 @@ void service_notified(Sandbox *s)
 {
         char buf[4096];
         char control[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(16 * sizeof(int))]
-                __attribute__((aligned(__alignof__(struct cmsghdr))));
+                        __attribute__((aligned(__alignof__(struct cmsghdr))));
 
         for (;;) {
                 struct iovec iov = { .iov_base = buf, .iov_len = sizeof(buf) - 1 };
@@ -260,6 +260,7 @@ int command_start(Sandbox *s, char *const *argv, const sigset_t *mask)
                 s->command = pid;
                 return 0;
         }
+        (void) prctl(PR_SET_PDEATHSIG, SIGTERM);
         (void) sigprocmask(SIG_SETMASK, mask, NULL);
         (void) execvp(argv[0], argv);
         int code = errno == ENOENT ? 127 : 126;

@@ -28,16 +28,16 @@ typedef struct Service {
 } Service;
 
 struct Sandbox {
-        char *dir;       /* absolute, no symlinks */
-        bool made_dir;   /* ours to remove */
-        bool owned;      /* locked by us: ours to empty */
-        char *build;     /* top of the build directory */
+        char *dir;     /* absolute, no symlinks */
+        bool made_dir; /* ours to remove */
+        bool owned;    /* locked by us: ours to empty */
+        char *build;   /* top of the build directory */
         char instance[9];
-        char *address;   /* of the bus */
+        char *address; /* of the bus */
         int dir_fd;
         int signal_fd, notify_fd, hold_fd;
         Service services[_SERVICE_MAX];
-        pid_t command;   /* 0: not started or gone */
+        pid_t command; /* 0: not started or gone */
         int command_status;
         bool command_done;
         int stop_signal; /* the signal that asked us to end, 0: none */

@@ -17,10 +17,10 @@
 #include "log.h"
 #include "supervise.h"
 
-#define STOP_USEC      (5 * USEC_PER_SEC)
-#define KILL_USEC      (20 * USEC_PER_SEC)
-#define CGROUP_DEPTH   6
-#define MOUNTINFO_MAX  (16U * 1024U * 1024U)
+#define STOP_USEC     (5 * USEC_PER_SEC)
+#define KILL_USEC     (20 * USEC_PER_SEC)
+#define CGROUP_DEPTH  6
+#define MOUNTINFO_MAX (16U * 1024U * 1024U)
 
 static void nap(void)
 {
@@ -55,7 +55,7 @@ static void stop_service(Sandbox *s, Service *service)
                 nap();
         }
         log_warning("%s did not stop within %d s of SIGTERM: killing it", service->name,
-                (int) (STOP_USEC / USEC_PER_SEC));
+                        (int) (STOP_USEC / USEC_PER_SEC));
         (void) kill(service->pid, SIGKILL);
 }
 
@@ -75,7 +75,7 @@ static void unescape(char *p)
 
 /* Calls @func for each mount point. The fourth word after " - " is of no interest here. */
 static int for_each_mount(
-        void (*func)(const char *path, const char *type, void *userdata), void *userdata)
+                void (*func)(const char *path, const char *type, void *userdata), void *userdata)
 {
         char *CLEANUP_FREE text = NULL;
         size_t size;
@@ -198,7 +198,8 @@ static void kill_containers(Sandbox *s)
                         return;
                 if (now_monotonic() >= deadline) {
                         log_error("%u cgroups of %s and %u processes would not go away within %d s",
-                                pass.found, pass.name, children, (int) (KILL_USEC / USEC_PER_SEC));
+                                        pass.found, pass.name, children,
+                                        (int) (KILL_USEC / USEC_PER_SEC));
                         return;
                 }
                 nap();
@@ -240,7 +241,14 @@ static void remove_mounts(Sandbox *s)
 void teardown(Sandbox *s)
 {
         static const char *const volatile_names[] = {
-                "run", "bin", "pids", "ready", "hold", "env", "notify", "bus",
+                "run",
+                "bin",
+                "pids",
+                "ready",
+                "hold",
+                "env",
+                "notify",
+                "bus",
         };
         int r;
 
