@@ -7,8 +7,15 @@
  *
  * Validation and canonical form are one pass: spec_normalize() takes a document as people wrote it
  * (from YAML or JSON: quantities as strings or integers) and gives the stored form: declared fields
- * only, quantities as integers, kind and namespace filled in. Normalizing the stored form again
- * changes nothing. `meta` and `status` are not part of it: the caller strips them. */
+ * only, quantities as integers, paths without "//" and trailing "/", kind and namespace filled in.
+ * Normalizing the stored form again changes nothing. `meta` and `status` are not part of it: the
+ * caller strips them.
+ *
+ * Durations are integers (µs) in the stored form. Over the bus both forms are welcome: a string
+ * ("10s"), or an integer in µs. A person who writes `grace: 10` however means seconds or
+ * milliseconds, never microseconds: where documents of people come in, tankctl passes
+ * SPEC_STRICT_ENTRY, which refuses a bare number. spec_present() turns the stored form into one
+ * that passes this, for `-o yaml`. */
 
 #include <jansson.h>
 #include <systemd/sd-bus.h>
@@ -17,7 +24,9 @@
 #include "state.h"
 
 /* Where and what: from tankctl "file:line:column: path: message", from the store
- * "path: message". */
+ * "path: message". The path is made of keys as they stand in the document and [indices]:
+ * "containers[0].env.PATH". Of a missing field it is the path the field would have; its place is
+ * that of the nearest part that is there. Valid UTF-8, without control characters. */
 typedef struct SpecError {
         const char *name; /* TANK_ERROR_INVALID_ARGUMENT or TANK_ERROR_NOT_SUPPORTED or TOO_LARGE */
         char path[256];   /* "containers[0].limits.memory"; "" for the document */
@@ -27,9 +36,15 @@ typedef struct SpecError {
 
 typedef enum SpecFlags {
         SPEC_DEFAULT = 0,
+        SPEC_STRICT_ENTRY = 1 << 0, /* a bare number is no duration */
 } SpecFlags;
 
-int spec_normalize(const json_t *doc, json_t **ret, SpecError *reterr);
+/* 0, or -EINVAL, -EOPNOTSUPP, -EFBIG with @reterr filled in as its name says, or -ENOMEM without. */
+int spec_normalize(const json_t *doc, SpecFlags flags, json_t **ret, SpecError *reterr);
+
+/* The stored form with durations as text ("1m30s", what a person would write) and sizes in the
+ * largest unit that holds them exactly. spec_normalize() of it gives the stored form back. */
+int spec_present(const json_t *doc, json_t **ret);
 
 /* The path of the first privileged field the (normalized) document uses, or NULL. */
 const char *spec_privileged_field(const json_t *doc, char buf[static 256]);
@@ -82,7 +97,7 @@ typedef struct Container {
         char **env;            /* "KEY=VALUE", sorted by key */
         char *working_dir;     /* NULL: "/" */
         char *user;            /* NULL: 0:0 */
-        char **groups;
+        char **groups;         /* names or gids */
         bool tty;
         InitMode init;
         Mount *mounts;
