@@ -7,6 +7,7 @@
 #include <jansson.h>
 #include <systemd/sd-bus.h>
 
+#include "digest.h"
 #include "macro.h"
 
 static inline void json_decrefp(json_t **j)
@@ -22,9 +23,7 @@ int document_parse(const char *text, size_t size, json_t **ret, sd_bus_error *re
 /* Compact, keys sorted: the stored and hashed form. -ENOMEM. */
 int document_format(const json_t *doc, char **ret);
 /* SHA-256 of the compact form as 64 hex digits. */
-#define SHA256_HEX_SIZE 65
 int document_hash(const json_t *doc, char ret[static SHA256_HEX_SIZE]);
-void sha256_hex(const void *data, size_t size, char ret[static SHA256_HEX_SIZE]);
 
 const char *json_get_string(const json_t *o, const char *key); /* NULL when absent or no string */
 bool json_get_bool(const json_t *o, const char *key, bool fallback);

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* JSON text in and out. */
+
+#include "document.h"
+#include "error.h"
+#include "limits.h"
+
+/* jansson's own bound is 2048 levels of recursion; ours is counted on the text before it parses. */
+static bool depth_is_bounded(const char *text, size_t size)
+{
+        unsigned depth = 0;
+        bool in_string = false;
+
+        for (size_t i = 0; i < size; i++) {
+                char c = text[i];
+
+                if (in_string) {
+                        if (c == '\\')
+                                i++;
+                        else if (c == '"')
+                                in_string = false;
+                } else if (c == '"') {
+                        in_string = true;
+                } else if (c == '{' || c == '[') {
+                        if (++depth > LIMIT_DOCUMENT_DEPTH)
+                                return false;
+                } else if ((c == '}' || c == ']') && depth > 0) {
+                        depth--;
+                }
+        }
+        return true;
+}
+
+int document_parse(const char *text, size_t size, json_t **ret, sd_bus_error *reterr)
+{
+        CLEANUP_JSON json_t *doc = NULL;
+        json_error_t e;
+
+        if (size > LIMIT_DOCUMENT_MAX)
+                return tank_error_set(reterr, TANK_ERROR_TOO_LARGE,
+                        "the document has %zu bytes, at most %u are allowed", size,
+                        LIMIT_DOCUMENT_MAX);
+        if (!depth_is_bounded(text, size))
+                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
+                        "the document is nested deeper than %u levels", LIMIT_DOCUMENT_DEPTH);
+        doc = json_loadb(text, size, JSON_REJECT_DUPLICATES, &e);
+        if (!doc)
+                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
+                        "line %d column %d: not valid JSON: %s", e.line, e.column, e.text);
+        if (!json_is_object(doc))
+                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
+                        "a document is a JSON object {…}");
+        *ret = TAKE_PTR(doc);
+        return 0;
+}
+
+int document_format(const json_t *doc, char **ret)
+{
+        char *text = json_dumps(doc, JSON_COMPACT | JSON_SORT_KEYS);
+
+        if (!text)
+                return -ENOMEM;
+        *ret = text;
+        return 0;
+}
+
+int document_hash(const json_t *doc, char ret[static SHA256_HEX_SIZE])
+{
+        CLEANUP_FREE char *text = NULL;
+        int r = document_format(doc, &text);
+
+        if (r < 0)
+                return r;
+        sha256_hex(text, strlen(text), ret);
+        return 0;
+}
+
+const char *json_get_string(const json_t *o, const char *key)
+{
+        return json_string_value(json_object_get(o, key));
+}
+
+bool json_get_bool(const json_t *o, const char *key, bool fallback)
+{
+        const json_t *v = json_object_get(o, key);
+        return json_is_boolean(v) ? json_is_true(v) : fallback;
+}
+
+int64_t json_get_int(const json_t *o, const char *key, int64_t fallback)
+{
+        const json_t *v = json_object_get(o, key);
+        return json_is_integer(v) ? json_integer_value(v) : fallback;
+}
