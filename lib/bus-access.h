@@ -2,9 +2,9 @@
 #pragma once
 
 /* Who may do what: our own check on credentials of the caller, fetched asynchronously once for each
- * unique name (GetConnectionCredentials) and dropped on NameOwnerChanged. sd-bus' default check
- * makes a synchronous call for each message, so every method is SD_BUS_VTABLE_UNPRIVILEGED and
- * decided here. Fails closed: no credentials, no access.
+ * unique name (GetConnectionCredentials). sd-bus' default check makes a synchronous call for each
+ * message, so every method is SD_BUS_VTABLE_UNPRIVILEGED and decided here. Fails closed: no
+ * credentials, no access.
  *
  * Without polkit: root everything; group `tank` everything but PRIVILEGED, SECRETS and ADMIN.
  *
@@ -42,16 +42,16 @@ DEFINE_CLEANUP(BusAccess *, bus_access_freep, bus_access_free);
  * the credentials (at once when cached, else it parks the message and calls back), checks @right
  * and then calls @handler with the caller. The handler behaves like any sd-bus handler: it may
  * reply later by keeping a reference of the message. */
-typedef int (*BusMethodHandler)(sd_bus_message *m, const BusCaller *caller, void *userdata,
-        sd_bus_error *reterr);
+typedef int (*BusMethodHandler)(
+                sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr);
 int bus_access_dispatch(BusAccess *a, sd_bus_message *m, BusRight right, BusMethodHandler handler,
-        void *userdata, sd_bus_error *reterr);
+                void *userdata, sd_bus_error *reterr);
 
 /* Defines the static sd-bus handler `name` that dispatches to `name##_authorized`; @get_access
  * gives the BusAccess* of the userdata. */
-#define BUS_METHOD(name, right, get_access)                                                        \
-        static int name(sd_bus_message *m, void *userdata, sd_bus_error *reterr)                   \
-        {                                                                                          \
-                return bus_access_dispatch(                                                        \
-                        get_access(userdata), m, (right), name##_authorized, userdata, reterr);    \
+#define BUS_METHOD(name, right, get_access) \
+        static int name(sd_bus_message *m, void *userdata, sd_bus_error *reterr) \
+        { \
+                return bus_access_dispatch(get_access(userdata), m, (right), name##_authorized, \
+                                userdata, reterr); \
         }

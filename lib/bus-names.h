@@ -7,11 +7,11 @@
 #define TANK_STORE_PATH      "/org/tankd/Store1"
 #define TANK_STORE_INTERFACE "org.tankd.Store1"
 
-#define TANK_RECONCILE_NAME          "org.tankd.Reconcile1"
-#define TANK_RECONCILE_PATH          "/org/tankd/Reconcile1"
-#define TANK_RECONCILE_INTERFACE     "org.tankd.Reconcile1"
-#define TANK_RECONCILE_POD_PREFIX    "/org/tankd/Reconcile1/pod"
-#define TANK_RECONCILE_POD_INTERFACE "org.tankd.Reconcile1.Pod"
+#define TANK_RECONCILE_NAME                "org.tankd.Reconcile1"
+#define TANK_RECONCILE_PATH                "/org/tankd/Reconcile1"
+#define TANK_RECONCILE_INTERFACE           "org.tankd.Reconcile1"
+#define TANK_RECONCILE_POD_PREFIX          "/org/tankd/Reconcile1/pod"
+#define TANK_RECONCILE_POD_INTERFACE       "org.tankd.Reconcile1.Pod"
 #define TANK_RECONCILE_CONTAINER_INTERFACE "org.tankd.Reconcile1.Container"
 
 #define TANK_SHIM_NAME_PREFIX "org.tankd.Shim1.u" /* + first 16 hex digits of the run's uid */

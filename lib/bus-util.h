@@ -26,7 +26,7 @@ typedef void (*BusLinkDisconnected)(void *userdata);
 /* Keeps one asynchronous system-bus connection on @event: connects in the background, reconnects
  * with backoff 50 ms … 5 s. @description names it for debugging. */
 int bus_link_new(sd_event *event, const char *description, BusLinkConnected connected,
-        BusLinkDisconnected disconnected, void *userdata, BusLink **ret);
+                BusLinkDisconnected disconnected, void *userdata, BusLink **ret);
 BusLink *bus_link_free(BusLink *l);
 sd_bus *bus_link_get(BusLink *l); /* NULL while there is none */
 DEFINE_CLEANUP(BusLink *, bus_link_freep, bus_link_free);

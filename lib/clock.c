@@ -34,10 +34,10 @@ const char *format_rfc3339(uint64_t usec, char buf[static RFC3339_SIZE])
         if (!gmtime_r(&t, &tm) || tm.tm_year > 9999 - 1900)
                 memset(&tm, 0, sizeof(tm));
         (void) snprintf(buf, RFC3339_SIZE, "%04u-%02u-%02uT%02u:%02u:%02u.%06uZ",
-                (unsigned) (tm.tm_year + 1900) % 10000, (unsigned) (tm.tm_mon + 1) % 100,
-                (unsigned) tm.tm_mday % 100, (unsigned) tm.tm_hour % 100,
-                (unsigned) tm.tm_min % 100, (unsigned) tm.tm_sec % 100,
-                (unsigned) (usec % USEC_PER_SEC));
+                        (unsigned) (tm.tm_year + 1900) % 10000, (unsigned) (tm.tm_mon + 1) % 100,
+                        (unsigned) tm.tm_mday % 100, (unsigned) tm.tm_hour % 100,
+                        (unsigned) tm.tm_min % 100, (unsigned) tm.tm_sec % 100,
+                        (unsigned) (usec % USEC_PER_SEC));
         return buf;
 }
 
@@ -70,11 +70,11 @@ int parse_rfc3339(const char *s, uint64_t *ret)
         time_t t;
 
         if (!parse_digits(&s, 4, &tm.tm_year) || !parse_char(&s, '-') ||
-                !parse_digits(&s, 2, &tm.tm_mon) || !parse_char(&s, '-') ||
-                !parse_digits(&s, 2, &tm.tm_mday) || !parse_char(&s, 'T') ||
-                !parse_digits(&s, 2, &tm.tm_hour) || !parse_char(&s, ':') ||
-                !parse_digits(&s, 2, &tm.tm_min) || !parse_char(&s, ':') ||
-                !parse_digits(&s, 2, &tm.tm_sec))
+                        !parse_digits(&s, 2, &tm.tm_mon) || !parse_char(&s, '-') ||
+                        !parse_digits(&s, 2, &tm.tm_mday) || !parse_char(&s, 'T') ||
+                        !parse_digits(&s, 2, &tm.tm_hour) || !parse_char(&s, ':') ||
+                        !parse_digits(&s, 2, &tm.tm_min) || !parse_char(&s, ':') ||
+                        !parse_digits(&s, 2, &tm.tm_sec))
                 return -EINVAL;
         if (*s == '.') {
                 int n = 0;
@@ -94,8 +94,8 @@ int parse_rfc3339(const char *s, uint64_t *ret)
         t = timegm(&check);
         /* timegm() carries 31 February over to March: what came out must be what went in. */
         if (t < 0 || check.tm_mday != tm.tm_mday || check.tm_mon != tm.tm_mon ||
-                check.tm_hour != tm.tm_hour || check.tm_min != tm.tm_min ||
-                check.tm_sec != tm.tm_sec)
+                        check.tm_hour != tm.tm_hour || check.tm_min != tm.tm_min ||
+                        check.tm_sec != tm.tm_sec)
                 return -EINVAL;
         *ret = (uint64_t) t * USEC_PER_SEC + usec;
         return 0;

@@ -10,11 +10,6 @@
 #include "digest.h"
 #include "macro.h"
 
-static inline void json_decrefp(json_t **j)
-{
-        if (*j)
-                json_decref(*j);
-}
 #define CLEANUP_JSON CLEANUP(json_decrefp)
 
 /* An object of at most LIMIT_DOCUMENT_MAX bytes and LIMIT_DOCUMENT_DEPTH levels. On failure

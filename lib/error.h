@@ -30,13 +30,13 @@
 /* What a method handler returns when it failed: sets @error (name, formatted sentence) and returns
  * the mapped negative errno; sd-bus then sends the error. */
 int tank_error_set(sd_bus_error *error, const char *name, const char *format, ...)
-        PRINTF_LIKE(3, 4);
+                PRINTF_LIKE(3, 4);
 /* For failures without a better name: maps @r to a name (Internal by default) and appends the
  * errno in words. */
 int tank_error_set_errno(sd_bus_error *error, int r, const char *format, ...) PRINTF_LIKE(3, 4);
 
-int tank_error_to_errno(const char *name);       /* negative; -EIO for unknown names */
-const char *tank_error_from_errno(int r);        /* a name, Internal by default */
+int tank_error_to_errno(const char *name); /* negative; -EIO for unknown names */
+const char *tank_error_from_errno(int r);  /* a name, Internal by default */
 
 /* tankctl's exit codes. */
 enum {

@@ -201,9 +201,8 @@ int cloexec_fds_from(int first)
 {
         if (syscall(SYS_close_range, (unsigned) first, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
                 return 0;
-        return errno == ENOSYS || errno == EPERM || errno == EINVAL ?
-                for_each_fd_from(first, false) :
-                -errno;
+        return errno == ENOSYS || errno == EPERM || errno == EINVAL ? for_each_fd_from(first, false)
+                                                                    : -errno;
 }
 
 #define PACKET_FDS_MAX 16U
@@ -243,7 +242,9 @@ ssize_t packet_recv(int fd, void *buf, size_t size, int *ret_fds, size_t max_fds
                 struct cmsghdr header;
                 char bytes[CMSG_SPACE(PACKET_FDS_MAX * sizeof(int))];
         } control;
-        struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+        struct msghdr m = { .msg_iov = &iov,
+                .msg_iovlen = 1,
+                .msg_control = &control,
                 .msg_controllen = sizeof(control) };
         size_t n_fds = 0;
         bool too_many = false;

@@ -12,8 +12,8 @@
 #include "clock.h"
 #include "fd.h"
 
-int write_file_atomic_at(int dir_fd, const char *name, const void *data, size_t size, mode_t mode,
-        bool sync)
+int write_file_atomic_at(
+                int dir_fd, const char *name, const void *data, size_t size, mode_t mode, bool sync)
 {
         CLEANUP_CLOSE int fd = -EBADF;
         CLEANUP_FREE char *tmp = NULL;
@@ -46,7 +46,7 @@ int write_file_atomic_at(int dir_fd, const char *name, const void *data, size_t 
                 if (!parent)
                         return -ENOMEM;
                 parent_fd = openat(dir_fd, isempty(parent) ? "." : parent,
-                        O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                                O_RDONLY | O_DIRECTORY | O_CLOEXEC);
                 if (parent_fd < 0 || fsync(parent_fd) < 0)
                         return -errno;
         }
@@ -61,8 +61,8 @@ int mkdir_p_open_at(int dir_fd, const char *path, mode_t mode, int *ret_fd)
 
         if (!copy)
                 return -ENOMEM;
-        fd = *path == '/' ? open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC) :
-                            openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        fd = *path == '/' ? open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+                          : openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
                 return -errno;
         for (char *c = strtok_r(copy, "/", &save); c; c = strtok_r(NULL, "/", &save)) {
@@ -73,7 +73,8 @@ int mkdir_p_open_at(int dir_fd, const char *path, mode_t mode, int *ret_fd)
                 /* Below a directory descriptor of ours no component is a symlink; of an absolute
                  * path the system's own (/var/run) are followed. */
                 next = openat(fd, c,
-                        O_RDONLY | O_DIRECTORY | O_CLOEXEC | (*path == '/' ? 0 : O_NOFOLLOW));
+                                O_RDONLY | O_DIRECTORY | O_CLOEXEC |
+                                                (*path == '/' ? 0 : O_NOFOLLOW));
                 if (next < 0)
                         return -errno;
                 (void) safe_close(fd);
@@ -143,7 +144,7 @@ static int remove_contents(int dir_fd, dev_t dev)
                         q = errno == ENOENT ? 0 : -errno;
                 } else {
                         int fd = openat(dirfd(d), e->d_name,
-                                O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                                        O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
                         if (fd < 0) {
                                 q = -errno;
                         } else if (fstat(fd, &st) < 0 || st.st_dev != dev) {

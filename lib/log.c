@@ -47,7 +47,7 @@ static bool stderr_is_journal(void)
         struct stat st;
 
         return e && sscanf(e, "%llu:%llu", &dev, &ino) == 2 && fstat(STDERR_FILENO, &st) == 0 &&
-                st.st_dev == dev && st.st_ino == ino;
+               st.st_dev == dev && st.st_ino == ino;
 }
 
 void log_setup(const char *program)
@@ -69,8 +69,8 @@ void log_full(int level, int error, const char *format, ...)
 
         if (level > log_max_level)
                 return;
-        n = log_prefix ? snprintf(line, sizeof(line), "<%d>", level) :
-                         snprintf(line, sizeof(line), "%s: ", log_program);
+        n = log_prefix ? snprintf(line, sizeof(line), "<%d>", level)
+                       : snprintf(line, sizeof(line), "%s: ", log_program);
         used = (size_t) MAX(n, 0);
         va_start(ap, format);
         n = vsnprintf(line + used, sizeof(line) - used, format, ap);
@@ -81,6 +81,7 @@ void log_full(int level, int error, const char *format, ...)
                 used = MIN(used + (size_t) MAX(n, 0), sizeof(line) - 2);
         }
         line[used++] = '\n';
-        (void) !write(STDERR_FILENO, line, used); /* nowhere to report that standard error is gone */
+        (void) !write(STDERR_FILENO, line,
+                        used); /* nowhere to report that standard error is gone */
         errno = saved;
 }

@@ -13,46 +13,52 @@
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
-#define MIN(a, b)                                                                                  \
-        ({                                                                                         \
-                __typeof__(a) _a = (a);                                                            \
-                __typeof__(b) _b = (b);                                                            \
-                _a < _b ? _a : _b;                                                                 \
+#define CONCAT_(a, b) a##b
+#define CONCAT(a, b)  CONCAT_(a, b)
+
+/* Each argument once; the counter keeps nested ones from shadowing each other. */
+#define MIN(a, b) MIN_UNIQUE(a, b, CONCAT(_min_a, __COUNTER__), CONCAT(_min_b, __COUNTER__))
+#define MIN_UNIQUE(a, b, x, y) \
+        ({ \
+                __typeof__(a) x = (a); \
+                __typeof__(b) y = (b); \
+                x < y ? x : y; \
         })
-#define MAX(a, b)                                                                                  \
-        ({                                                                                         \
-                __typeof__(a) _a = (a);                                                            \
-                __typeof__(b) _b = (b);                                                            \
-                _a > _b ? _a : _b;                                                                 \
+#define MAX(a, b) MAX_UNIQUE(a, b, CONCAT(_max_a, __COUNTER__), CONCAT(_max_b, __COUNTER__))
+#define MAX_UNIQUE(a, b, x, y) \
+        ({ \
+                __typeof__(a) x = (a); \
+                __typeof__(b) y = (b); \
+                x > y ? x : y; \
         })
 
-#define container_of(ptr, type, member)                                                            \
+#define container_of(ptr, type, member) \
         ((type *) ((char *) (1 ? (ptr) : &((type *) NULL)->member) - offsetof(type, member)))
 
 /* The one mark of a hand-over: the local forgets what it owned. */
-#define TAKE_PTR(p)                                                                                \
-        ({                                                                                         \
-                __typeof__(p) *_pp = &(p);                                                         \
-                __typeof__(p) _taken = *_pp;                                                       \
-                *_pp = NULL;                                                                       \
-                _taken;                                                                            \
+#define TAKE_PTR(p) \
+        ({ \
+                __typeof__(p) *_pp = &(p); \
+                __typeof__(p) _taken = *_pp; \
+                *_pp = NULL; \
+                _taken; \
         })
-#define TAKE_FD(fd)                                                                                \
-        ({                                                                                         \
-                int *_pfd = &(fd);                                                                 \
-                int _taken = *_pfd;                                                                \
-                *_pfd = -EBADF;                                                                    \
-                _taken;                                                                            \
+#define TAKE_FD(fd) \
+        ({ \
+                int *_pfd = &(fd); \
+                int _taken = *_pfd; \
+                *_pfd = -EBADF; \
+                _taken; \
         })
 
 #define CLEANUP(f) __attribute__((__cleanup__(f)))
 
 /* Defines `static inline void name##p(type *p)` for use with CLEANUP(). */
-#define DEFINE_CLEANUP(type, name, func)                                                           \
-        static inline void name(type *p)                                                           \
-        {                                                                                          \
-                if (*p)                                                                            \
-                        func(*p);                                                                  \
+#define DEFINE_CLEANUP(type, name, func) \
+        static inline void name(type *p) \
+        { \
+                if (*p) \
+                        func(*p); \
         }
 
 static inline void freep(void *p)
@@ -100,8 +106,8 @@ static inline int free_and_strdup(char **p, const char *s)
 /* NULL-terminated string vectors. */
 char **strv_free(char **v);
 size_t strv_length(char *const *v);
-int strv_append(char ***v, const char *s);           /* copies */
-int strv_append_take(char ***v, char *s);            /* takes @s on success, frees it on failure */
+int strv_append(char ***v, const char *s); /* copies */
+int strv_append_take(char ***v, char *s);  /* takes @s on success, frees it on failure */
 int strv_copy(char *const *v, char ***ret);
 bool strv_contains(char *const *v, const char *s);
 bool strv_equal(char *const *a, char *const *b);
@@ -109,7 +115,7 @@ static inline void strv_freep(char ***v)
 {
         strv_free(*v);
 }
-#define CLEANUP_STRV CLEANUP(strv_freep)
+#define CLEANUP_STRV       CLEANUP(strv_freep)
 #define STRV_FOREACH(i, v) for (char *const *i = (v); i && *i; i++)
 
 #define PRINTF_LIKE(f, a) __attribute__((__format__(__printf__, f, a)))

@@ -28,16 +28,16 @@ int paths_init(Paths *p)
         Paths n = { 0 };
         int r;
 
-        if (strlen(instance) > 16 ||
-                strspn(instance, "abcdefghijklmnopqrstuvwxyz0123456789") != strlen(instance))
+        if (strlen(instance) > 16 || strspn(instance, "abcdefghijklmnopqrstuvwxyz0123456789") !=
+                                                     strlen(instance))
                 return -EINVAL;
-        r = from_environment("TANK_STATE_DIR", TANK_DEFAULT_STATE_DIR, &n.state_dir);
+        r = from_environment("TANK_STATE_DIR", TANK_STATE_DIR, &n.state_dir);
         if (r >= 0)
-                r = from_environment("TANK_RUN_DIR", TANK_DEFAULT_RUN_DIR, &n.run_dir);
+                r = from_environment("TANK_RUN_DIR", TANK_RUN_DIR, &n.run_dir);
         if (r >= 0)
-                r = from_environment("TANK_LOG_DIR", TANK_DEFAULT_LOG_DIR, &n.log_dir);
+                r = from_environment("TANK_LOG_DIR", TANK_LOG_DIR, &n.log_dir);
         if (r >= 0)
-                r = from_environment("TANK_LIBEXEC_DIR", TANK_DEFAULT_LIBEXEC_DIR, &n.libexec_dir);
+                r = from_environment("TANK_LIBEXEC_DIR", TANK_LIBEXEC_DIR, &n.libexec_dir);
         if (r >= 0)
                 r = free_and_strdup(&n.instance, instance);
         if (r < 0) {
@@ -55,14 +55,13 @@ void paths_done(Paths *p)
         free(p->log_dir);
         free(p->libexec_dir);
         free(p->instance);
-        *p = (Paths) { 0 };
+        *p = (Paths){ 0 };
 }
 
 int paths_host_name(const Paths *p, char **ret)
 {
-        return asprintf(ret, "tank%s%s", isempty(p->instance) ? "" : "-", p->instance) < 0 ?
-                -ENOMEM :
-                0;
+        return asprintf(ret, "tank%s%s", isempty(p->instance) ? "" : "-", p->instance) < 0 ? -ENOMEM
+                                                                                           : 0;
 }
 
 void paths_id_pool(const Paths *p, uid_t *ret_base, uint32_t *ret_size)

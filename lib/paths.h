@@ -17,11 +17,11 @@ typedef struct Paths {
         char *instance;    /* "" or the instance */
 } Paths;
 
-int paths_init(Paths *p);  /* from the environment; -EINVAL: not absolute or a bad instance */
+int paths_init(Paths *p); /* from the environment; -EINVAL: not absolute or a bad instance */
 void paths_done(Paths *p);
 
 /* "tank" or "tank-<instance>": the cgroup root, scope prefix and the like. */
 int paths_host_name(const Paths *p, char **ret);
 /* The first host id of this instance's pool and its size. Installed: 0x20000000; an instance takes
- * one of 31 ranges of 2^26 ids above it, picked by its hash. */
+ * one of 22 ranges of 2^26 ids above it, picked by its hash. */
 void paths_id_pool(const Paths *p, uid_t *ret_base, uint32_t *ret_size);

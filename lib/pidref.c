@@ -20,13 +20,13 @@ int pidref_set_pid(PidRef *ref, pid_t pid)
 
         if (fd < 0)
                 return -errno;
-        *ref = (PidRef) { .pid = pid, .fd = (int) fd };
+        *ref = (PidRef){ .pid = pid, .fd = (int) fd };
         return 0;
 }
 
 void pidref_set_take(PidRef *ref, pid_t pid, int pidfd)
 {
-        *ref = (PidRef) { .pid = pid, .fd = pidfd };
+        *ref = (PidRef){ .pid = pid, .fd = pidfd };
 }
 
 void pidref_done(PidRef *ref)

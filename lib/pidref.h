@@ -12,10 +12,10 @@ typedef struct PidRef {
         int fd;    /* pidfd, -EBADF: none */
 } PidRef;
 
-#define PIDREF_NULL ((PidRef) { .pid = 0, .fd = -EBADF })
+#define PIDREF_NULL ((PidRef){ .pid = 0, .fd = -EBADF })
 
-int pidref_set_pid(PidRef *ref, pid_t pid);                 /* opens the pidfd; -ESRCH */
-void pidref_set_take(PidRef *ref, pid_t pid, int pidfd);    /* takes ownership of @pidfd */
+int pidref_set_pid(PidRef *ref, pid_t pid);              /* opens the pidfd; -ESRCH */
+void pidref_set_take(PidRef *ref, pid_t pid, int pidfd); /* takes ownership of @pidfd */
 void pidref_done(PidRef *ref);
 static inline bool pidref_is_set(const PidRef *ref)
 {

@@ -74,7 +74,7 @@ void record_put_strv(RecordWriter *w, const char *key, char *const *values)
 
 void record_start(RecordWriter *w, unsigned version)
 {
-        *w = (RecordWriter) { 0 };
+        *w = (RecordWriter){ 0 };
         record_put_u64(w, "v", version);
 }
 
@@ -86,11 +86,11 @@ int record_finish(RecordWriter *w)
 void record_done(RecordWriter *w)
 {
         free(w->data);
-        *w = (RecordWriter) { 0 };
+        *w = (RecordWriter){ 0 };
 }
 
 bool record_next(const Record *r, size_t *pos, const char **ret_key, size_t *ret_key_len,
-        const char **ret_value)
+                const char **ret_value)
 {
         const char *entry, *eq;
 
@@ -121,7 +121,7 @@ int record_parse(const void *data, size_t size, unsigned max_version, Record *re
                 return -EBADMSG;
         if (version == 0 || version > max_version)
                 return -EPROTONOSUPPORT;
-        *ret = (Record) { .data = text, .size = size, .version = (unsigned) version };
+        *ret = (Record){ .data = text, .size = size, .version = (unsigned) version };
         return 0;
 }
 

@@ -37,9 +37,9 @@ typedef struct Record {
 /* -EBADMSG when malformed (no NUL at the end, no '=', empty key, no version first),
  * -EPROTONOSUPPORT when the version is above @max_version or 0. */
 int record_parse(const void *data, size_t size, unsigned max_version, Record *ret);
-const char *record_get(const Record *r, const char *key);              /* first value or NULL */
-int record_get_u64(const Record *r, const char *key, uint64_t *ret);   /* -ENOENT, -EBADMSG */
-int record_get_strv(const Record *r, const char *key, char ***ret);    /* all values, may be empty */
+const char *record_get(const Record *r, const char *key);            /* first value or NULL */
+int record_get_u64(const Record *r, const char *key, uint64_t *ret); /* -ENOENT, -EBADMSG */
+int record_get_strv(const Record *r, const char *key, char ***ret);  /* all values, may be empty */
 /* Walks all entries: start with *pos = 0; false at the end. */
 bool record_next(const Record *r, size_t *pos, const char **ret_key, size_t *ret_key_len,
-        const char **ret_value);
+                const char **ret_value);

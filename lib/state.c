@@ -9,18 +9,18 @@
 #include "quantity.h"
 #include "state.h"
 
-#define DEFINE_STRING_TABLE(type, prefix, table)                                                   \
-        const char *prefix##_to_string(type value)                                                 \
-        {                                                                                          \
-                assert((size_t) value < ARRAY_SIZE(table));                                        \
-                return table[value];                                                               \
-        }                                                                                          \
-        type prefix##_from_string(const char *s)                                                   \
-        {                                                                                          \
-                for (size_t i = 0; i < ARRAY_SIZE(table); i++)                                     \
-                        if (streq(table[i], s))                                                    \
-                                return (type) i;                                                   \
-                return (type) -EINVAL;                                                             \
+#define DEFINE_STRING_TABLE(type, prefix, table) \
+        const char *prefix##_to_string(type value) \
+        { \
+                assert((size_t) value < ARRAY_SIZE(table)); \
+                return table[value]; \
+        } \
+        type prefix##_from_string(const char *s) \
+        { \
+                for (size_t i = 0; i < ARRAY_SIZE(table); i++) \
+                        if (streq(table[i], s)) \
+                                return (type) i; \
+                return (type) -EINVAL; \
         }
 
 static const char *const run_state_table[_RUN_STATE_MAX] = {
@@ -93,29 +93,20 @@ int run_result_describe(const RunResult *r, char **ret)
         int n = -1;
 
         switch (r->kind) {
-        case RESULT_NONE:
-                n = asprintf(&s, "not over");
-                break;
+        case RESULT_NONE: n = asprintf(&s, "not over"); break;
         case RESULT_EXITED:
-                n = r->code == 0 ? asprintf(&s, "exited cleanly") :
-                                   asprintf(&s, "exited with %d", r->code);
+                n = r->code == 0 ? asprintf(&s, "exited cleanly")
+                                 : asprintf(&s, "exited with %d", r->code);
                 break;
-        case RESULT_SIGNALED:
-                n = asprintf(&s, "killed by %s", signal_name(r->code, name));
-                break;
-        case RESULT_OOM_KILLED:
-                n = asprintf(&s, "killed for lack of memory");
-                break;
+        case RESULT_SIGNALED: n = asprintf(&s, "killed by %s", signal_name(r->code, name)); break;
+        case RESULT_OOM_KILLED: n = asprintf(&s, "killed for lack of memory"); break;
         case RESULT_SETUP_FAILED:
-                n = asprintf(&s, "setup failed in %s: %s",
-                        isempty(r->stage) ? "start" : r->stage, errno_words(r->code));
+                n = asprintf(&s, "setup failed in %s: %s", isempty(r->stage) ? "start" : r->stage,
+                                errno_words(r->code));
                 break;
-        case RESULT_SHIM_LOST:
-                n = asprintf(&s, "its shim was lost");
-                break;
+        case RESULT_SHIM_LOST: n = asprintf(&s, "its shim was lost"); break;
         case _RESULT_KIND_MAX:
-        case _RESULT_KIND_INVALID:
-                assert(false);
+        case _RESULT_KIND_INVALID: assert(false);
         }
         if (n < 0)
                 return -ENOMEM;

@@ -52,7 +52,7 @@ typedef enum PodEvent {
 } PodEvent;
 
 typedef enum ResultKind {
-        RESULT_NONE, /* "": the run is not over */
+        RESULT_NONE,         /* "": the run is not over */
         RESULT_EXITED,       /* "exited", code = exit code */
         RESULT_SIGNALED,     /* "signaled", code = signal number */
         RESULT_OOM_KILLED,   /* "oom-killed", code = signal number */
@@ -65,8 +65,8 @@ typedef enum ResultKind {
 typedef struct RunResult {
         ResultKind kind;
         int code;
-        char stage[32];      /* setup-failed only */
-        uint64_t at_usec;    /* real time of the end */
+        char stage[32];   /* setup-failed only */
+        uint64_t at_usec; /* real time of the end */
 } RunResult;
 
 typedef enum RestartPolicy {
@@ -77,8 +77,8 @@ typedef enum RestartPolicy {
         _RESTART_POLICY_INVALID = -EINVAL,
 } RestartPolicy;
 
-#define DECLARE_STRING_TABLE(type, prefix)                                                         \
-        const char *prefix##_to_string(type value);                                                \
+#define DECLARE_STRING_TABLE(type, prefix) \
+        const char *prefix##_to_string(type value); \
         type prefix##_from_string(const char *s)
 
 DECLARE_STRING_TABLE(RunState, run_state);

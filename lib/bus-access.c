@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The credential check; see bus-access.h.
+ *
+ * A caller is a unique name. The bus never gives a unique name twice and a connection's credentials
+ * are those of the moment it connected, so a remembered answer stays right for as long as our own
+ * connection lives; the oldest are forgotten at LIMIT_CALLERS_CACHED. Messages of a caller whose
+ * credentials are being fetched wait in its queue, in order. */
+
+#include <grp.h>
+#include <stdio.h>
+
+#include "bus-access.h"
+#include "bus-util.h"
+#include "error.h"
+#include "limits.h"
+
+typedef struct Pending Pending;
+struct Pending {
+        Pending *next;
+        sd_bus_message *message;
+        BusRight right;
+        BusMethodHandler handler;
+        void *userdata;
+};
+
+typedef struct Caller Caller;
+struct Caller {
+        Caller *hash_next;
+        Caller *newer, *older; /* by age */
+        BusAccess *access;
+        sd_bus_slot *slot; /* the call under way */
+        bool known;
+        BusCaller who;
+        Pending *first, **last;
+        char name[];
+};
+
+#define BUCKETS 256U
+
+struct BusAccess {
+        sd_bus *bus;
+        Caller *buckets[BUCKETS];
+        Caller *newest, *oldest;
+        unsigned n_callers, n_pending;
+        gid_t tank_gid;
+        bool has_tank_gid;
+};
+
+bool bus_caller_may(const BusCaller *c, BusRight right)
+{
+        if (c->root)
+                return true;
+        switch (right) {
+        case BUS_INSPECT:
+        case BUS_MANAGE:
+        case BUS_ATTACH: return c->group_tank;
+        case BUS_SECRETS:
+        case BUS_ADMIN:
+        case BUS_PRIVILEGED:
+        case _BUS_RIGHT_MAX: return false;
+        }
+        return false;
+}
+
+static const char *const right_words[_BUS_RIGHT_MAX] = {
+        [BUS_INSPECT] = "inspect",
+        [BUS_MANAGE] = "manage",
+        [BUS_ATTACH] = "attach",
+        [BUS_SECRETS] = "secrets",
+        [BUS_ADMIN] = "admin",
+        [BUS_PRIVILEGED] = "privileged",
+};
+
+static unsigned bucket_of(const char *name)
+{
+        uint32_t h = 2166136261U;
+
+        for (; *name; name++)
+                h = (h ^ (unsigned char) *name) * 16777619U;
+        return h % BUCKETS;
+}
+
+int bus_access_new(sd_bus *bus, BusAccess **ret)
+{
+        BusAccess *a = calloc(1, sizeof(BusAccess));
+        struct group *g;
+
+        if (!a)
+                return -ENOMEM;
+        a->bus = sd_bus_ref(bus);
+        g = getgrnam("tank"); /* a local file; once for each connection */
+        if (g) {
+                a->tank_gid = g->gr_gid;
+                a->has_tank_gid = true;
+        }
+        *ret = a;
+        return 0;
+}
+
+static void pending_free(BusAccess *a, Pending *p)
+{
+        sd_bus_message_unref(p->message);
+        a->n_pending--;
+        free(p);
+}
+
+static void caller_free(Caller *c)
+{
+        BusAccess *a = c->access;
+        Caller **i = &a->buckets[bucket_of(c->name)];
+
+        while (*i != c)
+                i = &(*i)->hash_next;
+        *i = c->hash_next;
+        if (c->newer)
+                c->newer->older = c->older;
+        else
+                a->newest = c->older;
+        if (c->older)
+                c->older->newer = c->newer;
+        else
+                a->oldest = c->newer;
+        a->n_callers--;
+        sd_bus_slot_unref(c->slot);
+        while (c->first) {
+                Pending *p = c->first;
+
+                c->first = p->next;
+                (void) sd_bus_reply_method_errorf(p->message, TANK_ERROR_UNAVAILABLE,
+                                "the connection to the bus is being closed");
+                pending_free(a, p);
+        }
+        free(c);
+}
+
+BusAccess *bus_access_free(BusAccess *a)
+{
+        if (!a)
+                return NULL;
+        while (a->oldest)
+                caller_free(a->oldest);
+        sd_bus_unref(a->bus);
+        free(a);
+        return NULL;
+}
+
+static Caller *caller_find(BusAccess *a, const char *name)
+{
+        for (Caller *c = a->buckets[bucket_of(name)]; c; c = c->hash_next)
+                if (streq(c->name, name))
+                        return c;
+        return NULL;
+}
+
+static Caller *caller_new(BusAccess *a, const char *name)
+{
+        size_t n = strlen(name) + 1;
+        Caller *c, **bucket = &a->buckets[bucket_of(name)];
+
+        /* The oldest goes, unless somebody waits for it. */
+        if (a->n_callers >= LIMIT_CALLERS_CACHED)
+                for (c = a->oldest; c; c = c->newer)
+                        if (c->known) {
+                                caller_free(c);
+                                break;
+                        }
+        c = calloc(1, sizeof(Caller) + n);
+        if (!c)
+                return NULL;
+        memcpy(c->name, name, n);
+        c->access = a;
+        c->last = &c->first;
+        c->hash_next = *bucket;
+        *bucket = c;
+        c->older = a->newest;
+        if (a->newest)
+                a->newest->newer = c;
+        else
+                a->oldest = c;
+        a->newest = c;
+        a->n_callers++;
+        return c;
+}
+
+static int run_handler(sd_bus_message *m, const BusCaller *who, BusRight right,
+                BusMethodHandler handler, void *userdata, sd_bus_error *reterr)
+{
+        if (!bus_caller_may(who, right))
+                return tank_error_set(reterr, TANK_ERROR_ACCESS_DENIED,
+                                "%s.%s needs the right '%s': be root%s",
+                                sd_bus_message_get_interface(m), sd_bus_message_get_member(m),
+                                right_words[right],
+                                right <= BUS_ATTACH ? " or in the group 'tank'" : "");
+        return handler(m, who, userdata, reterr);
+}
+
+static int read_credentials(sd_bus_message *m, BusAccess *a, BusCaller *ret)
+{
+        BusCaller who = { .uid = (uid_t) -1 };
+        bool have_uid = false;
+        int r;
+
+        r = sd_bus_message_enter_container(m, 'a', "{sv}");
+        if (r < 0)
+                return r;
+        while ((r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
+                const char *key;
+
+                r = sd_bus_message_read(m, "s", &key);
+                if (r < 0)
+                        return r;
+                if (streq(key, "UnixUserID")) {
+                        uint32_t uid;
+                        r = sd_bus_message_read(m, "v", "u", &uid);
+                        if (r < 0)
+                                return r;
+                        who.uid = uid;
+                        who.root = uid == 0;
+                        have_uid = true;
+                } else if (streq(key, "UnixGroupIDs")) {
+                        const uint32_t *gids;
+                        size_t size;
+
+                        r = sd_bus_message_enter_container(m, 'v', "au");
+                        if (r >= 0)
+                                r = sd_bus_message_read_array(m, 'u', (const void **) &gids, &size);
+                        if (r >= 0)
+                                r = sd_bus_message_exit_container(m);
+                        if (r < 0)
+                                return r;
+                        for (size_t i = 0; i < size / sizeof(uint32_t); i++)
+                                if (a->has_tank_gid && gids[i] == a->tank_gid)
+                                        who.group_tank = true;
+                } else {
+                        r = sd_bus_message_skip(m, "v");
+                        if (r < 0)
+                                return r;
+                }
+                r = sd_bus_message_exit_container(m);
+                if (r < 0)
+                        return r;
+        }
+        if (r < 0)
+                return r;
+        if (!have_uid)
+                return -ENODATA;
+        *ret = who;
+        return 0;
+}
+
+static int on_credentials(sd_bus_message *reply, void *userdata, sd_bus_error *reterr)
+{
+        Caller *c = userdata;
+        BusAccess *a = c->access;
+        BusCaller who;
+        int r;
+
+        c->slot = sd_bus_slot_unref(c->slot);
+        if (sd_bus_message_is_method_error(reply, NULL))
+                r = -EACCES; /* the caller left before we could ask: fail closed */
+        else
+                r = read_credentials(reply, a, &who);
+        if (r >= 0) {
+                c->known = true;
+                c->who = who;
+        }
+        while (c->first) {
+                Pending *p = c->first;
+                sd_bus_error error = SD_BUS_ERROR_NULL;
+                int q;
+
+                c->first = p->next;
+                if (!c->first)
+                        c->last = &c->first;
+                if (r < 0)
+                        q = tank_error_set(&error, TANK_ERROR_ACCESS_DENIED,
+                                        "the credentials of the caller cannot be told");
+                else
+                        q = run_handler(p->message, &who, p->right, p->handler, p->userdata,
+                                        &error);
+                if (q < 0 || sd_bus_error_is_set(&error))
+                        (void) sd_bus_reply_method_errno(p->message, q, &error);
+                sd_bus_error_free(&error);
+                pending_free(a, p);
+        }
+        if (r < 0)
+                caller_free(c);
+        return 0;
+}
+
+static int caller_ask(BusAccess *a, Caller *c)
+{
+        return sd_bus_call_method_async(a->bus, &c->slot, "org.freedesktop.DBus",
+                        "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetConnectionCredentials",
+                        on_credentials, c, "s", c->name);
+}
+
+int bus_access_dispatch(BusAccess *a, sd_bus_message *m, BusRight right, BusMethodHandler handler,
+                void *userdata, sd_bus_error *reterr)
+{
+        const char *sender = sd_bus_message_get_sender(m);
+        Caller *c;
+        Pending *p;
+        int r;
+
+        if (!sender)
+                return tank_error_set(reterr, TANK_ERROR_ACCESS_DENIED, "the caller has no name");
+        c = caller_find(a, sender);
+        if (c && c->known)
+                return run_handler(m, &c->who, right, handler, userdata, reterr);
+        if (a->n_pending >= LIMIT_BUS_PENDING)
+                return tank_error_set(reterr, TANK_ERROR_LIMIT_EXCEEDED,
+                                "%u calls wait for their callers' credentials; try again",
+                                LIMIT_BUS_PENDING);
+        p = calloc(1, sizeof(Pending));
+        if (!p)
+                return -ENOMEM;
+        *p = (Pending){
+                .message = sd_bus_message_ref(m),
+                .right = right,
+                .handler = handler,
+                .userdata = userdata,
+        };
+        a->n_pending++;
+        if (!c) {
+                c = caller_new(a, sender);
+                r = c ? caller_ask(a, c) : -ENOMEM;
+                if (r < 0) {
+                        pending_free(a, p);
+                        if (c)
+                                caller_free(c);
+                        return r;
+                }
+        }
+        *c->last = p;
+        c->last = &p->next;
+        return 1;
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* One connection to the system bus that comes back by itself.
+ *
+ * Never blocks: sd_bus_start() connects, authenticates and says Hello on the loop; "Connected" and
+ * "Disconnected" are messages that sd-bus itself puts in front of the queue. A lost connection is
+ * not freed inside its own dispatch but by the timer that opens the next one. */
+
+#include <stdio.h>
+
+#include "bus-util.h"
+#include "clock.h"
+#include "error.h"
+#include "limits.h"
+#include "log.h"
+
+#define RECONNECT_MIN_USEC (50 * USEC_PER_MSEC)
+#define RECONNECT_MAX_USEC (5 * USEC_PER_SEC)
+
+struct BusLink {
+        sd_event *event;
+        sd_event_source *timer;
+        sd_bus *bus;
+        const char *description;
+        BusLinkConnected connected;
+        BusLinkDisconnected disconnected;
+        void *userdata;
+        uint64_t delay;
+        bool up;
+};
+
+static int bus_link_open(BusLink *l);
+
+static void bus_link_schedule(BusLink *l)
+{
+        int r;
+
+        if (l->up) {
+                l->up = false;
+                l->disconnected(l->userdata);
+        }
+        r = sd_event_source_set_time_relative(l->timer, l->delay);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(l->timer, SD_EVENT_ONESHOT);
+        if (r < 0)
+                log_warning_errno(r, "cannot arm the timer that reconnects to the bus");
+        l->delay = MIN(l->delay * 2, RECONNECT_MAX_USEC);
+}
+
+static int on_connected(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+{
+        BusLink *l = userdata;
+        int r;
+
+        l->up = true;
+        r = l->connected(l->bus, l->userdata);
+        if (r < 0) {
+                log_warning_errno(r, "cannot set up the bus connection, trying again");
+                bus_link_schedule(l);
+                return 0;
+        }
+        l->delay = RECONNECT_MIN_USEC;
+        return 0;
+}
+
+static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+{
+        BusLink *l = userdata;
+
+        log_info("the system bus is gone, reconnecting");
+        bus_link_schedule(l);
+        return 0;
+}
+
+static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
+{
+        BusLink *l = userdata;
+
+        l->bus = sd_bus_close_unref(l->bus);
+        if (bus_link_open(l) < 0)
+                bus_link_schedule(l);
+        return 0;
+}
+
+static const char *system_bus_address(void)
+{
+        const char *e = secure_getenv("DBUS_SYSTEM_BUS_ADDRESS");
+        return isempty(e) ? "unix:path=/run/dbus/system_bus_socket" : e;
+}
+
+static int match_local(sd_bus *bus, const char *member, sd_bus_message_handler_t handler, void *p)
+{
+        return sd_bus_match_signal_async(bus, NULL, "org.freedesktop.DBus.Local",
+                        "/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local", member,
+                        handler, NULL, p);
+}
+
+static int bus_link_open(BusLink *l)
+{
+        CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
+        int r;
+
+        r = sd_bus_new(&bus);
+        if (r < 0)
+                return r;
+        if ((r = sd_bus_set_description(bus, l->description)) < 0 ||
+                        (r = sd_bus_set_address(bus, system_bus_address())) < 0 ||
+                        (r = sd_bus_set_bus_client(bus, true)) < 0 ||
+                        (r = sd_bus_set_trusted(bus, true)) < 0 ||
+                        (r = sd_bus_negotiate_fds(bus, true)) < 0 ||
+                        (r = sd_bus_set_connected_signal(bus, true)) < 0 ||
+                        (r = match_local(bus, "Connected", on_connected, l)) < 0 ||
+                        (r = match_local(bus, "Disconnected", on_disconnected, l)) < 0 ||
+                        (r = sd_bus_start(bus)) < 0 ||
+                        (r = sd_bus_attach_event(bus, l->event, SD_EVENT_PRIORITY_NORMAL)) < 0)
+                return r;
+        l->bus = TAKE_PTR(bus);
+        return 0;
+}
+
+int bus_link_new(sd_event *event, const char *description, BusLinkConnected connected,
+                BusLinkDisconnected disconnected, void *userdata, BusLink **ret)
+{
+        CLEANUP(bus_link_freep) BusLink *l = calloc(1, sizeof(BusLink));
+        int r;
+
+        if (!l)
+                return -ENOMEM;
+        *l = (BusLink){
+                .event = sd_event_ref(event),
+                .description = description,
+                .connected = connected,
+                .disconnected = disconnected,
+                .userdata = userdata,
+                .delay = RECONNECT_MIN_USEC,
+        };
+        r = sd_event_add_time(event, &l->timer, CLOCK_BOOTTIME, 0, 0, on_timer, l);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(l->timer, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        r = bus_link_open(l);
+        if (r < 0) {
+                log_debug("no system bus yet at %s, trying again: %s", system_bus_address(),
+                                errno_words(r));
+                bus_link_schedule(l);
+        }
+        *ret = TAKE_PTR(l);
+        return 0;
+}
+
+BusLink *bus_link_free(BusLink *l)
+{
+        if (!l)
+                return NULL;
+        if (l->up) {
+                l->up = false;
+                l->disconnected(l->userdata);
+        }
+        sd_event_source_disable_unref(l->timer);
+        sd_bus_flush_close_unref(l->bus);
+        sd_event_unref(l->event);
+        free(l);
+        return NULL;
+}
+
+sd_bus *bus_link_get(BusLink *l)
+{
+        return l->up ? l->bus : NULL;
+}
+
+int bus_open_client(sd_bus **ret, sd_bus_error *reterr)
+{
+        sd_bus *bus = NULL;
+        int r = sd_bus_open_system(&bus);
+
+        if (r < 0)
+                return tank_error_set(reterr, TANK_ERROR_UNAVAILABLE,
+                                "cannot reach the system bus at %s: %s; is dbus running?",
+                                system_bus_address(), errno_words(r));
+        *ret = bus;
+        return 0;
+}
