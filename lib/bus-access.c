@@ -13,7 +13,7 @@
 #include "bus-access.h"
 #include "bus-util.h"
 #include "error.h"
-#include "limits.h"
+#include "limit.h"
 
 typedef struct Pending Pending;
 struct Pending {

@@ -11,7 +11,7 @@
 #include "bus-util.h"
 #include "clock.h"
 #include "error.h"
-#include "limits.h"
+#include "limit.h"
 #include "log.h"
 
 #define RECONNECT_MIN_USEC (50 * USEC_PER_MSEC)

@@ -4,7 +4,7 @@
 
 #include "document.h"
 #include "error.h"
-#include "limits.h"
+#include "limit.h"
 
 /* jansson's own bound is 2048 levels of recursion; ours is counted on the text before it parses. */
 static bool depth_is_bounded(const char *text, size_t size)

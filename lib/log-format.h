@@ -10,7 +10,7 @@
  * disk): readers skip it. */
 
 #include "clock.h"
-#include "limits.h"
+#include "limit.h"
 #include "macro.h"
 
 typedef enum LogStream {

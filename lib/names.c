@@ -3,7 +3,7 @@
 /* Names and the other small grammars of text that ends up in paths, keys and messages. All of it is
  * ASCII by bytes, whatever the locale. */
 
-#include "limits.h"
+#include "limit.h"
 #include "names.h"
 
 #define LABEL_PREFIX_MAX  253U
