@@ -4,6 +4,7 @@
 # Sourced by the checks: TAP on standard output, a test for each rule.
 
 top=${TANK_SOURCE_DIR:-$(cd "$(dirname "$(realpath "$0")")/../.." && pwd)}
+# shellcheck disable=SC2034 # read by those who source this
 build=${TANK_BUILD_DIR:-$top/build}
 tap_number=0
 tap_failed=0
