@@ -25,7 +25,7 @@
 
 #include "bus-util.h"
 #include "fd.h"
-#include "limits.h"
+#include "limit.h"
 #include "log.h"
 #include "shim-log.h"
 
@@ -131,7 +131,7 @@ static void remove_surplus(ShimLog *log)
 }
 
 /* The last record in the tail of @fd; *@ret_end is the offset in the file behind it. */
-static int find_last_seq(ShimLog *log, int fd, uint64_t size, uint64_t *ret_seq, uint64_t *ret_end)
+static int find_last_seq(int fd, uint64_t size, uint64_t *ret_seq, uint64_t *ret_end)
 {
         uint64_t offset = size > TAIL_MAX ? size - TAIL_MAX : 0;
         CLEANUP_FREE char *tail = NULL;
@@ -156,41 +156,43 @@ static int find_last_seq(ShimLog *log, int fd, uint64_t size, uint64_t *ret_seq,
         return 0;
 }
 
-/* Continues the numbering of an earlier run. A file that ends in a torn record (power loss) is cut
- * back, so that the next one starts on a line of its own. */
-static int recover(ShimLog *log)
+/* The numbering goes on behind the last record of the current file. A file that ends in a torn one
+ * (power loss) is cut back, so that the next record starts on a line of its own. -ENOENT when there
+ * is nothing of ours in it. */
+static int recover_current(ShimLog *log)
 {
-        CLEANUP_CLOSE int previous = -EBADF;
-        char name[NAME_MAX + 1];
-        struct stat st;
         uint64_t end;
         int r;
 
-        if (log->size > 0) {
-                r = find_last_seq(log, log->fd, log->size, &log->seq, &end);
-                if (r >= 0) {
-                        if (end < log->size) {
-                                if (ftruncate(log->fd, (off_t) end) < 0)
-                                        return -errno;
-                                log->size = end;
-                        }
-                        return 0;
-                }
-                if (r != -ENOENT)
-                        return r;
-                /* Nothing of ours in it: it is kept, behind a newline. */
-                if (write(log->fd, "\n", 1) == 1)
-                        log->size++;
-        }
+        if (log->size == 0)
+                return -ENOENT;
 
-        previous = openat(log->dir_fd, file_name(log, 1, name),
-                O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-        if (previous < 0)
-                return errno == ENOENT ? 0 : -errno;
-        if (fstat(previous, &st) < 0)
+        r = find_last_seq(log->fd, log->size, &log->seq, &end);
+        if (r == -ENOENT && write(log->fd, "\n", 1) == 1)
+                log->size++; /* whatever it is, it is kept: behind a newline */
+        if (r < 0 || end == log->size)
+                return r;
+
+        if (ftruncate(log->fd, (off_t) end) < 0)
                 return -errno;
-        r = find_last_seq(log, previous, (uint64_t) st.st_size, &log->seq, &end);
-        return r == -ENOENT ? 0 : r;
+        log->size = end;
+        return 0;
+}
+
+static int recover_previous(ShimLog *log)
+{
+        CLEANUP_CLOSE int fd = -EBADF;
+        char name[NAME_MAX + 1];
+        struct stat st;
+        uint64_t end;
+
+        fd = openat(log->dir_fd, file_name(log, 1, name),
+                O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        return find_last_seq(fd, (uint64_t) st.st_size, &log->seq, &end);
 }
 
 /* ---- records ---- */
@@ -238,11 +240,13 @@ static int reopen(ShimLog *log)
         r = open_current(log);
         if (r < 0)
                 return r;
-        r = recover(log);
+        r = recover_current(log);
         log->seq = seq; /* records were numbered since */
-        if (r < 0)
+        if (r < 0 && r != -ENOENT) {
                 log->fd = safe_close(log->fd);
-        return r;
+                return r;
+        }
+        return 0;
 }
 
 static void write_out(ShimLog *log)
@@ -561,8 +565,10 @@ int shim_log_new(sd_event *event, const char *dir, const char *name, uint64_t ma
         r = open_current(log);
         if (r < 0)
                 return r;
-        r = recover(log);
-        if (r < 0)
+        r = recover_current(log);
+        if (r == -ENOENT)
+                r = recover_previous(log);
+        if (r < 0 && r != -ENOENT)
                 return r;
         remove_surplus(log);
 
