@@ -7,7 +7,7 @@
 
 #include <sys/types.h>
 
-#include "limits.h"
+#include "limit.h"
 #include "macro.h"
 
 #define LAUNCH_VERSION 1U

@@ -52,7 +52,7 @@ typedef struct Stream {
 struct ShimLog {
         sd_event *event;
         int dir_fd, fd;
-        char name[NAME_MAX - sizeof(".100")];
+        char name[NAME_MAX - 15]; /* leaves room for ".100" */
         uint64_t size, max_size;
         unsigned max_files;
         uint64_t seq;           /* of the last record composed */

@@ -452,12 +452,12 @@ static void test_random_chunks(void **state)
 {
         Fixture *f = *state;
         enum { TOTAL = 400000 };
+        static char data[2][TOTAL];
         unsigned seed = (unsigned) getpid();
 
         print_message("seed %u\n", seed);
         for (unsigned round = 0; round < 8; round++) {
                 CLEANUP(content_done) Content c = {};
-                CLEANUP_FREE char *data[2] = { malloc(TOTAL), malloc(TOTAL) };
                 size_t n[2] = { 0, 0 };
                 /* From lines of a few bytes to none at all. */
                 int newline_every = 4 << (round * 2);
@@ -491,7 +491,6 @@ static void test_random_chunks(void **state)
                 assert_stream(&c, LOG_STREAM_OUT, data[0], TOTAL);
                 assert_stream(&c, LOG_STREAM_ERR, data[1], TOTAL);
                 assert_int_equal(remove_tree_at(AT_FDCWD, f->dir), 0);
-                free(data[1]);
         }
 }
 
