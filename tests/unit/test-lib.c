@@ -20,7 +20,7 @@
 #include "document.h"
 #include "error.h"
 #include "fd.h"
-#include "limits.h"
+#include "limit.h"
 #include "paths.h"
 #include "pidref.h"
 #include "record.h"
