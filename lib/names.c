@@ -6,9 +6,9 @@
 #include "limit.h"
 #include "names.h"
 
-#define LABEL_PREFIX_MAX  253U
-#define NEAREST_WORD_MAX  64U
-#define NEAREST_DISTANCE  2U
+#define LABEL_PREFIX_MAX 253U
+#define NEAREST_WORD_MAX 64U
+#define NEAREST_DISTANCE 2U
 
 static bool is_lower_or_digit(char c)
 {

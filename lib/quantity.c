@@ -293,9 +293,9 @@ const char *format_duration(uint64_t usec, char buf[static FORMAT_DURATION_SIZE]
         second = i < 3 ? usec % units[i].usec / units[i + 1].usec : 0;
         if (second > 0)
                 (void) snprintf(buf, FORMAT_DURATION_SIZE, "%" PRIu64 "%s%" PRIu64 "%s",
-                        usec / units[i].usec, units[i].unit, second, units[i + 1].unit);
+                                usec / units[i].usec, units[i].unit, second, units[i + 1].unit);
         else
-                (void) snprintf(buf, FORMAT_DURATION_SIZE, "%" PRIu64 "%s",
-                        usec / units[i].usec, units[i].unit);
+                (void) snprintf(buf, FORMAT_DURATION_SIZE, "%" PRIu64 "%s", usec / units[i].usec,
+                                units[i].unit);
         return buf;
 }

@@ -31,7 +31,7 @@ typedef struct SpecError {
         const char *name; /* TANK_ERROR_INVALID_ARGUMENT or TANK_ERROR_NOT_SUPPORTED or TOO_LARGE */
         char path[256];   /* "containers[0].limits.memory"; "" for the document */
         bool at_key;      /* the key itself is wrong (unknown field), not its value */
-        char message[512];/* one sentence with what to do, without the path */
+        char message[512]; /* one sentence with what to do, without the path */
 } SpecError;
 
 typedef enum SpecFlags {
@@ -83,8 +83,8 @@ typedef struct Mount {
         bool read_only;
 } Mount;
 
-typedef struct Limits {      /* 0: no limit */
-        uint64_t memory;     /* bytes */
+typedef struct Limits {  /* 0: no limit */
+        uint64_t memory; /* bytes */
         uint64_t pids;
         uint64_t cpu_quota;  /* µs in each period */
         uint64_t cpu_period; /* µs, 100000 unless declared */
@@ -92,12 +92,12 @@ typedef struct Limits {      /* 0: no limit */
 
 typedef struct Container {
         char *name;
-        char *rootfs;          /* absolute path; images are not supported yet */
+        char *rootfs; /* absolute path; images are not supported yet */
         char **command, **args;
-        char **env;            /* "KEY=VALUE", sorted by key */
-        char *working_dir;     /* NULL: "/" */
-        char *user;            /* NULL: 0:0 */
-        char **groups;         /* names or gids */
+        char **env;        /* "KEY=VALUE", sorted by key */
+        char *working_dir; /* NULL: "/" */
+        char *user;        /* NULL: 0:0 */
+        char **groups;     /* names or gids */
         bool tty;
         InitMode init;
         Mount *mounts;
@@ -107,7 +107,7 @@ typedef struct Container {
         uint64_t stop_grace_usec;
         char **cap_add, **cap_drop; /* "CAP_CHOWN" or "ALL" */
         bool seccomp_unconfined;
-        char *seccomp_file;         /* absolute, or NULL */
+        char *seccomp_file; /* absolute, or NULL */
         bool no_new_privileges;
         uint64_t log_max_size;
         unsigned log_max_files;

@@ -9,20 +9,6 @@
 #include "quantity.h"
 #include "state.h"
 
-#define DEFINE_STRING_TABLE(type, prefix, table) \
-        const char *prefix##_to_string(type value) \
-        { \
-                assert((size_t) value < ARRAY_SIZE(table)); \
-                return table[value]; \
-        } \
-        type prefix##_from_string(const char *s) \
-        { \
-                for (size_t i = 0; i < ARRAY_SIZE(table); i++) \
-                        if (streq(table[i], s)) \
-                                return (type) i; \
-                return (type) -EINVAL; \
-        }
-
 static const char *const run_state_table[_RUN_STATE_MAX] = {
         [RUN_WAITING] = "waiting",
         [RUN_CREATING] = "creating",

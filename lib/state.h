@@ -81,6 +81,21 @@ typedef enum RestartPolicy {
         const char *prefix##_to_string(type value); \
         type prefix##_from_string(const char *s)
 
+/* @table: an array of words, indexed by the enum. */
+#define DEFINE_STRING_TABLE(type, prefix, table) \
+        const char *prefix##_to_string(type value) \
+        { \
+                assert((size_t) value < ARRAY_SIZE(table)); \
+                return table[value]; \
+        } \
+        type prefix##_from_string(const char *s) \
+        { \
+                for (size_t i = 0; i < ARRAY_SIZE(table); i++) \
+                        if (streq(table[i], s)) \
+                                return (type) i; \
+                return (type) -EINVAL; \
+        }
+
 DECLARE_STRING_TABLE(RunState, run_state);
 DECLARE_STRING_TABLE(Reason, reason);
 DECLARE_STRING_TABLE(PodEvent, pod_event);

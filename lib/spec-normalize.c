@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Walks a document along the table, in the document's own order, so that the first mistake a person
+ * would see is the one that is told; what is missing in a map is told after what is wrong in it.
+ * The result is built anew: nothing gets into it that the table does not know. */
+
+#include <inttypes.h>
+
+#include "limit.h"
+#include "names.h"
+#include "spec-check.h"
+#include "spec-value.h"
+
+#define MAX_FIELDS 40 /* of one map of the table */
+
+static int normalize_value(SpecContext *c, const SpecField *f, const SpecPath *path,
+                const json_t *v, json_t **ret);
+
+/* jansson iterates over mutable objects only, though iterating changes nothing. */
+static json_t *mutable(const json_t *j)
+{
+        return (json_t *) j;
+}
+
+static int put_new(json_t *object, const char *key, json_t *value)
+{
+        return json_object_set_new_nocheck(object, key, value) < 0 ? -ENOMEM : 0;
+}
+
+static int unknown_field(SpecContext *c, const SpecField *fields, const SpecPath *path)
+{
+        const char *names[MAX_FIELDS + 1], *near;
+        char quoted[SPEC_QUOTED_SIZE];
+        size_t n = 0;
+
+        if (!path->parent && (streq(path->key, "meta") || streq(path->key, "status")))
+                return spec_invalid_key(c, path, "made by tank and never declared: leave it out");
+        for (const SpecField *f = fields; f->name; f++) {
+                assert(n < MAX_FIELDS);
+                names[n++] = f->name;
+        }
+        names[n] = NULL;
+        near = nearest_word(path->key, names);
+        if (near)
+                return spec_invalid_key(c, path, "unknown field %s, did you mean '%s'?",
+                                spec_quote(path->key, quoted), near);
+        return spec_invalid_key(c, path, "unknown field %s", spec_quote(path->key, quoted));
+}
+
+static int check_required(
+                SpecContext *c, const SpecField *fields, const SpecPath *path, const json_t *object)
+{
+        for (const SpecField *f = fields; f->name; f++) {
+                SpecPath p = { path, f->name, 0 };
+
+                if (f->required && !json_object_get(object, f->name))
+                        return spec_invalid(c, &p, "is required");
+        }
+        return 0;
+}
+
+static int normalize_fields(SpecContext *c, const SpecField *fields, bool open,
+                const SpecPath *path, const json_t *v, json_t **ret)
+{
+        CLEANUP_JSON json_t *object = json_object();
+        const char *key;
+        json_t *value;
+        int r;
+
+        if (!object)
+                return -ENOMEM;
+        json_object_foreach (mutable(v), key, value) {
+                const SpecField *f = spec_find_field(fields, key);
+                SpecPath p = { path, key, 0 };
+                CLEANUP_JSON json_t *normal = NULL;
+
+                if (f)
+                        r = normalize_value(c, f, &p, value, &normal);
+                else if (open && !streq(key, "meta") && !streq(key, "status")) {
+                        normal = json_deep_copy(value);
+                        r = normal ? 0 : -ENOMEM;
+                } else
+                        r = unknown_field(c, fields, &p);
+                if (r < 0)
+                        return r;
+                r = put_new(object, key, TAKE_PTR(normal));
+                if (r < 0)
+                        return r;
+        }
+        *ret = TAKE_PTR(object);
+        return 0;
+}
+
+static int normalize_object(SpecContext *c, const SpecField *f, const SpecPath *path,
+                const json_t *v, json_t **ret)
+{
+        char words[SPEC_WORDS_SIZE], quoted[SPEC_QUOTED_SIZE];
+        CLEANUP_JSON json_t *object = NULL;
+        int r;
+
+        if (json_is_string(v) && (f->words || f->later_words)) {
+                const char *s = json_string_value(v);
+
+                if (spec_word_in(f->words, s)) {
+                        *ret = json_string(s);
+                        return *ret ? 0 : -ENOMEM;
+                }
+                if (streq_ptr(f->later_words, "*") && *s)
+                        return spec_not_supported(c, path, "%s is not supported yet; %s",
+                                        spec_quote(s, quoted), f->instead);
+                return spec_invalid(c, path, "expected %s%sa map, found %s",
+                                f->words ? spec_words(f->words, words) : "", f->words ? " or " : "",
+                                spec_quote(s, quoted));
+        }
+        if (!json_is_object(v)) {
+                if (f->words)
+                        return spec_unexpected(c, path, spec_words(f->words, words), v);
+                return spec_unexpected(c, path, "a map", v);
+        }
+
+        r = normalize_fields(c, f->fields, false, path, v, &object);
+        if (r < 0)
+                return r;
+        r = check_required(c, f->fields, path, object);
+        if (r < 0)
+                return r;
+        /* A map that is an alternative to words has no meaning when it says nothing. */
+        if ((f->one_of || f->words) && json_object_size(object) != 1)
+                return spec_invalid(c, path, "exactly one field is needed here");
+        *ret = TAKE_PTR(object);
+        return 0;
+}
+
+static int normalize_list(SpecContext *c, const SpecField *f, const SpecPath *path, const json_t *v,
+                json_t **ret)
+{
+        CLEANUP_JSON json_t *list = NULL;
+        SpecField element = *f;
+        size_t n = json_array_size(v);
+
+        element.list = false;
+        if (!json_is_array(v))
+                return spec_unexpected(c, path, "a list", v);
+        if (n < f->min_items)
+                return spec_invalid(
+                                c, path, "needs at least %zu, found an empty list", f->min_items);
+        if (f->max_items > 0 && n > f->max_items)
+                return spec_invalid(c, path, "has %zu entries, and may have at most %zu", n,
+                                f->max_items);
+
+        list = json_array();
+        if (!list)
+                return -ENOMEM;
+        for (size_t i = 0; i < n; i++) {
+                SpecPath p = { path, NULL, i };
+                json_t *normal = NULL;
+                int r;
+
+                r = normalize_value(c, &element, &p, json_array_get(v, i), &normal);
+                if (r < 0)
+                        return r;
+                if (json_array_append_new(list, normal) < 0)
+                        return -ENOMEM;
+        }
+        *ret = TAKE_PTR(list);
+        return 0;
+}
+
+static int normalize_cpu(SpecContext *c, const SpecField *f, const SpecPath *path, const json_t *v,
+                json_t **ret)
+{
+        const SpecField *quota_field = spec_find_field(f->fields, "quota");
+        CLEANUP_JSON json_t *object = NULL;
+        int r;
+
+        if (!json_is_object(v)) {
+                uint64_t quota;
+
+                r = spec_parse_cpus(c, path, v, &quota);
+                if (r < 0)
+                        return r;
+                if (quota < quota_field->min || quota > quota_field->max)
+                        return spec_invalid(c, path, "must be 0.01 to 10000000 CPUs");
+                *ret = json_pack("{s:I, s:I}", "quota", (json_int_t) quota, "period",
+                                (json_int_t) SPEC_CPU_PERIOD_USEC);
+                return *ret ? 0 : -ENOMEM;
+        }
+
+        r = normalize_fields(c, f->fields, false, path, v, &object);
+        if (r < 0)
+                return r;
+        r = check_required(c, f->fields, path, object);
+        if (r < 0)
+                return r;
+        if (!json_object_get(object, "period")) {
+                r = put_new(object, "period", json_integer((json_int_t) SPEC_CPU_PERIOD_USEC));
+                if (r < 0)
+                        return r;
+        }
+        *ret = TAKE_PTR(object);
+        return 0;
+}
+
+static int check_map_key(SpecContext *c, const SpecField *f, const SpecPath *path)
+{
+        char quoted[SPEC_QUOTED_SIZE];
+
+        if (f->kind == SPEC_ENVIRONMENT) {
+                if (!*path->key || strchr(path->key, '='))
+                        return spec_invalid_key(c, path,
+                                        "%s cannot name a variable: it must not "
+                                        "be empty nor contain '='",
+                                        spec_quote(path->key, quoted));
+        } else if (!label_key_is_valid(path->key))
+                return spec_invalid_key(c, path,
+                                "%s is no valid key: use 1 to 63 of A-Z, a-z, "
+                                "0-9, '-', '_' and '.', if need be behind a domain and '/'",
+                                spec_quote(path->key, quoted));
+        return 0;
+}
+
+static int check_map_value(SpecContext *c, const SpecField *f, const SpecPath *path, const char *s)
+{
+        if (f->kind == SPEC_LABELS && !label_value_is_valid(s))
+                return spec_invalid(c, path,
+                                "the value of a label is at most %u bytes of "
+                                "printable text; longer ones go into annotations",
+                                LIMIT_LABEL_VALUE_MAX);
+        return 0;
+}
+
+static int normalize_map(SpecContext *c, const SpecField *f, const SpecPath *path, const json_t *v,
+                json_t **ret)
+{
+        static const SpecField text = { "", SPEC_STRING };
+        SpecField reference = { "", SPEC_OBJECT, .one_of = true, .fields = f->fields };
+        CLEANUP_JSON json_t *map = json_object();
+        const char *key;
+        json_t *value;
+        size_t size = 0;
+
+        if (!map)
+                return -ENOMEM;
+        if (!json_is_object(v))
+                return spec_unexpected(c, path, "a map", v);
+        if (f->kind == SPEC_LABELS && json_object_size(v) > LIMIT_LABELS)
+                return spec_invalid(c, path, "has %zu entries, and may have at most %u",
+                                json_object_size(v), LIMIT_LABELS);
+
+        json_object_foreach (mutable(v), key, value) {
+                SpecPath p = { path, key, 0 };
+                CLEANUP_JSON json_t *normal = NULL;
+                int r;
+
+                r = check_map_key(c, f, &p);
+                if (r < 0)
+                        return r;
+                r = normalize_value(c, f->fields && json_is_object(value) ? &reference : &text, &p,
+                                value, &normal);
+                if (r < 0)
+                        return r;
+                r = check_map_value(c, f, &p, json_string_value(normal));
+                if (r < 0)
+                        return r;
+                size += strlen(key) + json_string_length(normal);
+                r = put_new(map, key, TAKE_PTR(normal));
+                if (r < 0)
+                        return r;
+        }
+        if (f->kind == SPEC_ANNOTATIONS && size > LIMIT_ANNOTATIONS_MAX)
+                return spec_too_large(c, path,
+                                "all annotations together have %zu bytes, and may "
+                                "have at most %u",
+                                size, LIMIT_ANNOTATIONS_MAX);
+        *ret = TAKE_PTR(map);
+        return 0;
+}
+
+static int normalize_value(SpecContext *c, const SpecField *f, const SpecPath *path,
+                const json_t *v, json_t **ret)
+{
+        if (f->later)
+                return spec_not_supported(c, path, "is not supported yet; leave it out");
+        if (f->list)
+                return normalize_list(c, f, path, v, ret);
+        switch (f->kind) {
+        case SPEC_CPU: return normalize_cpu(c, f, path, v, ret);
+        case SPEC_LABELS:
+        case SPEC_ANNOTATIONS:
+        case SPEC_ENVIRONMENT: return normalize_map(c, f, path, v, ret);
+        case SPEC_OBJECT: return normalize_object(c, f, path, v, ret);
+        case SPEC_KIND:
+        case SPEC_NAME:
+        case SPEC_STRING:
+        case SPEC_WORD:
+        case SPEC_BOOL:
+        case SPEC_COUNT:
+        case SPEC_SIZE:
+        case SPEC_DURATION:
+        case SPEC_PATH:
+        case SPEC_MOUNT_POINT:
+        case SPEC_SIGNAL:
+        case SPEC_USER:
+        case SPEC_GROUP:
+        case SPEC_CAPABILITY:
+        case SPEC_OTHER: break;
+        }
+        return spec_normalize_scalar(c, f, path, v, ret);
+}
+
+/* Which type it is decides what every other field means, so it is looked at first. */
+static int find_type(SpecContext *c, const json_t *doc, const SpecType **ret, const char **ret_kind)
+{
+        static const SpecField kind_field = { "kind", SPEC_KIND };
+        const json_t *kind = json_object_get(doc, "kind");
+        SpecPath path = { NULL, "kind", 0 };
+        CLEANUP_JSON json_t *normal = NULL;
+        char quoted[SPEC_QUOTED_SIZE];
+        int r;
+
+        *ret_kind = "pod";
+        if (kind) {
+                r = spec_normalize_scalar(c, &kind_field, &path, kind, &normal);
+                if (r < 0)
+                        return r;
+                *ret_kind = json_string_value(kind);
+        }
+        *ret = spec_find_type(*ret_kind);
+        if ((*ret)->later)
+                return spec_not_supported(c, &path, "objects of type %s are not supported yet",
+                                spec_quote(*ret_kind, quoted));
+        return 0;
+}
+
+static int normalize_document(SpecContext *c, const json_t *doc, json_t **ret)
+{
+        CLEANUP_JSON json_t *object = NULL;
+        const SpecType *type = NULL;
+        const char *kind = NULL;
+        size_t size;
+        int r;
+
+        if (!json_is_object(doc))
+                return spec_unexpected(c, NULL, "a map", doc);
+        r = find_type(c, doc, &type, &kind);
+        if (r < 0)
+                return r;
+        r = normalize_fields(c, type->fields, type->open, NULL, doc, &object);
+        if (r < 0)
+                return r;
+        r = put_new(object, "kind", json_string(kind));
+        if (r < 0)
+                return r;
+        if (!type->no_namespace && !json_object_get(object, "namespace")) {
+                r = put_new(object, "namespace", json_string("default"));
+                if (r < 0)
+                        return r;
+        }
+        r = check_required(c, type->fields, NULL, object);
+        if (r < 0)
+                return r;
+        if (streq(kind, "pod")) {
+                r = spec_check_pod(c, object);
+                if (r < 0)
+                        return r;
+        }
+
+        size = json_dumpb(object, NULL, 0, JSON_COMPACT);
+        if (size > LIMIT_DOCUMENT_MAX)
+                return spec_too_large(c, NULL,
+                                "the document has %zu bytes, and may have at most "
+                                "%u",
+                                size, LIMIT_DOCUMENT_MAX);
+        *ret = TAKE_PTR(object);
+        return 0;
+}
+
+int spec_normalize(const json_t *doc, SpecFlags flags, json_t **ret, SpecError *reterr)
+{
+        SpecError unused = { 0 };
+        SpecContext c = { flags, reterr ? reterr : &unused };
+
+        return normalize_document(&c, doc, ret);
+}
