@@ -56,12 +56,21 @@ typedef struct Identity {
 int identity_resolve(const char *user, char *const *groups, Identity *ret, SetupReport *reterr);
 void identity_done(Identity *id);
 
-/* Dispositions and mask as a fresh process has them; ids, capabilities, no_new_privileges. */
+/* Session keyring, no_new_privs, ids, capability sets. */
 int confine_apply(const ConfinePolicy *policy, const Identity *id, SetupReport *reterr);
-/* Everything: looks up the user, applies, changes directory, finds argv[0] in PATH, marks every
- * descriptor above 2 close-on-exec, loads the filter, executes. Comes back only to report. */
+/* Dispositions and mask as a fresh process has them. */
+void confine_reset_signals(void);
+/* After those two: changes directory, marks every descriptor above 2 close-on-exec, loads the
+ * filter, finds argv[0] in PATH, executes. Comes back only to report. */
+_Noreturn void confine_execute(const ConfinePolicy *policy, const ConfineProgram *program,
+        const Identity *id, int report_fd);
+/* All of it, from the user's name on. */
 _Noreturn void confine_exec(const ConfinePolicy *policy, const ConfineProgram *program,
         int report_fd);
+
+/* The shim itself gives up what it does not need with these two. */
+int capabilities_bound(uint64_t set);
+int capabilities_set(uint64_t permitted);
 
 /* "CAP_CHOWN" or "ALL" added to and taken from the default set. -EINVAL for an unknown name. */
 int capabilities_from_launch(char *const *add, char *const *drop, uint64_t *ret);

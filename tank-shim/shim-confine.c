@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The last steps of every process of a container; see shim-confine.h. Order matters:
+ *
+ *   1. identity is looked up while the files can still be read whatever the user may see
+ *   2. session keyring, so that the host's is left behind
+ *   3. no_new_privs, then ids and capability sets (bounding first: it needs CAP_SETPCAP)
+ *   4. working directory, as the user; it must be inside the root
+ *   5. every descriptor above 2 becomes close-on-exec
+ *   6. the filter, then execve: nothing but the PATH search runs under it
+ *
+ * Without no_new_privs a filter needs CAP_SYS_ADMIN in the user namespace, so it comes before 3. */
+
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/keyctl.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "capability.h"
+#include "fd.h"
+#include "shim-confine.h"
+
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+int setup_report_set(SetupReport *report, int r, const char *stage, const char *format, ...)
+{
+        va_list ap;
+
+        report->error = -r;
+        (void) snprintf(report->stage, sizeof(report->stage), "%s", stage);
+        va_start(ap, format);
+        (void) vsnprintf(report->message, sizeof(report->message), format, ap);
+        va_end(ap);
+        return r;
+}
+
+void setup_report_send_and_exit(int fd, const SetupReport *report)
+{
+        ssize_t n;
+
+        do
+                n = write(fd, report, sizeof(*report));
+        while (n < 0 && errno == EINTR);
+        _exit(EXIT_FAILURE); /* a report that nobody reads is seen as the exit it is */
+}
+
+int setup_report_receive(int fd, SetupReport *ret)
+{
+        SetupReport report;
+        ssize_t n;
+
+        do
+                n = read(fd, &report, sizeof(report));
+        while (n < 0 && errno == EINTR);
+        if (n < 0)
+                return -errno;
+        if (n == 0)
+                return 0;
+        if (n != sizeof(report) || report.error <= 0)
+                return -EBADMSG;
+        report.stage[sizeof(report.stage) - 1] = 0;
+        report.message[sizeof(report.message) - 1] = 0;
+        *ret = report;
+        return 1;
+}
+
+/* ---- capabilities ---- */
+
+#define CAP_BIT(c) (UINT64_C(1) << (c))
+
+/* What root inside needs to act as root towards its own files and users, and no more. */
+static const uint64_t default_capabilities = CAP_BIT(CAP_CHOWN) | CAP_BIT(CAP_DAC_OVERRIDE)
+        | CAP_BIT(CAP_FOWNER) | CAP_BIT(CAP_FSETID) | CAP_BIT(CAP_KILL)
+        | CAP_BIT(CAP_NET_BIND_SERVICE) | CAP_BIT(CAP_SETFCAP) | CAP_BIT(CAP_SETGID)
+        | CAP_BIT(CAP_SETPCAP) | CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SYS_CHROOT);
+
+static int capability_mask(const char *name, uint64_t *ret)
+{
+        int c;
+
+        if (streq(name, "ALL")) {
+                *ret = UINT64_MAX;
+                return 0;
+        }
+        c = capability_from_name(name);
+        if (c < 0)
+                return -EINVAL;
+        *ret = CAP_BIT(c);
+        return 0;
+}
+
+int capabilities_from_launch(char *const *add, char *const *drop, uint64_t *ret)
+{
+        uint64_t set = default_capabilities, mask;
+        bool drop_all = strv_contains((char **) drop, "ALL");
+        int r;
+
+        /* "drop ALL, add X" means X whatever the order it was written in. */
+        if (drop_all)
+                set = 0;
+        STRV_FOREACH(c, add)
+        {
+                r = capability_mask(*c, &mask);
+                if (r < 0)
+                        return r;
+                set |= mask;
+        }
+        STRV_FOREACH(c, drop)
+        {
+                r = capability_mask(*c, &mask);
+                if (r < 0)
+                        return r;
+                if (mask != UINT64_MAX)
+                        set &= ~mask;
+        }
+        *ret = set;
+        return 0;
+}
+
+static int capabilities_get(uint64_t *ret_permitted)
+{
+        struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+        struct __user_cap_data_struct data[2] = { 0 };
+
+        if (syscall(SYS_capget, &header, data) < 0)
+                return -errno;
+        *ret_permitted = (uint64_t) data[1].permitted << 32 | data[0].permitted;
+        return 0;
+}
+
+int capabilities_set(uint64_t permitted)
+{
+        struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+        struct __user_cap_data_struct data[2] = { 0 };
+
+        data[0].permitted = data[0].effective = (uint32_t) permitted;
+        data[1].permitted = data[1].effective = (uint32_t) (permitted >> 32);
+        return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
+}
+
+int capabilities_bound(uint64_t set)
+{
+        for (unsigned c = 0; c < 64; c++) {
+                if (set & CAP_BIT(c))
+                        continue;
+                if (prctl(PR_CAPBSET_DROP, c, 0, 0, 0) < 0) {
+                        if (errno == EINVAL) /* past the last one of this kernel */
+                                return 0;
+                        /* One that is not there needs no right to be dropped. */
+                        if (prctl(PR_CAPBSET_READ, c, 0, 0, 0) != 0)
+                                return -EPERM;
+                }
+        }
+        return 0;
+}
+
+/* ---- signals, ids ---- */
+
+void confine_reset_signals(void)
+{
+        struct sigaction action = { .sa_handler = SIG_DFL };
+        sigset_t none;
+
+        /* An ignored disposition and a blocked signal both survive execve(). */
+        for (int s = 1; s < _NSIG; s++) {
+                if (s != SIGKILL && s != SIGSTOP)
+                        (void) sigaction(s, &action, NULL); /* libc keeps two for itself */
+        }
+        (void) sigemptyset(&none);
+        (void) sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static int load_filter(int fd)
+{
+        CLEANUP_FREE char *data = NULL;
+        struct sock_fprog program;
+        struct stat st;
+        size_t size;
+        ssize_t n;
+
+        if (fd < 0)
+                return 0;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        size = (size_t) st.st_size;
+        if (size == 0 || size % sizeof(struct sock_filter) != 0
+                || size / sizeof(struct sock_filter) > BPF_MAXINSNS)
+                return -EBADMSG;
+        data = malloc(size);
+        if (!data)
+                return -ENOMEM;
+        n = pread(fd, data, size, 0); /* the descriptor is shared: no offset of its own */
+        if (n < 0)
+                return -errno;
+        if ((size_t) n != size)
+                return -EBADMSG;
+        program = (struct sock_fprog) {
+                .len = (unsigned short) (size / sizeof(struct sock_filter)),
+                .filter = (struct sock_filter *) (void *) data,
+        };
+        return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0 ? -errno : 0;
+}
+
+int confine_apply(const ConfinePolicy *policy, const Identity *id, SetupReport *reterr)
+{
+        uint64_t have = 0, want;
+        int r;
+
+        if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL, 0, 0, 0) < 0
+                && errno != ENOSYS)
+                return setup_report_set(reterr, -errno, "keyring", "session keyring");
+        if (policy->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+                return setup_report_set(reterr, -errno, "capabilities", "no_new_privs");
+        if (!policy->no_new_privileges) {
+                r = load_filter(policy->seccomp_fd);
+                if (r < 0)
+                        return setup_report_set(reterr, r, "seccomp", "system call filter");
+        }
+
+        r = capabilities_get(&have);
+        if (r >= 0)
+                r = capabilities_bound(policy->capabilities);
+        if (r < 0)
+                return setup_report_set(reterr, r, "capabilities", "bounding set");
+        if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+                return setup_report_set(reterr, -errno, "capabilities", "ambient set");
+
+        /* The raw calls: glibc's would go looking for threads. */
+        if (syscall(SYS_setgroups, id->n_groups, id->groups) < 0
+                || syscall(SYS_setresgid, id->gid, id->gid, id->gid) < 0
+                || syscall(SYS_setresuid, id->uid, id->uid, id->uid) < 0)
+                return setup_report_set(reterr, -errno, "user",
+                        "uid %u, gid %u: %s", id->uid, id->gid,
+                        errno == EINVAL ? "not among the pod's ids" : "cannot be taken");
+
+        /* The kernel emptied the sets of anybody but root; for root they are cut here. A
+         * capability that the shim itself lacks cannot be given. */
+        want = id->uid == 0 ? policy->capabilities & have : 0;
+        r = capabilities_set(want);
+        if (r < 0)
+                return setup_report_set(reterr, r, "capabilities", "permitted set");
+        (void) umask(0022);
+        return 0;
+}
+
+/* ---- environment, directory, execve ---- */
+
+static const char *env_get(char *const *env, const char *name)
+{
+        size_t n = strlen(name);
+
+        STRV_FOREACH(e, env)
+        {
+                if (strncmp(*e, name, n) == 0 && (*e)[n] == '=')
+                        return *e + n + 1;
+        }
+        return NULL;
+}
+
+static int build_environment(const ConfineProgram *program, const Identity *id, char ***ret)
+{
+        CLEANUP_STRV char **env = NULL;
+        CLEANUP_FREE char *home = NULL;
+        int r;
+
+        r = strv_copy(program->env, &env);
+        if (r >= 0 && !env_get(env, "PATH"))
+                r = strv_append(&env, "PATH=" DEFAULT_PATH);
+        if (r >= 0 && !env_get(env, "HOME")) {
+                if (asprintf(&home, "HOME=%s", id->home) < 0) {
+                        home = NULL;
+                        return -ENOMEM;
+                }
+                r = strv_append(&env, home);
+        }
+        if (r >= 0 && program->tty && !env_get(env, "TERM"))
+                r = strv_append(&env, "TERM=xterm");
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(env);
+        return 0;
+}
+
+/* A directory outside the root is reached by /proc/self/fd/N when a descriptor leaked: the kernel
+ * tells it by a path that does not start at our root. */
+static int enter_directory(const char *path, SetupReport *report)
+{
+        char cwd[4096];
+        long n;
+
+        if (chdir(path) < 0)
+                return setup_report_set(report, -errno, "cwd", "working directory %.150s", path);
+        n = syscall(SYS_getcwd, cwd, sizeof(cwd));
+        if (n < 0 && errno != ERANGE)
+                return setup_report_set(report, -errno, "cwd", "working directory %.150s", path);
+        if (n > 0 && cwd[0] != '/')
+                return setup_report_set(report, -EPERM, "cwd",
+                        "working directory %.150s is outside the container's root", path);
+        return 0;
+}
+
+/* argv[0] with a slash as it is, else each directory of PATH: the first that can be executed. A
+ * file that may not be executed is remembered, so that the answer is "permission denied" and not
+ * "not found". */
+static int execute(char *const *argv, char *const *env)
+{
+        CLEANUP_FREE char *path = NULL;
+        char *state = NULL;
+        int error = -ENOENT;
+
+        if (strchr(argv[0], '/')) {
+                (void) execve(argv[0], argv, env);
+                return -errno;
+        }
+        if (!argv[0][0])
+                return -ENOENT;
+        path = strdup(env_get(env, "PATH") ?: DEFAULT_PATH);
+        if (!path)
+                return -ENOMEM;
+        for (char *dir = strtok_r(path, ":", &state); dir; dir = strtok_r(NULL, ":", &state)) {
+                CLEANUP_FREE char *file = NULL;
+
+                if (asprintf(&file, "%s/%s", dir, argv[0]) < 0) {
+                        file = NULL;
+                        return -ENOMEM;
+                }
+                (void) execve(file, argv, env);
+                if (errno == EACCES)
+                        error = -EACCES;
+                else if (errno != ENOENT && errno != ENOTDIR)
+                        return -errno;
+        }
+        return error;
+}
+
+void confine_execute(const ConfinePolicy *policy, const ConfineProgram *program, const Identity *id,
+        int report_fd)
+{
+        CLEANUP_STRV char **env = NULL;
+        SetupReport report = { 0 };
+        int r;
+
+        r = build_environment(program, id, &env);
+        if (r < 0) {
+                (void) setup_report_set(&report, r, "exec", "environment");
+                setup_report_send_and_exit(report_fd, &report);
+        }
+        if (enter_directory(program->cwd, &report) < 0)
+                setup_report_send_and_exit(report_fd, &report);
+        r = cloexec_fds_from(3);
+        if (r < 0) {
+                (void) setup_report_set(&report, r, "exec", "closing descriptors");
+                setup_report_send_and_exit(report_fd, &report);
+        }
+        if (policy->no_new_privileges) {
+                r = load_filter(policy->seccomp_fd);
+                if (r < 0) {
+                        (void) setup_report_set(&report, r, "seccomp", "system call filter");
+                        setup_report_send_and_exit(report_fd, &report);
+                }
+        }
+        r = execute(program->argv, env);
+        (void) setup_report_set(&report, r, "exec", "%.150s", program->argv[0]);
+        setup_report_send_and_exit(report_fd, &report);
+}
+
+void confine_exec(const ConfinePolicy *policy, const ConfineProgram *program, int report_fd)
+{
+        CLEANUP(identity_done) Identity id = { 0 };
+        SetupReport report = { 0 };
+
+        if (identity_resolve(program->user, program->groups, &id, &report) < 0
+                || confine_apply(policy, &id, &report) < 0)
+                setup_report_send_and_exit(report_fd, &report);
+        confine_reset_signals();
+        confine_execute(policy, program, &id, report_fd);
+}
