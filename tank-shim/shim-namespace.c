@@ -49,8 +49,8 @@ static pid_t clone_child(uint64_t flags, int cgroup_fd, bool sibling, int *ret_p
 
         /* Outer system call filters refuse clone3 because they cannot look into its arguments. */
         *ret_in_cgroup = cgroup_fd < 0;
-        pid = syscall(SYS_clone, args.flags & ~(CLONE_INTO_CGROUP | (uint64_t) CSIGNAL) | SIGCHLD,
-                NULL, ret_pidfd, NULL, 0);
+        pid = syscall(SYS_clone, (args.flags & ~(uint64_t) CLONE_INTO_CGROUP) | SIGCHLD, NULL,
+                ret_pidfd, NULL, 0);
         return pid < 0 ? -errno : (pid_t) pid;
 }
 
