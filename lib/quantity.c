@@ -11,6 +11,40 @@
 
 __extension__ typedef unsigned __int128 uint128_t;
 
+typedef struct Unit {
+        const char *name;
+        uint64_t factor;
+} Unit;
+
+/* Largest first: the parts of a duration come in this order, each at most once. */
+static const Unit duration_units[] = {
+        { "d", 86400 * USEC_PER_SEC },
+        { "h", 3600 * USEC_PER_SEC },
+        { "m", 60 * USEC_PER_SEC },
+        { "s", USEC_PER_SEC },
+        { "ms", USEC_PER_MSEC },
+        { "us", 1 },
+};
+
+/* In the order in which a unit is chosen for an exact size: the largest first, binary ones first. */
+static const Unit size_units[] = {
+        { "TiB", UINT64_C(1) << 40 },
+        { "TB", UINT64_C(1000000000000) },
+        { "GiB", UINT64_C(1) << 30 },
+        { "GB", UINT64_C(1000000000) },
+        { "MiB", UINT64_C(1) << 20 },
+        { "MB", UINT64_C(1000000) },
+        { "KiB", UINT64_C(1) << 10 },
+        { "kB", UINT64_C(1000) },
+        { "", 1 },
+        { "KB", UINT64_C(1000) },
+        { "B", 1 },
+        { "T", UINT64_C(1) << 40 },
+        { "G", UINT64_C(1) << 30 },
+        { "M", UINT64_C(1) << 20 },
+        { "K", UINT64_C(1) << 10 },
+};
+
 static bool is_digit(char c)
 {
         return c >= '0' && c <= '9';
@@ -81,26 +115,6 @@ int parse_u64(const char *s, uint64_t *ret)
 
 int parse_size(const char *s, uint64_t *ret)
 {
-        static const struct {
-                const char *unit;
-                uint64_t bytes;
-        } units[] = {
-                { "", 1 },
-                { "B", 1 },
-                { "kB", UINT64_C(1000) },
-                { "KB", UINT64_C(1000) },
-                { "MB", UINT64_C(1000000) },
-                { "GB", UINT64_C(1000000000) },
-                { "TB", UINT64_C(1000000000000) },
-                { "KiB", UINT64_C(1) << 10 },
-                { "MiB", UINT64_C(1) << 20 },
-                { "GiB", UINT64_C(1) << 30 },
-                { "TiB", UINT64_C(1) << 40 },
-                { "K", UINT64_C(1) << 10 },
-                { "M", UINT64_C(1) << 20 },
-                { "G", UINT64_C(1) << 30 },
-                { "T", UINT64_C(1) << 40 },
-        };
         Decimal d;
         int r;
 
@@ -108,15 +122,15 @@ int parse_size(const char *s, uint64_t *ret)
         if (r < 0)
                 return r;
 
-        for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+        for (size_t i = 0; i < ARRAY_SIZE(size_units); i++) {
                 uint128_t part, sum;
 
-                if (!streq(s, units[i].unit))
+                if (!streq(s, size_units[i].name))
                         continue;
-                part = (uint128_t) d.fraction * units[i].bytes;
+                part = (uint128_t) d.fraction * size_units[i].factor;
                 if (part % d.scale != 0)
                         return -EINVAL; /* not a whole number of bytes */
-                sum = (uint128_t) d.whole * units[i].bytes + part / d.scale;
+                sum = (uint128_t) d.whole * size_units[i].factor + part / d.scale;
                 if (sum > UINT64_MAX)
                         return -ERANGE;
                 *ret = (uint64_t) sum;
@@ -127,18 +141,6 @@ int parse_size(const char *s, uint64_t *ret)
 
 int parse_duration(const char *s, uint64_t *ret)
 {
-        /* Largest first: the parts of a duration come in this order, each at most once. */
-        static const struct {
-                const char *unit;
-                uint64_t usec;
-        } units[] = {
-                { "d", 86400 * USEC_PER_SEC },
-                { "h", 3600 * USEC_PER_SEC },
-                { "m", 60 * USEC_PER_SEC },
-                { "s", USEC_PER_SEC },
-                { "ms", USEC_PER_MSEC },
-                { "us", 1 },
-        };
         uint64_t sum = 0;
         size_t next = 0;
 
@@ -154,12 +156,13 @@ int parse_duration(const char *s, uint64_t *ret)
                         return r;
                 for (n = 0; s[n] >= 'a' && s[n] <= 'z'; n++)
                         ;
-                for (i = next; i < ARRAY_SIZE(units); i++)
-                        if (strlen(units[i].unit) == n && strncmp(s, units[i].unit, n) == 0)
+                for (i = next; i < ARRAY_SIZE(duration_units); i++)
+                        if (strlen(duration_units[i].name) == n &&
+                                        strncmp(s, duration_units[i].name, n) == 0)
                                 break;
-                if (i == ARRAY_SIZE(units))
+                if (i == ARRAY_SIZE(duration_units))
                         return -EINVAL;
-                if (__builtin_mul_overflow(v, units[i].usec, &v) ||
+                if (__builtin_mul_overflow(v, duration_units[i].factor, &v) ||
                                 __builtin_add_overflow(sum, v, &sum) || sum == USEC_INFINITY)
                         return -ERANGE;
                 s += n;
@@ -265,17 +268,6 @@ const char *signal_name(int signo, char buf[static 16])
 
 const char *format_duration(uint64_t usec, char buf[static FORMAT_DURATION_SIZE])
 {
-        static const struct {
-                const char *unit;
-                uint64_t usec;
-        } units[] = {
-                { "d", 86400 * USEC_PER_SEC },
-                { "h", 3600 * USEC_PER_SEC },
-                { "m", 60 * USEC_PER_SEC },
-                { "s", USEC_PER_SEC },
-                { "ms", USEC_PER_MSEC },
-                { "us", 1 },
-        };
         size_t i = 0;
         uint64_t second;
 
@@ -287,15 +279,44 @@ const char *format_duration(uint64_t usec, char buf[static FORMAT_DURATION_SIZE]
                 (void) snprintf(buf, FORMAT_DURATION_SIZE, "0s");
                 return buf;
         }
-        while (usec < units[i].usec)
+        while (usec < duration_units[i].factor)
                 i++;
         /* Below a minute one unit is enough for people. */
-        second = i < 3 ? usec % units[i].usec / units[i + 1].usec : 0;
+        second = i < 3 ? usec % duration_units[i].factor / duration_units[i + 1].factor : 0;
         if (second > 0)
                 (void) snprintf(buf, FORMAT_DURATION_SIZE, "%" PRIu64 "%s%" PRIu64 "%s",
-                                usec / units[i].usec, units[i].unit, second, units[i + 1].unit);
+                                usec / duration_units[i].factor, duration_units[i].name, second,
+                                duration_units[i + 1].name);
         else
-                (void) snprintf(buf, FORMAT_DURATION_SIZE, "%" PRIu64 "%s", usec / units[i].usec,
-                                units[i].unit);
+                (void) snprintf(buf, FORMAT_DURATION_SIZE, "%" PRIu64 "%s",
+                                usec / duration_units[i].factor, duration_units[i].name);
+        return buf;
+}
+
+const char *format_duration_exact(uint64_t usec, char buf[static FORMAT_EXACT_SIZE])
+{
+        size_t used = 0;
+
+        (void) snprintf(buf, FORMAT_EXACT_SIZE, "0s");
+        for (size_t i = 0; i < ARRAY_SIZE(duration_units); i++) {
+                uint64_t n = usec / duration_units[i].factor;
+
+                if (n == 0)
+                        continue;
+                used += (size_t) snprintf(buf + used, FORMAT_EXACT_SIZE - used, "%" PRIu64 "%s", n,
+                                duration_units[i].name);
+                usec %= duration_units[i].factor;
+        }
+        return buf;
+}
+
+const char *format_size_exact(uint64_t bytes, char buf[static FORMAT_EXACT_SIZE])
+{
+        size_t i = 0;
+
+        while (bytes == 0 ? size_units[i].factor > 1 : bytes % size_units[i].factor != 0)
+                i++;
+        (void) snprintf(buf, FORMAT_EXACT_SIZE, "%" PRIu64 "%s", bytes / size_units[i].factor,
+                        size_units[i].name);
         return buf;
 }

@@ -21,3 +21,9 @@ const char *signal_name(int signo, char buf[static 16]); /* "SIGTERM", "SIGRTMIN
 /* "5s", "3m20s", "2d4h": at most two units, for people. */
 #define FORMAT_DURATION_SIZE 32
 const char *format_duration(uint64_t usec, char buf[static FORMAT_DURATION_SIZE]);
+
+/* Exactly, as parse_duration() and parse_size() read it back: "1m30s", "1s500ms"; "64MiB", "5MB",
+ * "1000" where no unit fits. */
+#define FORMAT_EXACT_SIZE 64
+const char *format_duration_exact(uint64_t usec, char buf[static FORMAT_EXACT_SIZE]);
+const char *format_size_exact(uint64_t bytes, char buf[static FORMAT_EXACT_SIZE]);

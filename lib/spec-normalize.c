@@ -106,8 +106,7 @@ static int normalize_object(SpecContext *c, const SpecField *f, const SpecPath *
                         return *ret ? 0 : -ENOMEM;
                 }
                 if (streq_ptr(f->later_words, "*") && *s)
-                        return spec_not_supported(c, path, "%s is not supported yet; %s",
-                                        spec_quote(s, quoted), f->instead);
+                        return spec_not_supported(c, path, "%s", f->instead);
                 return spec_invalid(c, path, "expected %s%sa map, found %s",
                                 f->words ? spec_words(f->words, words) : "", f->words ? " or " : "",
                                 spec_quote(s, quoted));

@@ -41,7 +41,7 @@ typedef struct SpecField {
         const struct SpecField *fields; /* ends with a field without a name */
         const char *words;              /* "a|b": accepted */
         const char *later_words; /* "c|d": known, refused with NotSupported; "*": any other word */
-        const char *instead;     /* what to write instead of those */
+        const char *instead;     /* with "*": the sentence that refuses them */
         const char *privileged;  /* "a|b": these values need the right `privileged`; "*": any */
         const char *section;     /* .fields are described in the reference's section of that name */
         const char *type;        /* for people; kind and words tell it where this is NULL */
