@@ -371,13 +371,30 @@ void confine_execute(const ConfinePolicy *policy, const ConfineProgram *program,
         setup_report_send_and_exit(report_fd, &report);
 }
 
+/* Programs open /dev/stdout and /dev/tty anew, which only the owner may. What the host's root made
+ * was given to the container's root by the shim; where that was not possible the descriptors still
+ * work as they are. */
+static void give_stdio(const Identity *id)
+{
+        struct stat st;
+
+        for (int fd = 0; fd < 3; fd++) {
+                if (fstat(fd, &st) < 0)
+                        continue;
+                if (S_ISFIFO(st.st_mode) || (S_ISCHR(st.st_mode) && isatty(fd)))
+                        (void) fchown(fd, id->uid, (gid_t) -1);
+        }
+}
+
 void confine_exec(const ConfinePolicy *policy, const ConfineProgram *program, int report_fd)
 {
         CLEANUP(identity_done) Identity id = { 0 };
         SetupReport report = { 0 };
 
-        if (identity_resolve(program->user, program->groups, &id, &report) < 0
-                || confine_apply(policy, &id, &report) < 0)
+        if (identity_resolve(program->user, program->groups, &id, &report) < 0)
+                setup_report_send_and_exit(report_fd, &report);
+        give_stdio(&id);
+        if (confine_apply(policy, &id, &report) < 0)
                 setup_report_send_and_exit(report_fd, &report);
         confine_reset_signals();
         confine_execute(policy, program, &id, report_fd);
