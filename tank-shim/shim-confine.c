@@ -381,8 +381,9 @@ static void give_stdio(const Identity *id)
         for (int fd = 0; fd < 3; fd++) {
                 if (fstat(fd, &st) < 0)
                         continue;
-                if (S_ISFIFO(st.st_mode) || (S_ISCHR(st.st_mode) && isatty(fd)))
-                        (void) fchown(fd, id->uid, (gid_t) -1);
+                if ((S_ISFIFO(st.st_mode) || (S_ISCHR(st.st_mode) && isatty(fd)))
+                        && fchown(fd, id->uid, (gid_t) -1) < 0)
+                        continue;
         }
 }
 
