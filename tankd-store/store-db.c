@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store-db.h"
+
+#include <dirent.h>
+#include <fnmatch.h>
+#include <rocksdb/c.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "log.h"
+
+/* Why these:
+ *   wal_recovery_mode  the default drops everything behind a damaged record without a word; this
+ *                      one forgives only an unfinished last record, which nobody was told of
+ *   stats_*            no statistics, no periodic wake-up, no disk write while nothing changes
+ *   *buffer*, cache    a store is small and idle: memory is bounded and named here
+ *   max_total_wal_size what has to be replayed at most, and (with the ballast) what must fit on a
+ *                      full disk for that
+ *   info_log           warnings only, two files of 256 KiB
+ *   max_open_files     bounded, a good part of them stay in the table cache */
+static const char db_settings[] =
+        "wal_recovery_mode=kTolerateCorruptedTailRecords;"
+        "paranoid_checks=true;"
+        "stats_dump_period_sec=0;"
+        "stats_persist_period_sec=0;"
+        "skip_stats_update_on_db_open=true;"
+        "enable_thread_tracking=false;"
+        "info_log_level=WARN_LEVEL;"
+        "max_log_file_size=262144;"
+        "keep_log_file_num=2;"
+        "max_manifest_file_size=4194304;"
+        "max_open_files=128;"
+        "max_file_opening_threads=1;"
+        "max_background_jobs=2;"
+        "max_subcompactions=1;"
+        "max_total_wal_size=16777216;"
+        "write_buffer_size=4194304;"
+        "db_write_buffer_size=12582912;"
+        "max_write_buffer_number=2;"
+        "arena_block_size=65536;"
+        "target_file_size_base=8388608;"
+        "max_bytes_for_level_base=33554432;"
+        "level_compaction_dynamic_level_bytes=true;"
+        "compression=kLZ4Compression;"
+        "allow_concurrent_memtable_write=false;"
+        "enable_write_thread_adaptive_yield=false;"
+        "compaction_readahead_size=262144;"
+        "writable_file_max_buffer_size=262144;"
+        "block_based_table_factory={block_cache={capacity=4M;num_shard_bits=0};"
+        "cache_index_and_filter_blocks=true;pin_l0_filter_and_index_blocks_in_cache=true;"
+        "block_size=8192;format_version=5}";
+
+static const char *const family_names[_DB_FAMILY_MAX] = {
+        [DB_META] = "default",
+        [DB_OBJECTS] = "objects",
+        [DB_HISTORY] = "history",
+        [DB_CHANGES] = "changes",
+};
+
+struct Db {
+        rocksdb_t *db;
+        rocksdb_options_t *options;
+        rocksdb_readoptions_t *read_options;
+        rocksdb_writeoptions_t *write_options;
+        rocksdb_column_family_handle_t *families[_DB_FAMILY_MAX];
+};
+
+struct DbView {
+        Db *db;
+        const rocksdb_snapshot_t *snapshot;
+        rocksdb_readoptions_t *read_options;
+};
+
+struct DbBatch {
+        rocksdb_writebatch_t *batch;
+};
+
+struct DbIter {
+        rocksdb_iterator_t *iter;
+};
+
+static int error_to_errno(const char *text)
+{
+        /* RocksDB's C interface has nothing but text. */
+        static const struct {
+                const char *part;
+                int error;
+        } table[] = {
+                { "No space left on device", ENOSPC },
+                { "Disk quota exceeded", ENOSPC },
+                { "While lock file", EBUSY },
+                { "lock hold by current process", EBUSY },
+                { "Read-only file system", EROFS },
+                { "Permission denied", EACCES },
+                { "Corruption", EBADMSG },
+                { "does not exist", ENOENT },
+                { "Not implemented", EOPNOTSUPP },
+                { "Invalid argument", EINVAL },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(table); i++)
+                if (strstr(text, table[i].part))
+                        return -table[i].error;
+        return -EIO;
+}
+
+/* Consumes @text, which may be NULL: no failure. */
+static int check(char *text, const char *what)
+{
+        int r;
+
+        if (!text)
+                return 0;
+        r = error_to_errno(text);
+        log_error("%s: RocksDB says: %s", what, text);
+        rocksdb_free(text);
+        return r;
+}
+
+static int make_options(const char *log_dir, DbMode mode, rocksdb_options_t **ret)
+{
+        rocksdb_options_t *base, *options;
+        char *error = NULL;
+        int r;
+
+        base = rocksdb_options_create();
+        options = rocksdb_options_create();
+        rocksdb_get_options_from_string(base, db_settings, options, &error);
+        rocksdb_options_destroy(base);
+        r = check(error, "settings of the database");
+        if (r < 0) {
+                rocksdb_options_destroy(options);
+                return r;
+        }
+
+        rocksdb_options_set_db_log_dir(options, log_dir);
+        rocksdb_options_set_create_if_missing(options, mode == DB_CREATE);
+        rocksdb_options_set_create_missing_column_families(options, mode != DB_READ_ONLY);
+        *ret = options;
+        return 0;
+}
+
+/* A table file without CURRENT means that something was lost; a manifest alone is what a process
+ * leaves that died while it made the database. */
+static int dir_has_tables(const char *dir)
+{
+        struct dirent *e;
+        bool found = false;
+        DIR *d;
+
+        d = opendir(dir);
+        if (!d)
+                return errno == ENOENT ? 0 : -errno;
+        while (!found && (e = readdir(d)))
+                found = fnmatch("*.sst", e->d_name, 0) == 0;
+        (void) closedir(d);
+        return found;
+}
+
+/* 1: there is a database, 0: there is none. */
+static int probe(const char *dir)
+{
+        CLEANUP_FREE char *current = NULL;
+        int r;
+
+        if (asprintf(&current, "%s/CURRENT", dir) < 0)
+                return -ENOMEM;
+        if (access(current, F_OK) >= 0)
+                return 1;
+        if (errno != ENOENT)
+                return -errno;
+        r = dir_has_tables(dir);
+        if (r > 0) {
+                log_error("%s has tables, but its file CURRENT is missing", dir);
+                return -EBADMSG;
+        }
+        return r;
+}
+
+static int check_families(const char *dir, const rocksdb_options_t *options)
+{
+        char *error = NULL, **names;
+        size_t n = 0;
+        int r;
+
+        names = rocksdb_list_column_families(options, dir, &n, &error);
+        r = check(error, dir);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n && r >= 0; i++) {
+                bool known = false;
+
+                for (size_t f = 0; f < _DB_FAMILY_MAX; f++)
+                        known = known || streq(names[i], family_names[f]);
+                if (!known) {
+                        log_error("%s has the unknown column family \"%s\"", dir, names[i]);
+                        r = -EPROTONOSUPPORT;
+                }
+        }
+        rocksdb_list_column_families_destroy(names, n);
+        return r;
+}
+
+int db_open(const char *dir, const char *log_dir, DbMode mode, Db **ret)
+{
+        CLEANUP(db_closep) Db *db = NULL;
+        const rocksdb_options_t *options[_DB_FAMILY_MAX];
+        char *error = NULL;
+        int r;
+
+        r = probe(dir);
+        if (r < 0)
+                return r;
+        if (r == 0 && mode != DB_CREATE)
+                return -ENOENT;
+
+        db = calloc(1, sizeof(*db));
+        if (!db)
+                return -ENOMEM;
+        bool exists = r > 0;
+        r = make_options(log_dir, mode, &db->options);
+        if (r < 0)
+                return r;
+        if (exists) {
+                r = check_families(dir, db->options);
+                if (r < 0)
+                        return r;
+        }
+
+        db->read_options = rocksdb_readoptions_create();
+        db->write_options = rocksdb_writeoptions_create();
+        rocksdb_writeoptions_set_sync(db->write_options, 1);
+        for (size_t i = 0; i < _DB_FAMILY_MAX; i++)
+                options[i] = db->options;
+        db->db = mode == DB_READ_ONLY
+                ? rocksdb_open_for_read_only_column_families(db->options, dir, _DB_FAMILY_MAX,
+                          family_names, options, db->families, 0, &error)
+                : rocksdb_open_column_families(db->options, dir, _DB_FAMILY_MAX, family_names,
+                          options, db->families, &error);
+        r = check(error, dir);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(db);
+        return 0;
+}
+
+Db *db_close(Db *db)
+{
+        if (!db)
+                return NULL;
+        for (size_t i = 0; i < _DB_FAMILY_MAX; i++)
+                if (db->families[i])
+                        rocksdb_column_family_handle_destroy(db->families[i]);
+        if (db->db)
+                rocksdb_close(db->db);
+        if (db->read_options)
+                rocksdb_readoptions_destroy(db->read_options);
+        if (db->write_options)
+                rocksdb_writeoptions_destroy(db->write_options);
+        if (db->options)
+                rocksdb_options_destroy(db->options);
+        free(db);
+        return NULL;
+}
+
+int db_batch_new(DbBatch **ret)
+{
+        DbBatch *b = malloc(sizeof(*b));
+
+        if (!b)
+                return -ENOMEM;
+        b->batch = rocksdb_writebatch_create();
+        *ret = b;
+        return 0;
+}
+
+DbBatch *db_batch_free(DbBatch *b)
+{
+        if (b)
+                rocksdb_writebatch_destroy(b->batch);
+        free(b);
+        return NULL;
+}
+
+void db_batch_clear(DbBatch *b)
+{
+        rocksdb_writebatch_clear(b->batch);
+}
+
+void db_batch_put(DbBatch *b, const Db *db, DbFamily family, const StoreKey *key,
+        const void *value, size_t size)
+{
+        rocksdb_writebatch_put_cf(
+                b->batch, db->families[family], key->data, key->size, value, size);
+}
+
+void db_batch_delete(DbBatch *b, const Db *db, DbFamily family, const StoreKey *key)
+{
+        rocksdb_writebatch_delete_cf(b->batch, db->families[family], key->data, key->size);
+}
+
+int db_write(Db *db, DbBatch *b)
+{
+        char *error = NULL;
+
+        rocksdb_write(db->db, db->write_options, b->batch, &error);
+        return check(error, "write to the database");
+}
+
+int db_view_new(Db *db, DbView **ret)
+{
+        DbView *v = malloc(sizeof(*v));
+
+        if (!v)
+                return -ENOMEM;
+        v->db = db;
+        v->snapshot = rocksdb_create_snapshot(db->db);
+        v->read_options = rocksdb_readoptions_create();
+        rocksdb_readoptions_set_snapshot(v->read_options, v->snapshot);
+        *ret = v;
+        return 0;
+}
+
+DbView *db_view_free(DbView *v)
+{
+        if (!v)
+                return NULL;
+        rocksdb_readoptions_destroy(v->read_options);
+        rocksdb_release_snapshot(v->db->db, v->snapshot);
+        free(v);
+        return NULL;
+}
+
+int db_get(Db *db, const DbView *view, DbFamily family, const StoreKey *key, char **ret,
+        size_t *ret_size)
+{
+        char *error = NULL, *value;
+        size_t size = 0;
+        int r;
+
+        value = rocksdb_get_cf(db->db, view ? view->read_options : db->read_options,
+                db->families[family], key->data, key->size, &size, &error);
+        r = check(error, "read of the database");
+        if (r < 0)
+                return r;
+        if (!value)
+                return -ENOENT;
+        *ret = value;
+        *ret_size = size;
+        return 0;
+}
+
+int db_iter_new(Db *db, const DbView *view, DbFamily family, DbIter **ret)
+{
+        DbIter *i = malloc(sizeof(*i));
+
+        if (!i)
+                return -ENOMEM;
+        i->iter = rocksdb_create_iterator_cf(
+                db->db, view ? view->read_options : db->read_options, db->families[family]);
+        *ret = i;
+        return 0;
+}
+
+DbIter *db_iter_free(DbIter *i)
+{
+        if (i)
+                rocksdb_iter_destroy(i->iter);
+        free(i);
+        return NULL;
+}
+
+void db_iter_seek(DbIter *i, const StoreKey *key)
+{
+        rocksdb_iter_seek(i->iter, key->data, key->size);
+}
+
+void db_iter_next(DbIter *i)
+{
+        rocksdb_iter_next(i->iter);
+}
+
+bool db_iter_valid(const DbIter *i)
+{
+        return rocksdb_iter_valid(i->iter);
+}
+
+const char *db_iter_key(const DbIter *i, size_t *ret_size)
+{
+        return rocksdb_iter_key(i->iter, ret_size);
+}
+
+const char *db_iter_value(const DbIter *i, size_t *ret_size)
+{
+        return rocksdb_iter_value(i->iter, ret_size);
+}
+
+int db_iter_status(const DbIter *i)
+{
+        char *error = NULL;
+
+        rocksdb_iter_get_error(i->iter, &error);
+        return check(error, "read of the database");
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store-record.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "document.h"
+
+#define FORMAT_JSON 1
+
+static const char *const operation_table[_OPERATION_MAX] = {
+        [OPERATION_CREATED] = "created",
+        [OPERATION_UPDATED] = "updated",
+        [OPERATION_DELETED] = "deleted",
+};
+
+const char *operation_to_string(Operation o)
+{
+        return o >= 0 && o < _OPERATION_MAX ? operation_table[o] : NULL;
+}
+
+Operation operation_from_string(const char *s)
+{
+        for (Operation o = 0; o < _OPERATION_MAX; o++)
+                if (streq_ptr(s, operation_table[o]))
+                        return o;
+        return _OPERATION_INVALID;
+}
+
+int store_record_encode(const StoreRecord *r, char **ret, size_t *ret_size)
+{
+        char head[320]; /* 5 members of at most 20 digits, 32 hex digits and a word */
+        int n;
+        char *p;
+
+        n = snprintf(head, sizeof(head),
+                "%c{\"created\":%" PRIu64 ",\"generation\":%" PRIu64
+                ",\"operation\":\"%s\",\"revision\":%" PRIu64
+                ",\"uid\":\"%s\",\"updated\":%" PRIu64 "}\n",
+                FORMAT_JSON, r->created_usec, r->generation, operation_to_string(r->operation),
+                r->revision, r->uid, r->updated_usec);
+        assert(n > 0 && (size_t) n < sizeof(head));
+
+        p = malloc((size_t) n + r->document_size);
+        if (!p)
+                return -ENOMEM;
+        memcpy(p, head, (size_t) n);
+        if (r->document_size > 0)
+                memcpy(p + n, r->document, r->document_size);
+        *ret = p;
+        *ret_size = (size_t) n + r->document_size;
+        return 0;
+}
+
+static int get_u64(const json_t *o, const char *key, uint64_t *ret)
+{
+        const json_t *v = json_object_get(o, key);
+
+        if (!json_is_integer(v) || json_integer_value(v) < 0)
+                return -EBADMSG;
+        *ret = (uint64_t) json_integer_value(v);
+        return 0;
+}
+
+static int get_uid(const json_t *o, char ret[static ID128_SIZE])
+{
+        const char *uid = json_get_string(o, "uid");
+
+        if (!uid || !id_is_valid(uid))
+                return -EBADMSG;
+        memcpy(ret, uid, ID128_SIZE);
+        return 0;
+}
+
+static int check_format(const char *p, size_t size)
+{
+        if (size < 1)
+                return -EBADMSG;
+        return p[0] == FORMAT_JSON ? 0 : -EPROTONOSUPPORT;
+}
+
+int store_record_decode(const void *data, size_t size, StoreRecord *ret)
+{
+        const char *p = data, *lf;
+        CLEANUP_JSON json_t *head = NULL;
+        StoreRecord r = {};
+        int e;
+
+        e = check_format(p, size);
+        if (e < 0)
+                return e;
+        lf = memchr(p, '\n', size);
+        if (!lf)
+                return -EBADMSG;
+        head = json_loadb(p + 1, (size_t) (lf - p - 1), JSON_REJECT_DUPLICATES, NULL);
+        if (!json_is_object(head))
+                return -EBADMSG;
+
+        r.operation = operation_from_string(json_get_string(head, "operation"));
+        r.document = lf + 1;
+        r.document_size = size - (size_t) (lf + 1 - p);
+        if (r.operation < 0 || get_u64(head, "created", &r.created_usec) < 0
+                || get_u64(head, "updated", &r.updated_usec) < 0
+                || get_u64(head, "generation", &r.generation) < 0
+                || get_u64(head, "revision", &r.revision) < 0 || get_uid(head, r.uid) < 0)
+                return -EBADMSG;
+
+        if (r.operation == OPERATION_DELETED ? r.document_size != 0
+                                             : r.document_size < 2 || r.document[0] != '{'
+                                || r.document[r.document_size - 1] != '}')
+                return -EBADMSG;
+        *ret = r;
+        return 0;
+}
+
+int store_record_to_text(const StoreRecord *r, char **ret)
+{
+        char created[RFC3339_SIZE], updated[RFC3339_SIZE], meta[256], *p;
+        size_t body;
+        int n;
+
+        assert(r->document_size >= 2);
+        n = snprintf(meta, sizeof(meta),
+                "%s\"meta\":{\"created\":\"%s\",\"generation\":%" PRIu64 ",\"revision\":%" PRIu64
+                ",\"uid\":\"%s\",\"updated\":\"%s\"}}",
+                r->document_size > 2 ? "," : "", format_rfc3339(r->created_usec, created),
+                r->generation, r->revision, r->uid, format_rfc3339(r->updated_usec, updated));
+        assert(n > 0 && (size_t) n < sizeof(meta));
+
+        body = r->document_size - 1; /* without the last brace */
+        p = malloc(body + (size_t) n + 1);
+        if (!p)
+                return -ENOMEM;
+        memcpy(p, r->document, body);
+        memcpy(p + body, meta, (size_t) n + 1);
+        *ret = p;
+        return 0;
+}
+
+int store_change_encode(const StoreChange *c, char **ret, size_t *ret_size)
+{
+        char *p;
+        int n;
+
+        /* Names and types are letters, digits, '-' and '_': nothing to escape. */
+        n = asprintf(&p,
+                "%c{\"by\":%" PRIu32 ",\"generation\":%" PRIu64
+                "%s%s,\"name\":\"%s\",\"namespace\":\"%s\",\"operation\":\"%s\"%s%s"
+                ",\"type\":\"%s\",\"uid\":\"%s\"}",
+                FORMAT_JSON, (uint32_t) c->by, c->generation, c->labels ? ",\"labels\":" : "",
+                strempty(c->labels), c->key.name, c->key.namespace,
+                operation_to_string(c->operation),
+                c->previous_labels ? ",\"previous_labels\":" : "", strempty(c->previous_labels),
+                c->key.type, c->uid);
+        if (n < 0)
+                return -ENOMEM;
+        *ret = p;
+        *ret_size = (size_t) n;
+        return 0;
+}
+
+int store_change_decode(const void *data, size_t size, StoreChange *ret)
+{
+        CLEANUP_JSON json_t *o = NULL;
+        StoreChange c = {};
+        uint64_t by;
+        int e;
+
+        e = check_format(data, size);
+        if (e < 0)
+                return e;
+        o = json_loadb((const char *) data + 1, size - 1, JSON_REJECT_DUPLICATES, NULL);
+        if (!json_is_object(o))
+                return -EBADMSG;
+
+        c.operation = operation_from_string(json_get_string(o, "operation"));
+        if (c.operation < 0 || get_u64(o, "generation", &c.generation) < 0
+                || get_u64(o, "by", &by) < 0 || by > UINT32_MAX || get_uid(o, c.uid) < 0)
+                return -EBADMSG;
+        c.by = (uid_t) by;
+        if (object_key_init(&c.key, strempty(json_get_string(o, "type")),
+                    strempty(json_get_string(o, "namespace")),
+                    strempty(json_get_string(o, "name")))
+                < 0)
+                return -EBADMSG;
+        *ret = c;
+        return 0;
+}
