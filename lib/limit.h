@@ -42,3 +42,5 @@
 #define LIMIT_PARALLEL_STARTS   16U
 #define LIMIT_CALLERS_CACHED    1024U /* bus credentials remembered */
 #define LIMIT_BUS_PENDING       4096U /* authorisations in flight */
+#define LIMIT_WRITES_WAITING    10000U /* transactions between the store's loop and its disk */
+#define LIMIT_WRITES_WAITING_BYTES (48U * 1024U * 1024U)

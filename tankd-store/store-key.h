@@ -12,7 +12,7 @@
  * Every change of one transaction has the transaction's revision and its own index from 0. Types
  * that stand outside of namespaces have an empty namespace component. */
 
-#include "limits.h"
+#include "limit.h"
 #include "macro.h"
 
 typedef struct ObjectKey {

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Loop and thread share the two lists under one mutex; the thread holds it only to take and to give
+ * back. Everything the thread reads of a transaction stays unchanged while it is queued.
+ *
+ *      loop                              thread
+ *      submit: append to waiting ------> takes all that waits
+ *      (next batch gathers)              batch, synced write, witness
+ *      on_event <------- eventfd ------- append to finished */
+
+#include "store-commit.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "fd.h"
+#include "limit.h"
+#include "log.h"
+#include "store-meta.h"
+
+struct Commit {
+        sd_event_source *source;
+        int event_fd;
+        Guard *guard;
+        CommitDone done;
+        void *userdata;
+
+        pthread_t thread;
+        pthread_mutex_t lock;
+        pthread_cond_t work, idle;
+
+        /* under the lock */
+        Db *db;
+        Transaction *waiting, **waiting_last;
+        CommitBatch *finished, **finished_last;
+        size_t n_queued, queued_bytes; /* submitted and not yet handed back */
+        bool busy, stop;
+        int failed;
+};
+
+void op_done(Op *op)
+{
+        free(op->value);
+        free(op->change);
+        *op = (Op) {};
+}
+
+static size_t transaction_bytes(const Transaction *t)
+{
+        size_t n = sizeof(*t);
+
+        for (size_t i = 0; i < t->n_ops; i++)
+                n += 2 * t->ops[i].value_size + t->ops[i].change_size;
+        return n;
+}
+
+static void put_op(DbBatch *b, const Db *db, const Op *op, uint64_t revision, uint32_t index)
+{
+        StoreKey object = object_key_encode(&op->key);
+        StoreKey history = history_key_encode(&op->key, revision, index);
+        StoreKey change = change_key_encode(revision, index);
+
+        if (op->record.operation == OPERATION_DELETED)
+                db_batch_delete(b, db, DB_OBJECTS, &object);
+        else
+                db_batch_put(b, db, DB_OBJECTS, &object, op->value, op->value_size);
+        db_batch_put(b, db, DB_HISTORY, &history, op->value, op->value_size);
+        db_batch_put(b, db, DB_CHANGES, &change, op->change, op->change_size);
+}
+
+static int write_batch(Db *db, CommitBatch *batch)
+{
+        CLEANUP(db_batch_freep) DbBatch *b = NULL;
+        int r;
+
+        if (batch->revision == 0)
+                return 0;
+        r = db_batch_new(&b);
+        if (r < 0)
+                return r;
+        for (const Transaction *t = batch->first; t; t = t->next)
+                for (size_t i = 0; i < t->n_ops; i++)
+                        put_op(b, db, &t->ops[i], t->revision, (uint32_t) i);
+        meta_put_u64(b, db, META_REVISION, batch->revision);
+        return db_write(db, b);
+}
+
+/* Takes from the queue what goes under one sync. */
+static void gather(Commit *c, CommitBatch *batch)
+{
+        size_t bytes = 0;
+
+        batch->last = &batch->first;
+        while (c->waiting && bytes < LIMIT_TRANSACTION_BYTES) {
+                Transaction *t = c->waiting;
+
+                c->waiting = t->next;
+                t->next = NULL;
+                *batch->last = t;
+                batch->last = &t->next;
+                batch->n_ops += t->n_ops;
+                if (t->n_ops > 0)
+                        batch->revision = t->revision;
+                bytes += transaction_bytes(t);
+        }
+        if (!c->waiting)
+                c->waiting_last = &c->waiting;
+}
+
+static void ring(Commit *c)
+{
+        uint64_t one = 1;
+
+        /* Can only fail when the counter is full, and then the loop wakes up anyway. */
+        (void) !write(c->event_fd, &one, sizeof(one));
+}
+
+/* Called and returns with the lock held. */
+static void run_batch(Commit *c, CommitBatch *batch)
+{
+        Db *db = c->db;
+
+        gather(c, batch);
+        batch->error = c->failed;
+        c->busy = true;
+        pthread_mutex_unlock(&c->lock);
+
+        if (batch->error >= 0)
+                batch->error = write_batch(db, batch);
+        if (batch->error >= 0 && batch->revision > 0)
+                guard_note(c->guard, batch->revision);
+
+        pthread_mutex_lock(&c->lock);
+        c->busy = false;
+        if (batch->error < 0)
+                c->failed = batch->error;
+        *c->finished_last = batch;
+        c->finished_last = &batch->next;
+        ring(c);
+        if (!c->waiting)
+                pthread_cond_broadcast(&c->idle);
+}
+
+static void *commit_thread(void *userdata)
+{
+        Commit *c = userdata;
+
+        (void) pthread_setname_np(pthread_self(), "commit");
+        pthread_mutex_lock(&c->lock);
+        for (;;) {
+                CommitBatch *batch;
+
+                while (!c->waiting && !c->stop)
+                        pthread_cond_wait(&c->work, &c->lock);
+                if (!c->waiting)
+                        break;
+                batch = calloc(1, sizeof(*batch));
+                if (batch) {
+                        run_batch(c, batch);
+                        continue;
+                }
+                /* Nothing was promised yet; memory may come back. */
+                pthread_mutex_unlock(&c->lock);
+                (void) usleep(10000);
+                pthread_mutex_lock(&c->lock);
+        }
+        pthread_mutex_unlock(&c->lock);
+        return NULL;
+}
+
+static void hand_back(Commit *c)
+{
+        CommitBatch *batch;
+
+        pthread_mutex_lock(&c->lock);
+        batch = c->finished;
+        c->finished = NULL;
+        c->finished_last = &c->finished;
+        pthread_mutex_unlock(&c->lock);
+
+        while (batch) {
+                CommitBatch *next = batch->next;
+
+                for (const Transaction *t = batch->first; t; t = t->next) {
+                        c->n_queued--;
+                        c->queued_bytes -= transaction_bytes(t);
+                }
+                c->done(batch, c->userdata);
+                free(batch);
+                batch = next;
+        }
+}
+
+static int on_event(sd_event_source *s, int fd, uint32_t revents, void *userdata)
+{
+        uint64_t n;
+
+        /* Empty when commit_drain() was faster. */
+        (void) !read(fd, &n, sizeof(n));
+        hand_back(userdata);
+        return 0;
+}
+
+int commit_submit(Commit *c, Transaction *t)
+{
+        size_t bytes = transaction_bytes(t);
+        int r = 0;
+
+        /* Both are the loop's alone. A single transaction always fits. */
+        if (c->n_queued >= LIMIT_WRITES_WAITING
+                || (c->n_queued > 0 && c->queued_bytes + bytes > LIMIT_WRITES_WAITING_BYTES))
+                return -EBUSY;
+
+        t->next = NULL;
+        pthread_mutex_lock(&c->lock);
+        if (c->failed < 0)
+                r = c->failed;
+        else {
+                *c->waiting_last = t;
+                c->waiting_last = &t->next;
+                pthread_cond_signal(&c->work);
+        }
+        pthread_mutex_unlock(&c->lock);
+        if (r < 0)
+                return r;
+        c->n_queued++;
+        c->queued_bytes += bytes;
+        return 0;
+}
+
+void commit_drain(Commit *c)
+{
+        pthread_mutex_lock(&c->lock);
+        while (c->waiting || c->busy)
+                pthread_cond_wait(&c->idle, &c->lock);
+        pthread_mutex_unlock(&c->lock);
+        hand_back(c);
+}
+
+void commit_resume(Commit *c, Db *db)
+{
+        pthread_mutex_lock(&c->lock);
+        assert(!c->waiting && !c->busy);
+        c->failed = 0;
+        c->db = db;
+        pthread_mutex_unlock(&c->lock);
+}
+
+int commit_new(
+        sd_event *event, Db *db, Guard *guard, CommitDone done, void *userdata, Commit **ret)
+{
+        Commit *c;
+        int r;
+
+        c = calloc(1, sizeof(*c));
+        if (!c)
+                return -ENOMEM;
+        c->db = db;
+        c->guard = guard;
+        c->done = done;
+        c->userdata = userdata;
+        c->waiting_last = &c->waiting;
+        c->finished_last = &c->finished;
+        pthread_mutex_init(&c->lock, NULL);
+        pthread_cond_init(&c->work, NULL);
+        pthread_cond_init(&c->idle, NULL);
+
+        c->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (c->event_fd < 0) {
+                r = -errno;
+                goto fail;
+        }
+        r = sd_event_add_io(event, &c->source, c->event_fd, EPOLLIN, on_event, c);
+        if (r < 0)
+                goto fail;
+        /* Answers go out before more calls are read: what waits is what memory is used for. */
+        r = sd_event_source_set_priority(c->source, SD_EVENT_PRIORITY_NORMAL - 1);
+        if (r < 0)
+                goto fail;
+        r = -pthread_create(&c->thread, NULL, commit_thread, c);
+        if (r < 0)
+                goto fail;
+        *ret = c;
+        return 0;
+
+fail:
+        sd_event_source_disable_unref(c->source);
+        safe_close(c->event_fd);
+        free(c);
+        return r;
+}
+
+Commit *commit_free(Commit *c)
+{
+        if (!c)
+                return NULL;
+        commit_drain(c);
+        pthread_mutex_lock(&c->lock);
+        c->stop = true;
+        pthread_cond_signal(&c->work);
+        pthread_mutex_unlock(&c->lock);
+        pthread_join(c->thread, NULL);
+
+        sd_event_source_disable_unref(c->source);
+        safe_close(c->event_fd);
+        pthread_cond_destroy(&c->idle);
+        pthread_cond_destroy(&c->work);
+        pthread_mutex_destroy(&c->lock);
+        free(c);
+        return NULL;
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store-guard.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "fd.h"
+#include "log.h"
+#include "quantity.h"
+
+#define WITNESS_NAME    "witness"
+#define WITNESS_VERSION 1
+/* "tank-witness 1 <32 hex> <20 digits> <16 hex>\n": within one sector, so that it tears nowhere
+ * but on disks that tear sectors; the last field tells even that. */
+#define WITNESS_SIZE 86
+
+#define BALLAST_NAME "ballast"
+/* As much as the log that may have to be replayed (max_total_wal_size), twice: tables are written
+ * from it, and the deletes that follow need a log again. */
+#define BALLAST_SIZE (32 * 1024 * 1024)
+
+struct Guard {
+        int dir_fd;
+        int witness_fd;
+        char id[ID128_SIZE];
+        bool complained;
+};
+
+int guard_open(const char *dir, Guard **ret)
+{
+        Guard *g;
+        int fd;
+
+        fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        g = calloc(1, sizeof(*g));
+        if (!g) {
+                safe_close(fd);
+                return -ENOMEM;
+        }
+        g->dir_fd = fd;
+        g->witness_fd = -EBADF;
+        *ret = g;
+        return 0;
+}
+
+Guard *guard_free(Guard *g)
+{
+        if (!g)
+                return NULL;
+        safe_close(g->witness_fd);
+        safe_close(g->dir_fd);
+        free(g);
+        return NULL;
+}
+
+/* FNV-1a: against torn and damaged lines, not against people. */
+static uint64_t sum(const char *data, size_t size)
+{
+        uint64_t h = UINT64_C(14695981039346656037);
+
+        for (size_t i = 0; i < size; i++)
+                h = (h ^ (unsigned char) data[i]) * UINT64_C(1099511628211);
+        return h;
+}
+
+static void format_witness(char buf[static WITNESS_SIZE + 1], const char *id, uint64_t revision)
+{
+        int n;
+
+        n = snprintf(buf, WITNESS_SIZE + 1, "tank-witness %d %s %020" PRIu64 " ", WITNESS_VERSION,
+                id, revision);
+        assert(n == WITNESS_SIZE - 17);
+        n = snprintf(buf + n, 18, "%016" PRIx64 "\n", sum(buf, (size_t) n));
+        assert(n == 17);
+}
+
+int guard_read_witness(Guard *g, char ret_id[static ID128_SIZE], uint64_t *ret_revision)
+{
+        CLEANUP_FREE char *text = NULL;
+        char id[ID128_SIZE], digits[21], again[WITNESS_SIZE + 1];
+        unsigned version;
+        uint64_t revision;
+        size_t size;
+        int r;
+
+        r = read_file_at(g->dir_fd, WITNESS_NAME, 4096, &text, &size);
+        if (r < 0)
+                return r == -EFBIG ? -EBADMSG : r;
+        if (sscanf(text, "tank-witness %3u %32s %20s", &version, id, digits) < 1)
+                return -EBADMSG;
+        if (version > WITNESS_VERSION)
+                return -EPROTONOSUPPORT;
+        if (size != WITNESS_SIZE
+                || sscanf(text, "tank-witness %3u %32s %20s", &version, id, digits) != 3
+                || !id_is_valid(id) || parse_u64(digits, &revision) < 0)
+                return -EBADMSG;
+        format_witness(again, id, revision);
+        if (memcmp(again, text, WITNESS_SIZE) != 0)
+                return -EBADMSG;
+        memcpy(ret_id, id, sizeof(id));
+        *ret_revision = revision;
+        return 0;
+}
+
+int guard_start_witness(Guard *g, const char *id, uint64_t revision)
+{
+        char line[WITNESS_SIZE + 1];
+        int r, fd;
+
+        format_witness(line, id, revision);
+        r = write_file_atomic_at(g->dir_fd, WITNESS_NAME, line, WITNESS_SIZE, 0600, true);
+        if (r < 0)
+                return r;
+        fd = openat(g->dir_fd, WITNESS_NAME, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0)
+                return -errno;
+        safe_close(g->witness_fd);
+        g->witness_fd = fd;
+        memcpy(g->id, id, ID128_SIZE);
+        return 0;
+}
+
+void guard_note(Guard *g, uint64_t revision)
+{
+        char line[WITNESS_SIZE + 1];
+
+        if (g->witness_fd < 0)
+                return;
+        format_witness(line, g->id, revision);
+        if (pwrite(g->witness_fd, line, WITNESS_SIZE, 0) == WITNESS_SIZE || g->complained)
+                return;
+        /* The write itself is durable; only its witness is missing. */
+        g->complained = true;
+        log_warning_errno(-errno, "cannot write the witness of the database, ignoring");
+}
+
+void guard_sync(Guard *g)
+{
+        if (g->witness_fd >= 0 && fdatasync(g->witness_fd) < 0)
+                (void) log_warning_errno(-errno, "cannot sync the witness, ignoring");
+}
+
+int guard_take_ballast(Guard *g)
+{
+        CLEANUP_CLOSE int fd = -EBADF;
+        int r;
+
+        fd = openat(g->dir_fd, BALLAST_NAME, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+                return -errno;
+        /* Unlike posix_fallocate() never writes the bytes out where the file system cannot
+         * reserve: then there is no ballast. Reserving again what is reserved does nothing. */
+        if (fallocate(fd, 0, 0, BALLAST_SIZE) >= 0)
+                return 0;
+        r = -errno;
+        guard_drop_ballast(g);
+        return r;
+}
+
+void guard_drop_ballast(Guard *g)
+{
+        if (unlinkat(g->dir_fd, BALLAST_NAME, 0) < 0 && errno != ENOENT)
+                (void) log_warning_errno(-errno, "cannot give up the ballast file, ignoring");
+}
+
+bool guard_has_room(const Guard *g)
+{
+        struct statvfs s;
+
+        return fstatvfs(g->dir_fd, &s) >= 0
+                && (uint64_t) s.f_bavail * s.f_frsize >= 2 * (uint64_t) BALLAST_SIZE;
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Shared by the store-*.c files that make up the semantics; nobody else includes it. */
+
+#include "store.h"
+#include "store-meta.h"
+
+typedef enum StoreState {
+        STORE_OK,
+        STORE_FULL,   /* the disk is full: deletes are taken, the rest is refused until it is not */
+        STORE_BROKEN, /* only reads */
+} StoreState;
+
+/* One write under way. */
+typedef struct Write {
+        Transaction transaction;
+        Op op;
+        StoreAnswer answer;
+        StoreAnswered answered;
+        void *userdata;
+} Write;
+
+Write *write_free(Write *w);
+DEFINE_CLEANUP(Write *, write_freep, write_free);
+
+struct Store {
+        sd_event *event;
+        char *dir, *db_dir, *log_dir;
+        Guard *guard;
+        Db *db;
+        Commit *commit;
+        StoreHooks hooks;
+
+        char database_id[ID128_SIZE];
+        uint64_t revision;  /* of the newest durable write */
+        uint64_t allocated; /* of the newest write under way */
+        uint64_t compacted;
+        void *overlay; /* tsearch() tree of Op*, by key: the newest write under way of each */
+
+        StoreState state;
+        char *reason;
+        int failure;   /* of the newest failed batch */
+        sd_event_source *failure_source;
+};
+
+/* store.c: the only place that changes the state. */
+void store_set_state(Store *s, StoreState state, const char *format, ...) PRINTF_LIKE(3, 4);
+/* Whether a write may begin; sets Degraded. Leaves STORE_FULL when there is room again. */
+int store_check_writable(Store *s, bool is_delete, sd_bus_error *reterr);
+void store_on_batch(const CommitBatch *batch, void *userdata);
+int store_on_failure(sd_event_source *source, void *userdata);
+int store_refuse_key(const char *type, const char *namespace, const char *name,
+        sd_bus_error *reterr);
+
+/* store-open.c */
+int store_open_database(Store *s);
+/* Behind a full disk: gives up the ballast and opens anew. On failure the store is broken. */
+int store_reopen(Store *s);
+
+/* store-overlay.c: borrows the ops. */
+int overlay_set(Store *s, Op *op);
+Op *overlay_find(Store *s, const ObjectKey *key);
+void overlay_drop(Store *s, const Op *op); /* unless a newer one stands there */
+typedef void (*OverlayEach)(Store *s, const Op *op, void *userdata);
+void overlay_walk(Store *s, OverlayEach each, void *userdata);
+
+/* store-read.c */
+/* What a write has to build upon: the write under way, else the committed record (then its bytes
+ * are in *ret_buffer). -ENOENT: absent, or about to be; -EBADMSG, -EPROTONOSUPPORT: unreadable. */
+int store_lookup(Store *s, const ObjectKey *key, StoreRecord *ret, char **ret_buffer);
+/* How many objects stand in a namespace, counting no further than @max. */
+int store_count_namespace(Store *s, const char *namespace, size_t max, size_t *ret);

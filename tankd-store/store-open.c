@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Opening: directory, witness, database, and what they say about each other.
+ *
+ *   no witness, no database      a new one is made
+ *   witness, no database         refused: something was lost; a new one must be asked for
+ *   database, no witness         goes on without (an interrupted first start, or accepted loss)
+ *   both, other ids              the database was exchanged: goes on with a warning
+ *   both, revision below it      acknowledged writes are missing: reads only
+ *   disk full                    ballast given up, tried again
+ *   damaged, read-only, full     reads only, where reading works */
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "fd.h"
+#include "log.h"
+#include "store-internal.h"
+
+static int put_namespace(Store *s, DbBatch *b, const char *name, uint32_t index, uint64_t now)
+{
+        CLEANUP_FREE char *document = NULL, *value = NULL, *change = NULL;
+        size_t value_size, change_size;
+        StoreRecord record = {
+                .generation = 1,
+                .revision = 1,
+                .created_usec = now,
+                .updated_usec = now,
+                .operation = OPERATION_CREATED,
+        };
+        StoreChange c = { .operation = OPERATION_CREATED, .generation = 1, .by = geteuid() };
+        StoreKey object, history, log;
+        int r;
+
+        if (asprintf(&document, "{\"kind\":\"namespace\",\"name\":\"%s\"}", name) < 0)
+                return -ENOMEM;
+        record.document = document;
+        record.document_size = strlen(document);
+        if ((r = random_id(record.uid)) < 0 || (r = object_key_init(&c.key, "namespace", "", name)) < 0
+                || (r = store_record_encode(&record, &value, &value_size)) < 0)
+                return r;
+        memcpy(c.uid, record.uid, sizeof(c.uid));
+        r = store_change_encode(&c, &change, &change_size);
+        if (r < 0)
+                return r;
+
+        object = object_key_encode(&c.key);
+        history = history_key_encode(&c.key, 1, index);
+        log = change_key_encode(1, index);
+        db_batch_put(b, s->db, DB_OBJECTS, &object, value, value_size);
+        db_batch_put(b, s->db, DB_HISTORY, &history, value, value_size);
+        db_batch_put(b, s->db, DB_CHANGES, &log, change, change_size);
+        return 0;
+}
+
+/* Everything of a new database in one batch: it is there whole, or still to be made. */
+static int initialize(Store *s)
+{
+        CLEANUP(db_batch_freep) DbBatch *b = NULL;
+        char id[ID128_SIZE], created[RFC3339_SIZE];
+        uint64_t now = now_realtime_usec();
+        int r;
+
+        r = random_id(id);
+        if (r >= 0)
+                r = db_batch_new(&b);
+        if (r < 0)
+                return r;
+        meta_put_u64(b, s->db, META_FORMAT, STORE_FORMAT);
+        meta_put_text(b, s->db, META_ID, id);
+        meta_put_text(b, s->db, META_CREATED, format_rfc3339(now, created));
+        meta_put_u64(b, s->db, META_REVISION, 1);
+        meta_put_u64(b, s->db, META_COMPACTED, 0);
+        if ((r = put_namespace(s, b, "default", 0, now)) < 0
+                || (r = put_namespace(s, b, "system", 1, now)) < 0)
+                return r;
+        r = db_write(s->db, b);
+        if (r >= 0)
+                log_info("made the database %s in %s", id, s->dir);
+        return r;
+}
+
+/* 1 when no family has any row. */
+static int is_empty(Store *s)
+{
+        for (DbFamily f = 0; f < _DB_FAMILY_MAX; f++) {
+                CLEANUP(db_iter_freep) DbIter *i = NULL;
+                int r;
+
+                r = db_iter_new(s->db, NULL, f, &i);
+                if (r < 0)
+                        return r;
+                db_iter_seek(i, &(const StoreKey) {});
+                if (db_iter_valid(i))
+                        return 0;
+                r = db_iter_status(i);
+                if (r < 0)
+                        return r;
+        }
+        return 1;
+}
+
+static int read_meta(Store *s)
+{
+        uint64_t format;
+        int r;
+
+        r = meta_get_u64(s->db, NULL, META_FORMAT, &format);
+        if (r < 0)
+                return log_error_errno(r, "the database in %s does not say its format", s->dir);
+        if (format != STORE_FORMAT) {
+                log_error("the database in %s has format %" PRIu64
+                          ", this tankd-store knows %d: %s",
+                        s->dir, format, STORE_FORMAT,
+                        format > STORE_FORMAT ? "install the newer tank that made it"
+                                              : "it is damaged");
+                return -EPROTONOSUPPORT;
+        }
+        if ((r = meta_get_id(s->db, s->database_id)) < 0
+                || (r = meta_get_u64(s->db, NULL, META_REVISION, &s->revision)) < 0
+                || (r = meta_get_u64(s->db, NULL, META_COMPACTED, &s->compacted)) < 0)
+                return log_error_errno(
+                        r, "the database in %s lacks its id or revision", s->dir);
+        s->allocated = s->revision;
+        return 0;
+}
+
+/* Says why there is no store. */
+static int refuse_open(const Store *s, int r)
+{
+        switch (r) {
+        case -EBUSY:
+                log_error("another process has the database in %s open: only one tankd-store may; "
+                          "stop the other, or give this one its own --data-dir",
+                        s->dir);
+                break;
+        case -ENOENT:
+                log_error("%s/witness tells of a database, but %s is gone: bring it back, or "
+                          "remove the witness to begin anew, with nothing",
+                        s->dir, s->db_dir);
+                break;
+        case -EPROTONOSUPPORT:
+                log_error("the database in %s was made by a newer tank: install that", s->dir);
+                break;
+        default:
+                (void) log_error_errno(r,
+                        "cannot open the database in %s; where it is damaged, restore a copy",
+                        s->dir);
+        }
+        return r;
+}
+
+static int open_read_only(Store *s, int reason)
+{
+        int r;
+
+        r = db_open(s->db_dir, s->log_dir, DB_READ_ONLY, &s->db);
+        if (r < 0)
+                return refuse_open(s, reason);
+        store_set_state(s, STORE_BROKEN,
+                "the database in %s can only be read: %s; %s, then restart tankd-store", s->dir,
+                errno_words(reason),
+                reason == -ENOSPC         ? "make room"
+                        : reason == -EROFS ? "mount its file system for writing"
+                                           : "restore a copy of it");
+        return 0;
+}
+
+/* Gives up the ballast when that is what it takes; leaves the store readable where it can. */
+static int open_for_writing(Store *s, DbMode mode)
+{
+        int r;
+
+        r = db_open(s->db_dir, s->log_dir, mode, &s->db);
+        if (r == -ENOSPC) {
+                log_warning("the disk of %s is full: giving up the ballast file", s->dir);
+                guard_drop_ballast(s->guard);
+                r = db_open(s->db_dir, s->log_dir, mode, &s->db);
+        }
+        if (r == -ENOSPC || r == -EROFS || r == -EBADMSG || r == -EIO)
+                return open_read_only(s, r);
+        return r < 0 ? refuse_open(s, r) : 0;
+}
+
+typedef struct Witness {
+        bool present, readable;
+        char id[ID128_SIZE];
+        uint64_t revision;
+} Witness;
+
+static int read_witness(const Store *s, Witness *ret)
+{
+        Witness w = {};
+        int r;
+
+        r = guard_read_witness(s->guard, w.id, &w.revision);
+        if (r == -EPROTONOSUPPORT)
+                return log_error_errno(
+                        r, "%s/witness was written by a newer tank: install that", s->dir);
+        w.present = r != -ENOENT;
+        w.readable = r >= 0;
+        if (w.present && !w.readable)
+                (void) log_warning_errno(r, "cannot use %s/witness, making a new one", s->dir);
+        *ret = w;
+        return 0;
+}
+
+/* False when the witness speaks against the database. */
+static bool heed_witness(Store *s, const Witness *w)
+{
+        if (!w->readable)
+                return true;
+        if (!streq(w->id, s->database_id)) {
+                log_warning("%s/witness tells of the database %s, but %s is here: it was exchanged",
+                        s->dir, w->id, s->database_id);
+                return true;
+        }
+        if (s->revision >= w->revision)
+                return true;
+        store_set_state(s, STORE_BROKEN,
+                "the database in %s ends at revision %" PRIu64 ", but writes up to %" PRIu64
+                " were acknowledged: restore a newer copy, or remove %s/witness to go on without "
+                "them, then restart tankd-store",
+                s->dir, s->revision, w->revision, s->dir);
+        return false;
+}
+
+int store_open_database(Store *s)
+{
+        Witness witness;
+        int r;
+
+        r = read_witness(s, &witness);
+        if (r < 0)
+                return r;
+        r = open_for_writing(s, witness.present ? DB_OPEN : DB_CREATE);
+        if (r < 0)
+                return r;
+        if (s->state == STORE_OK && !witness.present && is_empty(s) > 0) {
+                r = initialize(s);
+                if (r < 0)
+                        return log_error_errno(r, "cannot make a database in %s", s->dir);
+        }
+        r = read_meta(s);
+        if (r < 0)
+                return r;
+        if (s->state != STORE_OK || !heed_witness(s, &witness))
+                return 0; /* the witness stays as it is */
+
+        r = guard_start_witness(s->guard, s->database_id, s->revision);
+        if (r < 0)
+                (void) log_warning_errno(r, "cannot write %s/witness, going on without", s->dir);
+        r = guard_take_ballast(s->guard);
+        if (r < 0)
+                (void) log_warning_errno(r,
+                        "cannot set space aside in %s, ignoring: deleting will fail on a full disk",
+                        s->dir);
+        return 0;
+}
+
+int store_reopen(Store *s)
+{
+        int r;
+
+        s->db = db_close(s->db);
+        guard_drop_ballast(s->guard);
+        r = db_open(s->db_dir, s->log_dir, DB_OPEN, &s->db);
+        if (r < 0)
+                r = open_read_only(s, r);
+        if (r >= 0)
+                r = read_meta(s);
+        if (r < 0) {
+                /* Nothing can be served: a new process may find a better world. */
+                (void) sd_event_exit(s->event, EXIT_FAILURE);
+                return r;
+        }
+        if (s->state == STORE_BROKEN)
+                return -EROFS;
+        commit_resume(s->commit, s->db);
+        return 0;
+}

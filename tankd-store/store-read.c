@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Reads: from what is durable, in pages that are one bounded slice of the loop each. */
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "error.h"
+#include "limit.h"
+#include "log.h"
+#include "names.h"
+#include "quantity.h"
+#include "store-internal.h"
+
+static int read_failed(int r, sd_bus_error *reterr)
+{
+        if (r == -ENOMEM)
+                return tank_error_set(reterr, TANK_ERROR_INTERNAL, "out of memory");
+        return tank_error_set(reterr, TANK_ERROR_DEGRADED,
+                "the database cannot be read here: %s; restore a copy of it", errno_words(r));
+}
+
+int store_lookup(Store *s, const ObjectKey *key, StoreRecord *ret, char **ret_buffer)
+{
+        CLEANUP_FREE char *value = NULL;
+        const Op *pending = overlay_find(s, key);
+        StoreKey k = object_key_encode(key);
+        size_t size;
+        int r;
+
+        if (pending) {
+                if (pending->record.operation == OPERATION_DELETED)
+                        return -ENOENT;
+                *ret = pending->record;
+                return 0;
+        }
+        r = db_get(s->db, NULL, DB_OBJECTS, &k, &value, &size);
+        if (r >= 0)
+                r = store_record_decode(value, size, ret);
+        if (r >= 0)
+                *ret_buffer = TAKE_PTR(value);
+        return r;
+}
+
+typedef struct Count {
+        const char *namespace;
+        size_t n, max;
+} Count;
+
+/* Counts what only the overlay has; store_count_namespace() has counted the rest. */
+static void count_pending(Store *s, const Op *op, void *userdata)
+{
+        CLEANUP_FREE char *value = NULL;
+        StoreKey k = object_key_encode(&op->key);
+        Count *c = userdata;
+        size_t size;
+
+        if (op->record.operation == OPERATION_DELETED || !streq(op->key.namespace, c->namespace)
+                || type_is_global(op->key.type))
+                return;
+        if (db_get(s->db, NULL, DB_OBJECTS, &k, &value, &size) == -ENOENT)
+                c->n++;
+}
+
+/* Types come first in the keys: from type to type, in each straight to the namespace. */
+int store_count_namespace(Store *s, const char *namespace, size_t max, size_t *ret)
+{
+        CLEANUP(db_iter_freep) DbIter *i = NULL;
+        Count c = { .namespace = namespace, .max = max };
+        StoreKey seek = {};
+        int r;
+
+        r = db_iter_new(s->db, NULL, DB_OBJECTS, &i);
+        if (r < 0)
+                return r;
+        for (;;) {
+                const char *type;
+                size_t size;
+                StoreKey prefix;
+
+                db_iter_seek(i, &seek);
+                if (!db_iter_valid(i))
+                        break;
+                type = db_iter_key(i, &size);
+                if (!memchr(type, 0, MIN(size, (size_t) LIMIT_NAME_MAX + 1)))
+                        return -EBADMSG;
+                seek = key_behind_type(type);
+                prefix = key_prefix_namespace(type, namespace);
+                for (db_iter_seek(i, &prefix); db_iter_valid(i) && c.n < max; db_iter_next(i)) {
+                        const char *k = db_iter_key(i, &size);
+                        const Op *pending = NULL;
+                        ObjectKey key;
+
+                        if (!key_has_prefix(k, size, &prefix))
+                                break;
+                        if (object_key_decode(k, size, &key) >= 0)
+                                pending = overlay_find(s, &key);
+                        if (!pending || pending->record.operation != OPERATION_DELETED)
+                                c.n++;
+                }
+        }
+        r = db_iter_status(i);
+        if (r < 0)
+                return r;
+        overlay_walk(s, count_pending, &c);
+        *ret = c.n;
+        return 0;
+}
+
+/* For a record that cannot be decoded: its key, and a mark that it is not simply absent. */
+static int unreadable_text(const ObjectKey *key, int error, char **ret)
+{
+        char text[OBJECT_KEY_TEXT_SIZE];
+
+        log_error("the stored record of %s cannot be decoded: %s", object_key_format(key, text),
+                errno_words(error));
+        if (asprintf(ret,
+                    "{\"kind\":\"%s\",\"name\":\"%s\"%s%s%s,\"meta\":{\"unreadable\":true}}",
+                    key->type, key->name, isempty(key->namespace) ? "" : ",\"namespace\":\"",
+                    key->namespace, isempty(key->namespace) ? "" : "\"")
+                < 0)
+                return -ENOMEM;
+        return 0;
+}
+
+int store_get(Store *s, const char *type, const char *namespace, const char *name, char **ret,
+        sd_bus_error *reterr)
+{
+        CLEANUP_FREE char *value = NULL;
+        char text[OBJECT_KEY_TEXT_SIZE];
+        StoreRecord record;
+        ObjectKey key;
+        StoreKey k;
+        size_t size;
+        int r;
+
+        if (object_key_init(&key, type, namespace, name) < 0)
+                return store_refuse_key(type, namespace, name, reterr);
+        k = object_key_encode(&key);
+        r = db_get(s->db, NULL, DB_OBJECTS, &k, &value, &size);
+        if (r == -ENOENT)
+                return tank_error_set(reterr, TANK_ERROR_NOT_FOUND, "there is no %s",
+                        object_key_format(&key, text));
+        if (r < 0)
+                return read_failed(r, reterr);
+        r = store_record_decode(value, size, &record);
+        if (r < 0)
+                return tank_error_set(reterr, TANK_ERROR_INTERNAL,
+                        "the stored record of %s cannot be decoded: %s; delete it and declare it "
+                        "anew",
+                        object_key_format(&key, text), errno_words(r));
+        r = store_record_to_text(&record, ret);
+        return r < 0 ? read_failed(r, reterr) : 0;
+}
+
+/* A token is "1.<revision of the first page>.<namespace>.<name>" of the last object told; no part
+ * can hold a dot. */
+static int parse_token(const char *token, const char *type, const char *namespace,
+        uint64_t *ret_revision, ObjectKey *ret)
+{
+        char revision[21], ns[LIMIT_NAME_MAX + 1] = "", name[LIMIT_NAME_MAX + 1];
+        int end = -1;
+
+        if (type_is_global(type)) {
+                if (sscanf(token, "1.%20[0-9]..%63[a-z0-9-]%n", revision, name, &end) != 2)
+                        return -EINVAL;
+        } else if (sscanf(token, "1.%20[0-9].%63[a-z0-9-].%63[a-z0-9-]%n", revision, ns, name, &end)
+                != 3)
+                return -EINVAL;
+        if (end < 0 || token[end] != 0 || (!isempty(namespace) && !streq(ns, namespace)))
+                return -EINVAL;
+        if (parse_u64(revision, ret_revision) < 0)
+                return -EINVAL;
+        return object_key_init(ret, type, ns, name);
+}
+
+typedef struct List {
+        StoreKey prefix;
+        uint32_t limit;
+        uint64_t revision;
+        StoreDocument each;
+        void *userdata;
+
+        uint32_t n;
+        size_t bytes;
+        ObjectKey last;
+} List;
+
+/* 1: told, 0: the page is full. */
+static int list_one(List *l, const DbIter *i)
+{
+        CLEANUP_FREE char *text = NULL;
+        StoreRecord record;
+        const char *value, *k;
+        ObjectKey key;
+        size_t size, n;
+        int r;
+
+        k = db_iter_key(i, &size);
+        r = object_key_decode(k, size, &key);
+        if (r < 0)
+                return r; /* not by this program's hand: do not guess */
+        value = db_iter_value(i, &size);
+        r = store_record_decode(value, size, &record);
+        r = r < 0 ? unreadable_text(&key, r, &text) : store_record_to_text(&record, &text);
+        if (r < 0)
+                return r;
+
+        n = strlen(text);
+        if (l->n >= l->limit || (l->n > 0 && l->bytes + n > LIMIT_PAGE_BYTES))
+                return 0;
+        r = l->each(text, l->userdata);
+        if (r < 0)
+                return r;
+        l->n++;
+        l->bytes += n;
+        l->last = key;
+        return 1;
+}
+
+static int list_page(Store *s, List *l, const StoreKey *behind, char **ret_next)
+{
+        CLEANUP(db_view_freep) DbView *view = NULL;
+        CLEANUP(db_iter_freep) DbIter *i = NULL;
+        uint64_t revision;
+        size_t size;
+        int r;
+
+        if ((r = db_view_new(s->db, &view)) < 0
+                || (r = meta_get_u64(s->db, view, META_REVISION, &revision)) < 0
+                || (r = db_iter_new(s->db, view, DB_OBJECTS, &i)) < 0)
+                return r;
+        if (!behind)
+                l->revision = revision;
+
+        db_iter_seek(i, behind ? behind : &l->prefix);
+        if (behind && db_iter_valid(i)) {
+                const char *k = db_iter_key(i, &size);
+
+                if (size == behind->size && memcmp(k, behind->data, size) == 0)
+                        db_iter_next(i);
+        }
+        for (; db_iter_valid(i); db_iter_next(i)) {
+                const char *k = db_iter_key(i, &size);
+
+                if (!key_has_prefix(k, size, &l->prefix))
+                        return 0;
+                r = list_one(l, i);
+                if (r < 0)
+                        return r;
+                if (r == 0)
+                        return asprintf(ret_next, "1.%" PRIu64 ".%s.%s", l->revision,
+                                       l->last.namespace, l->last.name)
+                                        < 0
+                                ? -ENOMEM
+                                : 0;
+        }
+        return db_iter_status(i);
+}
+
+int store_list(Store *s, const char *type, const char *namespace, uint32_t limit,
+        const char *token, StoreDocument each, void *userdata, char **ret_next,
+        uint64_t *ret_revision, sd_bus_error *reterr)
+{
+        CLEANUP_FREE char *next = NULL;
+        List l = {
+                .limit = limit == 0 ? LIMIT_PAGE_ENTRIES : MIN(limit, LIMIT_PAGE_ENTRIES),
+                .each = each,
+                .userdata = userdata,
+        };
+        ObjectKey last;
+        StoreKey behind;
+        int r;
+
+        if (!type_is_valid(type)
+                || (!isempty(namespace) && (type_is_global(type) || !name_is_valid(namespace))))
+                return store_refuse_key(type, namespace, "", reterr);
+        l.prefix = isempty(namespace) ? key_prefix_type(type)
+                                      : key_prefix_namespace(type, namespace);
+        if (!isempty(token)) {
+                if (parse_token(token, type, namespace, &l.revision, &last) < 0)
+                        return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
+                                "option \"continue\": not a token of this list");
+                behind = object_key_encode(&last);
+        }
+        r = list_page(s, &l, isempty(token) ? NULL : &behind, &next);
+        if (r < 0)
+                return read_failed(r, reterr);
+        *ret_next = TAKE_PTR(next);
+        *ret_revision = l.revision;
+        return 0;
+}
+
+static int change_document(Store *s, const DbView *view, const StoreChange *c, uint64_t revision,
+        uint32_t index, char **ret)
+{
+        CLEANUP_FREE char *value = NULL;
+        StoreKey k = history_key_encode(&c->key, revision, index);
+        StoreRecord record;
+        size_t size;
+        int r;
+
+        r = db_get(s->db, view, DB_HISTORY, &k, &value, &size);
+        if (r >= 0)
+                r = store_record_decode(value, size, &record);
+        if (r < 0)
+                return unreadable_text(&c->key, r, ret);
+        return store_record_to_text(&record, ret);
+}
+
+typedef struct Changes {
+        bool documents;
+        uint32_t limit;
+        StoreChangeSeen each;
+        void *userdata;
+
+        uint32_t n;
+        size_t bytes;
+        uint64_t last;
+        bool more;
+} Changes;
+
+/* 1: told, 0: the page is full. */
+static int change_one(Store *s, const DbView *view, const DbIter *i, Changes *p)
+{
+        CLEANUP_FREE char *document = NULL;
+        const char *k, *value;
+        uint64_t revision;
+        uint32_t index;
+        StoreChange c;
+        size_t size;
+        int r;
+
+        k = db_iter_key(i, &size);
+        r = change_key_decode(k, size, &revision, &index);
+        if (r < 0)
+                return r;
+        if (revision != p->last && (p->n >= p->limit || p->bytes >= LIMIT_PAGE_BYTES))
+                return 0;
+        value = db_iter_value(i, &size);
+        r = store_change_decode(value, size, &c);
+        if (r < 0)
+                return r; /* a gap must not look like none */
+        if (p->documents && c.operation != OPERATION_DELETED) {
+                r = change_document(s, view, &c, revision, index, &document);
+                if (r < 0)
+                        return r;
+        }
+        r = p->each(revision, &c, strempty(document), p->userdata);
+        if (r < 0)
+                return r;
+        p->n++;
+        p->bytes += size + strlen(strempty(document));
+        p->last = revision;
+        return 1;
+}
+
+static int changes_page(Store *s, const DbView *view, uint64_t since, Changes *p)
+{
+        CLEANUP(db_iter_freep) DbIter *i = NULL;
+        StoreKey first = change_key_encode(since + 1, 0);
+        int r;
+
+        r = db_iter_new(s->db, view, DB_CHANGES, &i);
+        if (r < 0)
+                return r;
+        for (db_iter_seek(i, &first); db_iter_valid(i); db_iter_next(i)) {
+                r = change_one(s, view, i, p);
+                if (r < 0)
+                        return r;
+                if (r == 0) {
+                        p->more = true;
+                        return 0;
+                }
+        }
+        return db_iter_status(i);
+}
+
+int store_changes(Store *s, const char *database_id, uint64_t since, uint32_t limit,
+        bool documents, StoreChangeSeen each, void *userdata, bool *ret_more,
+        uint64_t *ret_revision, sd_bus_error *reterr)
+{
+        CLEANUP(db_view_freep) DbView *view = NULL;
+        Changes p = {
+                .documents = documents,
+                .limit = limit == 0 ? LIMIT_PAGE_ENTRIES : MIN(limit, LIMIT_PAGE_ENTRIES),
+                .each = each,
+                .userdata = userdata,
+        };
+        uint64_t revision;
+        int r;
+
+        if (!streq(database_id, s->database_id))
+                return tank_error_set(reterr, TANK_ERROR_FAILED_PRECONDITION,
+                        "this is the database %s, not \"%.40s\": its revisions mean something "
+                        "else; list anew",
+                        s->database_id, database_id);
+        if (since < s->compacted)
+                return tank_error_set(reterr, TANK_ERROR_COMPACTED,
+                        "the changes up to revision %" PRIu64 " are gone: list anew", s->compacted);
+        r = db_view_new(s->db, &view);
+        if (r >= 0)
+                r = meta_get_u64(s->db, view, META_REVISION, &revision);
+        if (r < 0)
+                return read_failed(r, reterr);
+        if (since > revision)
+                return tank_error_set(reterr, TANK_ERROR_FAILED_PRECONDITION,
+                        "revision %" PRIu64 " lies ahead of the database, which stands at %" PRIu64
+                        ": it went back",
+                        since, revision);
+        if (since < revision) {
+                r = changes_page(s, view, since, &p);
+                if (r < 0)
+                        return read_failed(r, reterr);
+        }
+        *ret_more = p.more;
+        *ret_revision = p.more ? p.last : revision;
+        return 0;
+}

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The store as a whole: its state, and what happens when a batch comes back.
+ *
+ *   ok      everything
+ *   full    the disk is full. RocksDB's handle never heals, so the database was closed, the
+ *           ballast given up and the database opened anew: deletes are taken. Every write that
+ *           asks looks whether there is room again; nothing polls.
+ *   broken  reads only, until the daemon is started anew.
+ *
+ * Both of the latter are "degraded" on the bus. */
+
+#include "store.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "error.h"
+#include "fd.h"
+#include "log.h"
+#include "store-internal.h"
+
+void store_set_hooks(Store *s, const StoreHooks *hooks)
+{
+        s->hooks = *hooks;
+}
+
+const char *store_database_id(const Store *s)
+{
+        return s->database_id;
+}
+
+uint64_t store_revision(const Store *s)
+{
+        return s->revision;
+}
+
+uint64_t store_compacted_revision(const Store *s)
+{
+        return s->compacted;
+}
+
+bool store_is_degraded(const Store *s)
+{
+        return s->state != STORE_OK;
+}
+
+const char *store_degraded_reason(const Store *s)
+{
+        return s->reason;
+}
+
+void store_set_state(Store *s, StoreState state, const char *format, ...)
+{
+        bool was = store_is_degraded(s);
+        va_list ap;
+
+        free(s->reason);
+        s->reason = NULL;
+        va_start(ap, format);
+        /* Without memory for the reason the state alone has to say it. */
+        if (vasprintf(&s->reason, format, ap) < 0)
+                s->reason = NULL;
+        va_end(ap);
+
+        s->state = state;
+        if (state == STORE_OK) {
+                log_notice("writes are taken again: %s", strempty(s->reason));
+                free(s->reason);
+                s->reason = NULL;
+        } else
+                log_error("degraded: %s", strempty(s->reason));
+        if (was != store_is_degraded(s) && s->hooks.state_changed)
+                s->hooks.state_changed(s->hooks.userdata);
+}
+
+int store_refuse_key(
+        const char *type, const char *namespace, const char *name, sd_bus_error *reterr)
+{
+        return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
+                "no object can have the type \"%.80s\", namespace \"%.80s\" and name \"%.80s\": "
+                "names are 1 to 63 of a-z, 0-9 and '-'; a namespace itself stands in none, all "
+                "else stands in one",
+                type, strempty(namespace), name);
+}
+
+/* With room again the ballast comes first: what is written next may fill the disk. */
+static void try_leave_full(Store *s)
+{
+        if (!guard_has_room(s->guard) || guard_take_ballast(s->guard) < 0)
+                return;
+        store_set_state(s, STORE_OK, "the disk has room again");
+}
+
+int store_check_writable(Store *s, bool is_delete, sd_bus_error *reterr)
+{
+        if (s->state == STORE_FULL)
+                try_leave_full(s);
+        if (s->state == STORE_OK || (s->state == STORE_FULL && is_delete))
+                return 0;
+        return tank_error_set(reterr, TANK_ERROR_DEGRADED, "the store takes no %s: %s",
+                s->state == STORE_FULL ? "new content" : "writes", strempty(s->reason));
+}
+
+Write *write_free(Write *w)
+{
+        if (w)
+                op_done(&w->op);
+        free(w);
+        return NULL;
+}
+
+static void answer_failure(Write *w, int error)
+{
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+
+        (void) tank_error_set(&e, TANK_ERROR_DEGRADED,
+                "the write could not be made durable: %s; whether it counts will be known when "
+                "the store is well again: read it back then",
+                error == -ENOSPC ? "the disk is full: make room" : errno_words(error));
+        w->answered(NULL, &e, w->userdata);
+        sd_bus_error_free(&e);
+}
+
+/* Runs from the loop once a batch has failed; until then the queue takes nothing. */
+int store_on_failure(sd_event_source *source, void *userdata)
+{
+        Store *s = userdata;
+        int failure = s->failure;
+        uint64_t told = s->revision;
+
+        commit_drain(s->commit); /* fails all that waited, at once */
+        if (failure != -ENOSPC) {
+                s->allocated = s->revision;
+                store_set_state(s, STORE_BROKEN,
+                        "writing to the database in %s failed: %s; look at the disk and its "
+                        "kernel messages, then restart tankd-store",
+                        s->dir, errno_words(failure));
+                return 0;
+        }
+
+        if (store_reopen(s) < 0)
+                return 0; /* broken, and said so */
+        store_set_state(s, STORE_FULL,
+                "the disk of %s is full: make room (deleting objects works); writes are taken "
+                "again once there is",
+                s->dir);
+        /* A batch can reach the log and fail all the same. */
+        if (s->revision != told && s->hooks.changed)
+                s->hooks.changed(NULL, s->hooks.userdata);
+        return 0;
+}
+
+static void on_failed_batch(Store *s, const CommitBatch *batch)
+{
+        int r;
+
+        s->failure = batch->error;
+        r = sd_event_source_set_enabled(s->failure_source, SD_EVENT_ONESHOT);
+        if (r < 0)
+                (void) log_error_errno(r, "cannot arrange for what a failed write needs");
+}
+
+void store_on_batch(const CommitBatch *batch, void *userdata)
+{
+        Store *s = userdata;
+        bool tell = batch->error >= 0 && batch->revision > 0;
+
+        if (tell)
+                s->revision = batch->revision;
+        for (Transaction *t = batch->first; t; t = t->next) {
+                Write *w = container_of(t, Write, transaction);
+
+                if (t->n_ops > 0)
+                        overlay_drop(s, &w->op);
+                if (batch->error < 0)
+                        answer_failure(w, batch->error);
+                else
+                        w->answered(&w->answer, NULL, w->userdata);
+        }
+        if (tell && s->hooks.changed)
+                s->hooks.changed(batch, s->hooks.userdata);
+        for (Transaction *t = batch->first, *next; t; t = next) {
+                next = t->next;
+                write_free(container_of(t, Write, transaction));
+        }
+        if (batch->error < 0)
+                on_failed_batch(s, batch);
+}
+
+void store_flush(Store *s)
+{
+        commit_drain(s->commit);
+}
+
+int store_open(sd_event *event, const char *dir, const char *log_dir, Store **ret)
+{
+        CLEANUP(store_freep) Store *s = NULL;
+        int r;
+
+        s = calloc(1, sizeof(*s));
+        if (!s)
+                return log_oom();
+        s->event = sd_event_ref(event);
+        if (free_and_strdup(&s->dir, dir) < 0 || free_and_strdup(&s->log_dir, log_dir) < 0
+                || asprintf(&s->db_dir, "%s/db", dir) < 0)
+                return log_oom();
+        if ((r = mkdir_p(dir, 0700)) < 0 || (r = guard_open(dir, &s->guard)) < 0)
+                return log_error_errno(r, "cannot use the data directory %s", dir);
+        r = mkdir_p(log_dir, 0700);
+        if (r < 0)
+                return log_error_errno(r, "cannot use the directory %s", log_dir);
+
+        r = store_open_database(s);
+        if (r < 0)
+                return r;
+        if ((r = sd_event_add_defer(event, &s->failure_source, store_on_failure, s)) < 0
+                || (r = sd_event_source_set_enabled(s->failure_source, SD_EVENT_OFF)) < 0
+                || (r = commit_new(event, s->db, s->guard, store_on_batch, s, &s->commit)) < 0)
+                return log_error_errno(r, "cannot start the commit thread");
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+Store *store_free(Store *s)
+{
+        if (!s)
+                return NULL;
+        commit_free(s->commit);
+        if (s->guard)
+                guard_sync(s->guard);
+        db_close(s->db);
+        guard_free(s->guard);
+        sd_event_source_disable_unref(s->failure_source);
+        sd_event_unref(s->event);
+        assert(!s->overlay);
+        free(s->reason);
+        free(s->db_dir);
+        free(s->log_dir);
+        free(s->dir);
+        free(s);
+        return NULL;
+}
