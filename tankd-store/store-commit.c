@@ -45,7 +45,7 @@ void op_done(Op *op)
 {
         free(op->value);
         free(op->change);
-        *op = (Op) {};
+        *op = (Op){};
 }
 
 static size_t transaction_bytes(const Transaction *t)
@@ -210,8 +210,8 @@ int commit_submit(Commit *c, Transaction *t)
         int r = 0;
 
         /* Both are the loop's alone. A single transaction always fits. */
-        if (c->n_queued >= LIMIT_WRITES_WAITING
-                || (c->n_queued > 0 && c->queued_bytes + bytes > LIMIT_WRITES_WAITING_BYTES))
+        if (c->n_queued >= LIMIT_WRITES_WAITING ||
+                        (c->n_queued > 0 && c->queued_bytes + bytes > LIMIT_WRITES_WAITING_BYTES))
                 return -EBUSY;
 
         t->next = NULL;
@@ -249,8 +249,7 @@ void commit_resume(Commit *c, Db *db)
         pthread_mutex_unlock(&c->lock);
 }
 
-int commit_new(
-        sd_event *event, Db *db, Guard *guard, CommitDone done, void *userdata, Commit **ret)
+int commit_new(sd_event *event, Db *db, Guard *guard, CommitDone done, void *userdata, Commit **ret)
 {
         Commit *c;
         int r;

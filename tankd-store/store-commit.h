@@ -51,7 +51,7 @@ typedef void (*CommitDone)(const CommitBatch *batch, void *userdata);
 
 typedef struct Commit Commit;
 int commit_new(sd_event *event, Db *db, Guard *guard, CommitDone done, void *userdata,
-        Commit **ret);
+                Commit **ret);
 Commit *commit_free(Commit *c); /* drains */
 DEFINE_CLEANUP(Commit *, commit_freep, commit_free);
 

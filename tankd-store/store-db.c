@@ -19,36 +19,36 @@
  *   info_log           warnings only, two files of 256 KiB
  *   max_open_files     bounded, a good part of them stay in the table cache */
 static const char db_settings[] =
-        "wal_recovery_mode=kTolerateCorruptedTailRecords;"
-        "paranoid_checks=true;"
-        "stats_dump_period_sec=0;"
-        "stats_persist_period_sec=0;"
-        "skip_stats_update_on_db_open=true;"
-        "enable_thread_tracking=false;"
-        "info_log_level=WARN_LEVEL;"
-        "max_log_file_size=262144;"
-        "keep_log_file_num=2;"
-        "max_manifest_file_size=4194304;"
-        "max_open_files=128;"
-        "max_file_opening_threads=1;"
-        "max_background_jobs=2;"
-        "max_subcompactions=1;"
-        "max_total_wal_size=16777216;"
-        "write_buffer_size=4194304;"
-        "db_write_buffer_size=12582912;"
-        "max_write_buffer_number=2;"
-        "arena_block_size=65536;"
-        "target_file_size_base=8388608;"
-        "max_bytes_for_level_base=33554432;"
-        "level_compaction_dynamic_level_bytes=true;"
-        "compression=kLZ4Compression;"
-        "allow_concurrent_memtable_write=false;"
-        "enable_write_thread_adaptive_yield=false;"
-        "compaction_readahead_size=262144;"
-        "writable_file_max_buffer_size=262144;"
-        "block_based_table_factory={block_cache={capacity=4M;num_shard_bits=0};"
-        "cache_index_and_filter_blocks=true;pin_l0_filter_and_index_blocks_in_cache=true;"
-        "block_size=8192;format_version=5}";
+                "wal_recovery_mode=kTolerateCorruptedTailRecords;"
+                "paranoid_checks=true;"
+                "stats_dump_period_sec=0;"
+                "stats_persist_period_sec=0;"
+                "skip_stats_update_on_db_open=true;"
+                "enable_thread_tracking=false;"
+                "info_log_level=WARN_LEVEL;"
+                "max_log_file_size=262144;"
+                "keep_log_file_num=2;"
+                "max_manifest_file_size=4194304;"
+                "max_open_files=128;"
+                "max_file_opening_threads=1;"
+                "max_background_jobs=2;"
+                "max_subcompactions=1;"
+                "max_total_wal_size=16777216;"
+                "write_buffer_size=4194304;"
+                "db_write_buffer_size=12582912;"
+                "max_write_buffer_number=2;"
+                "arena_block_size=65536;"
+                "target_file_size_base=8388608;"
+                "max_bytes_for_level_base=33554432;"
+                "level_compaction_dynamic_level_bytes=true;"
+                "compression=kLZ4Compression;"
+                "allow_concurrent_memtable_write=false;"
+                "enable_write_thread_adaptive_yield=false;"
+                "compaction_readahead_size=262144;"
+                "writable_file_max_buffer_size=262144;"
+                "block_based_table_factory={block_cache={capacity=4M;num_shard_bits=0};"
+                "cache_index_and_filter_blocks=true;pin_l0_filter_and_index_blocks_in_cache=true;"
+                "block_size=8192;format_version=5}";
 
 static const char *const family_names[_DB_FAMILY_MAX] = {
         [DB_META] = "default",
@@ -233,10 +233,11 @@ int db_open(const char *dir, const char *log_dir, DbMode mode, Db **ret)
         for (size_t i = 0; i < _DB_FAMILY_MAX; i++)
                 options[i] = db->options;
         db->db = mode == DB_READ_ONLY
-                ? rocksdb_open_for_read_only_column_families(db->options, dir, _DB_FAMILY_MAX,
-                          family_names, options, db->families, 0, &error)
-                : rocksdb_open_column_families(db->options, dir, _DB_FAMILY_MAX, family_names,
-                          options, db->families, &error);
+                                 ? rocksdb_open_for_read_only_column_families(db->options, dir,
+                                                   _DB_FAMILY_MAX, family_names, options,
+                                                   db->families, 0, &error)
+                                 : rocksdb_open_column_families(db->options, dir, _DB_FAMILY_MAX,
+                                                   family_names, options, db->families, &error);
         r = check(error, dir);
         if (r < 0)
                 return r;
@@ -287,11 +288,11 @@ void db_batch_clear(DbBatch *b)
         rocksdb_writebatch_clear(b->batch);
 }
 
-void db_batch_put(DbBatch *b, const Db *db, DbFamily family, const StoreKey *key,
-        const void *value, size_t size)
+void db_batch_put(DbBatch *b, const Db *db, DbFamily family, const StoreKey *key, const void *value,
+                size_t size)
 {
         rocksdb_writebatch_put_cf(
-                b->batch, db->families[family], key->data, key->size, value, size);
+                        b->batch, db->families[family], key->data, key->size, value, size);
 }
 
 void db_batch_delete(DbBatch *b, const Db *db, DbFamily family, const StoreKey *key)
@@ -332,14 +333,14 @@ DbView *db_view_free(DbView *v)
 }
 
 int db_get(Db *db, const DbView *view, DbFamily family, const StoreKey *key, char **ret,
-        size_t *ret_size)
+                size_t *ret_size)
 {
         char *error = NULL, *value;
         size_t size = 0;
         int r;
 
         value = rocksdb_get_cf(db->db, view ? view->read_options : db->read_options,
-                db->families[family], key->data, key->size, &size, &error);
+                        db->families[family], key->data, key->size, &size, &error);
         r = check(error, "read of the database");
         if (r < 0)
                 return r;
@@ -357,7 +358,7 @@ int db_iter_new(Db *db, const DbView *view, DbFamily family, DbIter **ret)
         if (!i)
                 return -ENOMEM;
         i->iter = rocksdb_create_iterator_cf(
-                db->db, view ? view->read_options : db->read_options, db->families[family]);
+                        db->db, view ? view->read_options : db->read_options, db->families[family]);
         *ret = i;
         return 0;
 }

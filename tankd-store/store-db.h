@@ -43,8 +43,8 @@ int db_batch_new(DbBatch **ret);
 DbBatch *db_batch_free(DbBatch *b);
 DEFINE_CLEANUP(DbBatch *, db_batch_freep, db_batch_free);
 void db_batch_clear(DbBatch *b);
-void db_batch_put(DbBatch *b, const Db *db, DbFamily family, const StoreKey *key,
-        const void *value, size_t size);
+void db_batch_put(DbBatch *b, const Db *db, DbFamily family, const StoreKey *key, const void *value,
+                size_t size);
 void db_batch_delete(DbBatch *b, const Db *db, DbFamily family, const StoreKey *key);
 
 /* Returns when all of it is on disk, or none of it counts. */
@@ -58,7 +58,7 @@ DEFINE_CLEANUP(DbView *, db_view_freep, db_view_free);
 
 /* @view NULL: the newest. The value is the caller's to free(). */
 int db_get(Db *db, const DbView *view, DbFamily family, const StoreKey *key, char **ret,
-        size_t *ret_size);
+                size_t *ret_size);
 
 typedef struct DbIter DbIter;
 int db_iter_new(Db *db, const DbView *view, DbFamily family, DbIter **ret);
@@ -67,6 +67,6 @@ DEFINE_CLEANUP(DbIter *, db_iter_freep, db_iter_free);
 void db_iter_seek(DbIter *i, const StoreKey *key); /* to the first at or behind @key */
 void db_iter_next(DbIter *i);
 bool db_iter_valid(const DbIter *i);
-const char *db_iter_key(const DbIter *i, size_t *ret_size);   /* borrowed until it moves */
+const char *db_iter_key(const DbIter *i, size_t *ret_size); /* borrowed until it moves */
 const char *db_iter_value(const DbIter *i, size_t *ret_size);
 int db_iter_status(const DbIter *i); /* once it is no longer valid: the end, or a failure */

@@ -72,7 +72,7 @@ static void format_witness(char buf[static WITNESS_SIZE + 1], const char *id, ui
         int n;
 
         n = snprintf(buf, WITNESS_SIZE + 1, "tank-witness %d %s %020" PRIu64 " ", WITNESS_VERSION,
-                id, revision);
+                        id, revision);
         assert(n == WITNESS_SIZE - 17);
         n = snprintf(buf + n, 18, "%016" PRIx64 "\n", sum(buf, (size_t) n));
         assert(n == 17);
@@ -94,9 +94,9 @@ int guard_read_witness(Guard *g, char ret_id[static ID128_SIZE], uint64_t *ret_r
                 return -EBADMSG;
         if (version > WITNESS_VERSION)
                 return -EPROTONOSUPPORT;
-        if (size != WITNESS_SIZE
-                || sscanf(text, "tank-witness %3u %32s %20s", &version, id, digits) != 3
-                || !id_is_valid(id) || parse_u64(digits, &revision) < 0)
+        if (size != WITNESS_SIZE ||
+                        sscanf(text, "tank-witness %3u %32s %20s", &version, id, digits) != 3 ||
+                        !id_is_valid(id) || parse_u64(digits, &revision) < 0)
                 return -EBADMSG;
         format_witness(again, id, revision);
         if (memcmp(again, text, WITNESS_SIZE) != 0)
@@ -171,6 +171,6 @@ bool guard_has_room(const Guard *g)
 {
         struct statvfs s;
 
-        return fstatvfs(g->dir_fd, &s) >= 0
-                && (uint64_t) s.f_bavail * s.f_frsize >= 2 * (uint64_t) BALLAST_SIZE;
+        return fstatvfs(g->dir_fd, &s) >= 0 &&
+               (uint64_t) s.f_bavail * s.f_frsize >= 2 * (uint64_t) BALLAST_SIZE;
 }

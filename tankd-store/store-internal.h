@@ -40,7 +40,7 @@ struct Store {
 
         StoreState state;
         char *reason;
-        int failure;   /* of the newest failed batch */
+        int failure; /* of the newest failed batch */
         sd_event_source *failure_source;
 };
 
@@ -50,8 +50,8 @@ void store_set_state(Store *s, StoreState state, const char *format, ...) PRINTF
 int store_check_writable(Store *s, bool is_delete, sd_bus_error *reterr);
 void store_on_batch(const CommitBatch *batch, void *userdata);
 int store_on_failure(sd_event_source *source, void *userdata);
-int store_refuse_key(const char *type, const char *namespace, const char *name,
-        sd_bus_error *reterr);
+int store_refuse_key(
+                const char *type, const char *namespace, const char *name, sd_bus_error *reterr);
 
 /* store-open.c */
 int store_open_database(Store *s);

@@ -27,7 +27,7 @@ int object_key_init(ObjectKey *k, const char *type, const char *namespace, const
 const char *object_key_format(const ObjectKey *k, char buf[static OBJECT_KEY_TEXT_SIZE])
 {
         (void) snprintf(buf, OBJECT_KEY_TEXT_SIZE, "%s %s%s%s", k->type, k->namespace,
-                isempty(k->namespace) ? "" : "/", k->name);
+                        isempty(k->namespace) ? "" : "/", k->name);
         return buf;
 }
 

@@ -38,8 +38,9 @@ static int put_namespace(Store *s, DbBatch *b, const char *name, uint32_t index,
                 return -ENOMEM;
         record.document = document;
         record.document_size = strlen(document);
-        if ((r = random_id(record.uid)) < 0 || (r = object_key_init(&c.key, "namespace", "", name)) < 0
-                || (r = store_record_encode(&record, &value, &value_size)) < 0)
+        if ((r = random_id(record.uid)) < 0 ||
+                        (r = object_key_init(&c.key, "namespace", "", name)) < 0 ||
+                        (r = store_record_encode(&record, &value, &value_size)) < 0)
                 return r;
         memcpy(c.uid, record.uid, sizeof(c.uid));
         r = store_change_encode(&c, &change, &change_size);
@@ -73,8 +74,8 @@ static int initialize(Store *s)
         meta_put_text(b, s->db, META_CREATED, format_rfc3339(now, created));
         meta_put_u64(b, s->db, META_REVISION, 1);
         meta_put_u64(b, s->db, META_COMPACTED, 0);
-        if ((r = put_namespace(s, b, "default", 0, now)) < 0
-                || (r = put_namespace(s, b, "system", 1, now)) < 0)
+        if ((r = put_namespace(s, b, "default", 0, now)) < 0 ||
+                        (r = put_namespace(s, b, "system", 1, now)) < 0)
                 return r;
         r = db_write(s->db, b);
         if (r >= 0)
@@ -92,7 +93,7 @@ static int is_empty(Store *s)
                 r = db_iter_new(s->db, NULL, f, &i);
                 if (r < 0)
                         return r;
-                db_iter_seek(i, &(const StoreKey) {});
+                db_iter_seek(i, &(const StoreKey){});
                 if (db_iter_valid(i))
                         return 0;
                 r = db_iter_status(i);
@@ -113,16 +114,15 @@ static int read_meta(Store *s)
         if (format != STORE_FORMAT) {
                 log_error("the database in %s has format %" PRIu64
                           ", this tankd-store knows %d: %s",
-                        s->dir, format, STORE_FORMAT,
-                        format > STORE_FORMAT ? "install the newer tank that made it"
-                                              : "it is damaged");
+                                s->dir, format, STORE_FORMAT,
+                                format > STORE_FORMAT ? "install the newer tank that made it"
+                                                      : "it is damaged");
                 return -EPROTONOSUPPORT;
         }
-        if ((r = meta_get_id(s->db, s->database_id)) < 0
-                || (r = meta_get_u64(s->db, NULL, META_REVISION, &s->revision)) < 0
-                || (r = meta_get_u64(s->db, NULL, META_COMPACTED, &s->compacted)) < 0)
-                return log_error_errno(
-                        r, "the database in %s lacks its id or revision", s->dir);
+        if ((r = meta_get_id(s->db, s->database_id)) < 0 ||
+                        (r = meta_get_u64(s->db, NULL, META_REVISION, &s->revision)) < 0 ||
+                        (r = meta_get_u64(s->db, NULL, META_COMPACTED, &s->compacted)) < 0)
+                return log_error_errno(r, "the database in %s lacks its id or revision", s->dir);
         s->allocated = s->revision;
         return 0;
 }
@@ -134,20 +134,21 @@ static int refuse_open(const Store *s, int r)
         case -EBUSY:
                 log_error("another process has the database in %s open: only one tankd-store may; "
                           "stop the other, or give this one its own --data-dir",
-                        s->dir);
+                                s->dir);
                 break;
         case -ENOENT:
                 log_error("%s/witness tells of a database, but %s is gone: bring it back, or "
                           "remove the witness to begin anew, with nothing",
-                        s->dir, s->db_dir);
+                                s->dir, s->db_dir);
                 break;
         case -EPROTONOSUPPORT:
                 log_error("the database in %s was made by a newer tank: install that", s->dir);
                 break;
         default:
                 (void) log_error_errno(r,
-                        "cannot open the database in %s; where it is damaged, restore a copy",
-                        s->dir);
+                                "cannot open the database in %s; where it is damaged, restore a "
+                                "copy",
+                                s->dir);
         }
         return r;
 }
@@ -160,9 +161,9 @@ static int open_read_only(Store *s, int reason)
         if (r < 0)
                 return refuse_open(s, reason);
         store_set_state(s, STORE_BROKEN,
-                "the database in %s can only be read: %s; %s, then restart tankd-store", s->dir,
-                errno_words(reason),
-                reason == -ENOSPC         ? "make room"
+                        "the database in %s can only be read: %s; %s, then restart tankd-store",
+                        s->dir, errno_words(reason),
+                        reason == -ENOSPC  ? "make room"
                         : reason == -EROFS ? "mount its file system for writing"
                                            : "restore a copy of it");
         return 0;
@@ -198,7 +199,7 @@ static int read_witness(const Store *s, Witness *ret)
         r = guard_read_witness(s->guard, w.id, &w.revision);
         if (r == -EPROTONOSUPPORT)
                 return log_error_errno(
-                        r, "%s/witness was written by a newer tank: install that", s->dir);
+                                r, "%s/witness was written by a newer tank: install that", s->dir);
         w.present = r != -ENOENT;
         w.readable = r >= 0;
         if (w.present && !w.readable)
@@ -214,16 +215,17 @@ static bool heed_witness(Store *s, const Witness *w)
                 return true;
         if (!streq(w->id, s->database_id)) {
                 log_warning("%s/witness tells of the database %s, but %s is here: it was exchanged",
-                        s->dir, w->id, s->database_id);
+                                s->dir, w->id, s->database_id);
                 return true;
         }
         if (s->revision >= w->revision)
                 return true;
         store_set_state(s, STORE_BROKEN,
-                "the database in %s ends at revision %" PRIu64 ", but writes up to %" PRIu64
-                " were acknowledged: restore a newer copy, or remove %s/witness to go on without "
-                "them, then restart tankd-store",
-                s->dir, s->revision, w->revision, s->dir);
+                        "the database in %s ends at revision %" PRIu64 ", but writes up to %" PRIu64
+                        " were acknowledged: restore a newer copy, or remove %s/witness to go on "
+                        "without "
+                        "them, then restart tankd-store",
+                        s->dir, s->revision, w->revision, s->dir);
         return false;
 }
 
@@ -255,8 +257,9 @@ int store_open_database(Store *s)
         r = guard_take_ballast(s->guard);
         if (r < 0)
                 (void) log_warning_errno(r,
-                        "cannot set space aside in %s, ignoring: deleting will fail on a full disk",
-                        s->dir);
+                                "cannot set space aside in %s, ignoring: deleting will fail on a "
+                                "full disk",
+                                s->dir);
         return 0;
 }
 

@@ -17,7 +17,8 @@ static int read_failed(int r, sd_bus_error *reterr)
         if (r == -ENOMEM)
                 return tank_error_set(reterr, TANK_ERROR_INTERNAL, "out of memory");
         return tank_error_set(reterr, TANK_ERROR_DEGRADED,
-                "the database cannot be read here: %s; restore a copy of it", errno_words(r));
+                        "the database cannot be read here: %s; restore a copy of it",
+                        errno_words(r));
 }
 
 int store_lookup(Store *s, const ObjectKey *key, StoreRecord *ret, char **ret_buffer)
@@ -55,8 +56,8 @@ static void count_pending(Store *s, const Op *op, void *userdata)
         Count *c = userdata;
         size_t size;
 
-        if (op->record.operation == OPERATION_DELETED || !streq(op->key.namespace, c->namespace)
-                || type_is_global(op->key.type))
+        if (op->record.operation == OPERATION_DELETED || !streq(op->key.namespace, c->namespace) ||
+                        type_is_global(op->key.type))
                 return;
         if (db_get(s->db, NULL, DB_OBJECTS, &k, &value, &size) == -ENOENT)
                 c->n++;
@@ -113,18 +114,17 @@ static int unreadable_text(const ObjectKey *key, int error, char **ret)
         char text[OBJECT_KEY_TEXT_SIZE];
 
         log_error("the stored record of %s cannot be decoded: %s", object_key_format(key, text),
-                errno_words(error));
-        if (asprintf(ret,
-                    "{\"kind\":\"%s\",\"name\":\"%s\"%s%s%s,\"meta\":{\"unreadable\":true}}",
-                    key->type, key->name, isempty(key->namespace) ? "" : ",\"namespace\":\"",
-                    key->namespace, isempty(key->namespace) ? "" : "\"")
-                < 0)
+                        errno_words(error));
+        if (asprintf(ret, "{\"kind\":\"%s\",\"name\":\"%s\"%s%s%s,\"meta\":{\"unreadable\":true}}",
+                            key->type, key->name,
+                            isempty(key->namespace) ? "" : ",\"namespace\":\"", key->namespace,
+                            isempty(key->namespace) ? "" : "\"") < 0)
                 return -ENOMEM;
         return 0;
 }
 
 int store_get(Store *s, const char *type, const char *namespace, const char *name, char **ret,
-        sd_bus_error *reterr)
+                sd_bus_error *reterr)
 {
         CLEANUP_FREE char *value = NULL;
         char text[OBJECT_KEY_TEXT_SIZE];
@@ -140,15 +140,16 @@ int store_get(Store *s, const char *type, const char *namespace, const char *nam
         r = db_get(s->db, NULL, DB_OBJECTS, &k, &value, &size);
         if (r == -ENOENT)
                 return tank_error_set(reterr, TANK_ERROR_NOT_FOUND, "there is no %s",
-                        object_key_format(&key, text));
+                                object_key_format(&key, text));
         if (r < 0)
                 return read_failed(r, reterr);
         r = store_record_decode(value, size, &record);
         if (r < 0)
                 return tank_error_set(reterr, TANK_ERROR_INTERNAL,
-                        "the stored record of %s cannot be decoded: %s; delete it and declare it "
-                        "anew",
-                        object_key_format(&key, text), errno_words(r));
+                                "the stored record of %s cannot be decoded: %s; delete it and "
+                                "declare it "
+                                "anew",
+                                object_key_format(&key, text), errno_words(r));
         r = store_record_to_text(&record, ret);
         return r < 0 ? read_failed(r, reterr) : 0;
 }
@@ -156,7 +157,7 @@ int store_get(Store *s, const char *type, const char *namespace, const char *nam
 /* A token is "1.<revision of the first page>.<namespace>.<name>" of the last object told; no part
  * can hold a dot. */
 static int parse_token(const char *token, const char *type, const char *namespace,
-        uint64_t *ret_revision, ObjectKey *ret)
+                uint64_t *ret_revision, ObjectKey *ret)
 {
         char revision[21], ns[LIMIT_NAME_MAX + 1] = "", name[LIMIT_NAME_MAX + 1];
         int end = -1;
@@ -164,8 +165,8 @@ static int parse_token(const char *token, const char *type, const char *namespac
         if (type_is_global(type)) {
                 if (sscanf(token, "1.%20[0-9]..%63[a-z0-9-]%n", revision, name, &end) != 2)
                         return -EINVAL;
-        } else if (sscanf(token, "1.%20[0-9].%63[a-z0-9-].%63[a-z0-9-]%n", revision, ns, name, &end)
-                != 3)
+        } else if (sscanf(token, "1.%20[0-9].%63[a-z0-9-].%63[a-z0-9-]%n", revision, ns, name,
+                                   &end) != 3)
                 return -EINVAL;
         if (end < 0 || token[end] != 0 || (!isempty(namespace) && !streq(ns, namespace)))
                 return -EINVAL;
@@ -226,9 +227,9 @@ static int list_page(Store *s, List *l, const StoreKey *behind, char **ret_next)
         size_t size;
         int r;
 
-        if ((r = db_view_new(s->db, &view)) < 0
-                || (r = meta_get_u64(s->db, view, META_REVISION, &revision)) < 0
-                || (r = db_iter_new(s->db, view, DB_OBJECTS, &i)) < 0)
+        if ((r = db_view_new(s->db, &view)) < 0 ||
+                        (r = meta_get_u64(s->db, view, META_REVISION, &revision)) < 0 ||
+                        (r = db_iter_new(s->db, view, DB_OBJECTS, &i)) < 0)
                 return r;
         if (!behind)
                 l->revision = revision;
@@ -250,17 +251,16 @@ static int list_page(Store *s, List *l, const StoreKey *behind, char **ret_next)
                         return r;
                 if (r == 0)
                         return asprintf(ret_next, "1.%" PRIu64 ".%s.%s", l->revision,
-                                       l->last.namespace, l->last.name)
-                                        < 0
-                                ? -ENOMEM
-                                : 0;
+                                               l->last.namespace, l->last.name) < 0
+                                               ? -ENOMEM
+                                               : 0;
         }
         return db_iter_status(i);
 }
 
-int store_list(Store *s, const char *type, const char *namespace, uint32_t limit,
-        const char *token, StoreDocument each, void *userdata, char **ret_next,
-        uint64_t *ret_revision, sd_bus_error *reterr)
+int store_list(Store *s, const char *type, const char *namespace, uint32_t limit, const char *token,
+                StoreDocument each, void *userdata, char **ret_next, uint64_t *ret_revision,
+                sd_bus_error *reterr)
 {
         CLEANUP_FREE char *next = NULL;
         List l = {
@@ -272,15 +272,16 @@ int store_list(Store *s, const char *type, const char *namespace, uint32_t limit
         StoreKey behind;
         int r;
 
-        if (!type_is_valid(type)
-                || (!isempty(namespace) && (type_is_global(type) || !name_is_valid(namespace))))
+        if (!type_is_valid(type) ||
+                        (!isempty(namespace) &&
+                                        (type_is_global(type) || !name_is_valid(namespace))))
                 return store_refuse_key(type, namespace, "", reterr);
         l.prefix = isempty(namespace) ? key_prefix_type(type)
                                       : key_prefix_namespace(type, namespace);
         if (!isempty(token)) {
                 if (parse_token(token, type, namespace, &l.revision, &last) < 0)
                         return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
-                                "option \"continue\": not a token of this list");
+                                        "option \"continue\": not a token of this list");
                 behind = object_key_encode(&last);
         }
         r = list_page(s, &l, isempty(token) ? NULL : &behind, &next);
@@ -292,7 +293,7 @@ int store_list(Store *s, const char *type, const char *namespace, uint32_t limit
 }
 
 static int change_document(Store *s, const DbView *view, const StoreChange *c, uint64_t revision,
-        uint32_t index, char **ret)
+                uint32_t index, char **ret)
 {
         CLEANUP_FREE char *value = NULL;
         StoreKey k = history_key_encode(&c->key, revision, index);
@@ -376,9 +377,9 @@ static int changes_page(Store *s, const DbView *view, uint64_t since, Changes *p
         return db_iter_status(i);
 }
 
-int store_changes(Store *s, const char *database_id, uint64_t since, uint32_t limit,
-        bool documents, StoreChangeSeen each, void *userdata, bool *ret_more,
-        uint64_t *ret_revision, sd_bus_error *reterr)
+int store_changes(Store *s, const char *database_id, uint64_t since, uint32_t limit, bool documents,
+                StoreChangeSeen each, void *userdata, bool *ret_more, uint64_t *ret_revision,
+                sd_bus_error *reterr)
 {
         CLEANUP(db_view_freep) DbView *view = NULL;
         Changes p = {
@@ -392,12 +393,14 @@ int store_changes(Store *s, const char *database_id, uint64_t since, uint32_t li
 
         if (!streq(database_id, s->database_id))
                 return tank_error_set(reterr, TANK_ERROR_FAILED_PRECONDITION,
-                        "this is the database %s, not \"%.40s\": its revisions mean something "
-                        "else; list anew",
-                        s->database_id, database_id);
+                                "this is the database %s, not \"%.40s\": its revisions mean "
+                                "something "
+                                "else; list anew",
+                                s->database_id, database_id);
         if (since < s->compacted)
                 return tank_error_set(reterr, TANK_ERROR_COMPACTED,
-                        "the changes up to revision %" PRIu64 " are gone: list anew", s->compacted);
+                                "the changes up to revision %" PRIu64 " are gone: list anew",
+                                s->compacted);
         r = db_view_new(s->db, &view);
         if (r >= 0)
                 r = meta_get_u64(s->db, view, META_REVISION, &revision);
@@ -405,9 +408,10 @@ int store_changes(Store *s, const char *database_id, uint64_t since, uint32_t li
                 return read_failed(r, reterr);
         if (since > revision)
                 return tank_error_set(reterr, TANK_ERROR_FAILED_PRECONDITION,
-                        "revision %" PRIu64 " lies ahead of the database, which stands at %" PRIu64
-                        ": it went back",
-                        since, revision);
+                                "revision %" PRIu64
+                                " lies ahead of the database, which stands at %" PRIu64
+                                ": it went back",
+                                since, revision);
         if (since < revision) {
                 r = changes_page(s, view, since, &p);
                 if (r < 0)

@@ -34,11 +34,11 @@ int store_record_encode(const StoreRecord *r, char **ret, size_t *ret_size)
         char *p;
 
         n = snprintf(head, sizeof(head),
-                "%c{\"created\":%" PRIu64 ",\"generation\":%" PRIu64
-                ",\"operation\":\"%s\",\"revision\":%" PRIu64
-                ",\"uid\":\"%s\",\"updated\":%" PRIu64 "}\n",
-                FORMAT_JSON, r->created_usec, r->generation, operation_to_string(r->operation),
-                r->revision, r->uid, r->updated_usec);
+                        "%c{\"created\":%" PRIu64 ",\"generation\":%" PRIu64
+                        ",\"operation\":\"%s\",\"revision\":%" PRIu64
+                        ",\"uid\":\"%s\",\"updated\":%" PRIu64 "}\n",
+                        FORMAT_JSON, r->created_usec, r->generation,
+                        operation_to_string(r->operation), r->revision, r->uid, r->updated_usec);
         assert(n > 0 && (size_t) n < sizeof(head));
 
         p = malloc((size_t) n + r->document_size);
@@ -99,15 +99,16 @@ int store_record_decode(const void *data, size_t size, StoreRecord *ret)
         r.operation = operation_from_string(json_get_string(head, "operation"));
         r.document = lf + 1;
         r.document_size = size - (size_t) (lf + 1 - p);
-        if (r.operation < 0 || get_u64(head, "created", &r.created_usec) < 0
-                || get_u64(head, "updated", &r.updated_usec) < 0
-                || get_u64(head, "generation", &r.generation) < 0
-                || get_u64(head, "revision", &r.revision) < 0 || get_uid(head, r.uid) < 0)
+        if (r.operation < 0 || get_u64(head, "created", &r.created_usec) < 0 ||
+                        get_u64(head, "updated", &r.updated_usec) < 0 ||
+                        get_u64(head, "generation", &r.generation) < 0 ||
+                        get_u64(head, "revision", &r.revision) < 0 || get_uid(head, r.uid) < 0)
                 return -EBADMSG;
 
-        if (r.operation == OPERATION_DELETED ? r.document_size != 0
-                                             : r.document_size < 2 || r.document[0] != '{'
-                                || r.document[r.document_size - 1] != '}')
+        if (r.operation == OPERATION_DELETED
+                                        ? r.document_size != 0
+                                        : r.document_size < 2 || r.document[0] != '{' ||
+                                                          r.document[r.document_size - 1] != '}')
                 return -EBADMSG;
         *ret = r;
         return 0;
@@ -121,10 +122,11 @@ int store_record_to_text(const StoreRecord *r, char **ret)
 
         assert(r->document_size >= 2);
         n = snprintf(meta, sizeof(meta),
-                "%s\"meta\":{\"created\":\"%s\",\"generation\":%" PRIu64 ",\"revision\":%" PRIu64
-                ",\"uid\":\"%s\",\"updated\":\"%s\"}}",
-                r->document_size > 2 ? "," : "", format_rfc3339(r->created_usec, created),
-                r->generation, r->revision, r->uid, format_rfc3339(r->updated_usec, updated));
+                        "%s\"meta\":{\"created\":\"%s\",\"generation\":%" PRIu64
+                        ",\"revision\":%" PRIu64 ",\"uid\":\"%s\",\"updated\":\"%s\"}}",
+                        r->document_size > 2 ? "," : "", format_rfc3339(r->created_usec, created),
+                        r->generation, r->revision, r->uid,
+                        format_rfc3339(r->updated_usec, updated));
         assert(n > 0 && (size_t) n < sizeof(meta));
 
         body = r->document_size - 1; /* without the last brace */
@@ -144,14 +146,14 @@ int store_change_encode(const StoreChange *c, char **ret, size_t *ret_size)
 
         /* Names and types are letters, digits, '-' and '_': nothing to escape. */
         n = asprintf(&p,
-                "%c{\"by\":%" PRIu32 ",\"generation\":%" PRIu64
-                "%s%s,\"name\":\"%s\",\"namespace\":\"%s\",\"operation\":\"%s\"%s%s"
-                ",\"type\":\"%s\",\"uid\":\"%s\"}",
-                FORMAT_JSON, (uint32_t) c->by, c->generation, c->labels ? ",\"labels\":" : "",
-                strempty(c->labels), c->key.name, c->key.namespace,
-                operation_to_string(c->operation),
-                c->previous_labels ? ",\"previous_labels\":" : "", strempty(c->previous_labels),
-                c->key.type, c->uid);
+                        "%c{\"by\":%" PRIu32 ",\"generation\":%" PRIu64
+                        "%s%s,\"name\":\"%s\",\"namespace\":\"%s\",\"operation\":\"%s\"%s%s"
+                        ",\"type\":\"%s\",\"uid\":\"%s\"}",
+                        FORMAT_JSON, (uint32_t) c->by, c->generation,
+                        c->labels ? ",\"labels\":" : "", strempty(c->labels), c->key.name,
+                        c->key.namespace, operation_to_string(c->operation),
+                        c->previous_labels ? ",\"previous_labels\":" : "",
+                        strempty(c->previous_labels), c->key.type, c->uid);
         if (n < 0)
                 return -ENOMEM;
         *ret = p;
@@ -174,14 +176,13 @@ int store_change_decode(const void *data, size_t size, StoreChange *ret)
                 return -EBADMSG;
 
         c.operation = operation_from_string(json_get_string(o, "operation"));
-        if (c.operation < 0 || get_u64(o, "generation", &c.generation) < 0
-                || get_u64(o, "by", &by) < 0 || by > UINT32_MAX || get_uid(o, c.uid) < 0)
+        if (c.operation < 0 || get_u64(o, "generation", &c.generation) < 0 ||
+                        get_u64(o, "by", &by) < 0 || by > UINT32_MAX || get_uid(o, c.uid) < 0)
                 return -EBADMSG;
         c.by = (uid_t) by;
         if (object_key_init(&c.key, strempty(json_get_string(o, "type")),
-                    strempty(json_get_string(o, "namespace")),
-                    strempty(json_get_string(o, "name")))
-                < 0)
+                            strempty(json_get_string(o, "namespace")),
+                            strempty(json_get_string(o, "name"))) < 0)
                 return -EBADMSG;
         *ret = c;
         return 0;

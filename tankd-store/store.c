@@ -75,13 +75,15 @@ void store_set_state(Store *s, StoreState state, const char *format, ...)
 }
 
 int store_refuse_key(
-        const char *type, const char *namespace, const char *name, sd_bus_error *reterr)
+                const char *type, const char *namespace, const char *name, sd_bus_error *reterr)
 {
         return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
-                "no object can have the type \"%.80s\", namespace \"%.80s\" and name \"%.80s\": "
-                "names are 1 to 63 of a-z, 0-9 and '-'; a namespace itself stands in none, all "
-                "else stands in one",
-                type, strempty(namespace), name);
+                        "no object can have the type \"%.80s\", namespace \"%.80s\" and name "
+                        "\"%.80s\": "
+                        "names are 1 to 63 of a-z, 0-9 and '-'; a namespace itself stands in none, "
+                        "all "
+                        "else stands in one",
+                        type, strempty(namespace), name);
 }
 
 /* With room again the ballast comes first: what is written next may fill the disk. */
@@ -99,7 +101,7 @@ int store_check_writable(Store *s, bool is_delete, sd_bus_error *reterr)
         if (s->state == STORE_OK || (s->state == STORE_FULL && is_delete))
                 return 0;
         return tank_error_set(reterr, TANK_ERROR_DEGRADED, "the store takes no %s: %s",
-                s->state == STORE_FULL ? "new content" : "writes", strempty(s->reason));
+                        s->state == STORE_FULL ? "new content" : "writes", strempty(s->reason));
 }
 
 Write *write_free(Write *w)
@@ -115,9 +117,10 @@ static void answer_failure(Write *w, int error)
         sd_bus_error e = SD_BUS_ERROR_NULL;
 
         (void) tank_error_set(&e, TANK_ERROR_DEGRADED,
-                "the write could not be made durable: %s; whether it counts will be known when "
-                "the store is well again: read it back then",
-                error == -ENOSPC ? "the disk is full: make room" : errno_words(error));
+                        "the write could not be made durable: %s; whether it counts will be known "
+                        "when "
+                        "the store is well again: read it back then",
+                        error == -ENOSPC ? "the disk is full: make room" : errno_words(error));
         w->answered(NULL, &e, w->userdata);
         sd_bus_error_free(&e);
 }
@@ -133,18 +136,20 @@ int store_on_failure(sd_event_source *source, void *userdata)
         if (failure != -ENOSPC) {
                 s->allocated = s->revision;
                 store_set_state(s, STORE_BROKEN,
-                        "writing to the database in %s failed: %s; look at the disk and its "
-                        "kernel messages, then restart tankd-store",
-                        s->dir, errno_words(failure));
+                                "writing to the database in %s failed: %s; look at the disk and "
+                                "its "
+                                "kernel messages, then restart tankd-store",
+                                s->dir, errno_words(failure));
                 return 0;
         }
 
         if (store_reopen(s) < 0)
                 return 0; /* broken, and said so */
         store_set_state(s, STORE_FULL,
-                "the disk of %s is full: make room (deleting objects works); writes are taken "
-                "again once there is",
-                s->dir);
+                        "the disk of %s is full: make room (deleting objects works); writes are "
+                        "taken "
+                        "again once there is",
+                        s->dir);
         /* A batch can reach the log and fail all the same. */
         if (s->revision != told && s->hooks.changed)
                 s->hooks.changed(NULL, s->hooks.userdata);
@@ -202,8 +207,8 @@ int store_open(sd_event *event, const char *dir, const char *log_dir, Store **re
         if (!s)
                 return log_oom();
         s->event = sd_event_ref(event);
-        if (free_and_strdup(&s->dir, dir) < 0 || free_and_strdup(&s->log_dir, log_dir) < 0
-                || asprintf(&s->db_dir, "%s/db", dir) < 0)
+        if (free_and_strdup(&s->dir, dir) < 0 || free_and_strdup(&s->log_dir, log_dir) < 0 ||
+                        asprintf(&s->db_dir, "%s/db", dir) < 0)
                 return log_oom();
         if ((r = mkdir_p(dir, 0700)) < 0 || (r = guard_open(dir, &s->guard)) < 0)
                 return log_error_errno(r, "cannot use the data directory %s", dir);
@@ -214,9 +219,9 @@ int store_open(sd_event *event, const char *dir, const char *log_dir, Store **re
         r = store_open_database(s);
         if (r < 0)
                 return r;
-        if ((r = sd_event_add_defer(event, &s->failure_source, store_on_failure, s)) < 0
-                || (r = sd_event_source_set_enabled(s->failure_source, SD_EVENT_OFF)) < 0
-                || (r = commit_new(event, s->db, s->guard, store_on_batch, s, &s->commit)) < 0)
+        if ((r = sd_event_add_defer(event, &s->failure_source, store_on_failure, s)) < 0 ||
+                        (r = sd_event_source_set_enabled(s->failure_source, SD_EVENT_OFF)) < 0 ||
+                        (r = commit_new(event, s->db, s->guard, store_on_batch, s, &s->commit)) < 0)
                 return log_error_errno(r, "cannot start the commit thread");
         *ret = TAKE_PTR(s);
         return 0;

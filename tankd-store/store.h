@@ -65,34 +65,33 @@ typedef struct StoreWrite {
 } StoreWrite;
 
 /* When these fail nothing happened and answered() is not called. */
-int store_create(Store *s, const char *text, size_t size, const StoreWrite *w,
-        sd_bus_error *reterr);
-int store_apply(Store *s, const char *text, size_t size, const StoreWrite *w,
-        sd_bus_error *reterr);
+int store_create(
+                Store *s, const char *text, size_t size, const StoreWrite *w, sd_bus_error *reterr);
+int store_apply(Store *s, const char *text, size_t size, const StoreWrite *w, sd_bus_error *reterr);
 int store_delete(Store *s, const char *type, const char *namespace, const char *name,
-        const StoreWrite *w, sd_bus_error *reterr);
+                const StoreWrite *w, sd_bus_error *reterr);
 
 /* ---- reads ---- */
 
 int store_get(Store *s, const char *type, const char *namespace, const char *name, char **ret,
-        sd_bus_error *reterr);
+                sd_bus_error *reterr);
 
 /* Each document with its meta. A record that cannot be decoded gives a document of its key alone,
  * whose meta says "unreadable": the reader must not take it for absent. */
 typedef int (*StoreDocument)(const char *text, void *userdata);
 /* @namespace "" lists all; @limit 0 is the greatest; @token "" begins. Gives *ret_next NULL at the
  * end. */
-int store_list(Store *s, const char *type, const char *namespace, uint32_t limit,
-        const char *token, StoreDocument each, void *userdata, char **ret_next,
-        uint64_t *ret_revision, sd_bus_error *reterr);
+int store_list(Store *s, const char *type, const char *namespace, uint32_t limit, const char *token,
+                StoreDocument each, void *userdata, char **ret_next, uint64_t *ret_revision,
+                sd_bus_error *reterr);
 
 /* @document "" when not asked for or deleted. */
 typedef int (*StoreChangeSeen)(
-        uint64_t revision, const StoreChange *change, const char *document, void *userdata);
+                uint64_t revision, const StoreChange *change, const char *document, void *userdata);
 /* Everything behind @since, ordered; never ends within a transaction. */
-int store_changes(Store *s, const char *database_id, uint64_t since, uint32_t limit,
-        bool documents, StoreChangeSeen each, void *userdata, bool *ret_more,
-        uint64_t *ret_revision, sd_bus_error *reterr);
+int store_changes(Store *s, const char *database_id, uint64_t since, uint32_t limit, bool documents,
+                StoreChangeSeen each, void *userdata, bool *ret_more, uint64_t *ret_revision,
+                sd_bus_error *reterr);
 
 /* ---- start ---- */
 

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* tankd-store: options, signals, readiness, loop. */
+
+#include <getopt.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "bus-util.h"
+#include "log.h"
+#include "paths.h"
+#include "store-dbus.h"
+#include "store.h"
+
+/* Ready without a bus: whoever waits for us may be what starts the bus. */
+#define BUS_PATIENCE_USEC (2 * USEC_PER_SEC)
+
+typedef struct Options {
+        const char *data_dir, *run_dir, *seed;
+} Options;
+
+static int help(void)
+{
+        (void) printf("usage: tankd-store [OPTION…]\n"
+                      "\n"
+                      "Keeps what is declared: %s\n"
+                      "\n"
+                      "  --data-dir DIR  where the database is (default: $TANK_STATE_DIR/store or\n"
+                      "                  " TANK_STATE_DIR "/store)\n"
+                      "  --run-dir DIR   tank's run directory (default: $TANK_RUN_DIR "
+                      "or " TANK_RUN_DIR ")\n"
+                      "  --seed FILE     create what this file of JSON lines declares and is "
+                      "missing\n"
+                      "  --introspect    print the bus interface as XML\n"
+                      "  --version       print the version\n"
+                      "  --help          print this\n",
+                        "org.tankd.Store1 on the system bus");
+        return 0;
+}
+
+/* 1: go on, 0: done, negative: wrong usage (told). */
+static int parse_options(int argc, char *argv[], Options *ret)
+{
+        enum {
+                OPTION_DATA_DIR = 256,
+                OPTION_RUN_DIR,
+                OPTION_SEED,
+                OPTION_INTROSPECT,
+                OPTION_VERSION,
+                OPTION_HELP
+        };
+        static const struct option longs[] = {
+                { "data-dir", required_argument, NULL, OPTION_DATA_DIR },
+                { "run-dir", required_argument, NULL, OPTION_RUN_DIR },
+                { "seed", required_argument, NULL, OPTION_SEED },
+                { "introspect", no_argument, NULL, OPTION_INTROSPECT },
+                { "version", no_argument, NULL, OPTION_VERSION },
+                { "help", no_argument, NULL, OPTION_HELP },
+                {},
+        };
+        int c;
+
+        while ((c = getopt_long(argc, argv, "", longs, NULL)) >= 0)
+                switch (c) {
+                case OPTION_DATA_DIR: ret->data_dir = optarg; break;
+                case OPTION_RUN_DIR: ret->run_dir = optarg; break;
+                case OPTION_SEED: ret->seed = optarg; break;
+                case OPTION_INTROSPECT: return store_bus_introspect();
+                case OPTION_VERSION:
+                        return printf("tankd-store %s\n", PACKAGE_VERSION) < 0 ? -EIO : 0;
+                case OPTION_HELP: return help();
+                default: return -EINVAL;
+                }
+        if (optind < argc) {
+                log_error("'%s': no arguments are expected", argv[optind]);
+                return -EINVAL;
+        }
+        return 1;
+}
+
+typedef struct Ready {
+        sd_event_source *patience;
+        bool told;
+} Ready;
+
+static void tell_ready(Ready *ready)
+{
+        if (!ready->told)
+                (void) sd_notify(false, "READY=1\nSTATUS=Serving");
+        ready->told = true;
+        ready->patience = sd_event_source_disable_unref(ready->patience);
+}
+
+static void on_named(void *userdata)
+{
+        tell_ready(userdata);
+}
+
+static int on_patience(sd_event_source *s, uint64_t usec, void *userdata)
+{
+        log_warning("no system bus yet: serving once there is one");
+        tell_ready(userdata);
+        return 0;
+}
+
+static int make_directories(const Options *o, char **ret_data, char **ret_log)
+{
+        CLEANUP_FREE char *data = NULL, *log = NULL;
+        Paths paths = {};
+        int r;
+
+        r = paths_init(&paths);
+        if (r < 0)
+                return log_error_errno(r, "TANK_STATE_DIR, TANK_RUN_DIR and TANK_LOG_DIR must be "
+                                          "absolute paths");
+        if ((o->data_dir ? asprintf(&data, "%s", o->data_dir)
+                         : asprintf(&data, "%s/store", paths.state_dir)) < 0 ||
+                        asprintf(&log, "%s/store", o->run_dir ? o->run_dir : paths.run_dir) < 0)
+                r = log_oom();
+        paths_done(&paths);
+        if (r < 0)
+                return r;
+        *ret_data = TAKE_PTR(data);
+        *ret_log = TAKE_PTR(log);
+        return 0;
+}
+
+static int make_event(sd_event **ret)
+{
+        CLEANUP(sd_event_unrefpp) sd_event *event = NULL;
+        sigset_t mask;
+        int r;
+
+        /* Before there are threads: none of them may take the signals. */
+        sigemptyset(&mask);
+        sigaddset(&mask, SIGTERM);
+        sigaddset(&mask, SIGINT);
+        if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
+                return -errno;
+        if ((r = sd_event_new(&event)) < 0 ||
+                        (r = sd_event_add_signal(event, NULL, SIGTERM, NULL, NULL)) < 0 ||
+                        (r = sd_event_add_signal(event, NULL, SIGINT, NULL, NULL)) < 0 ||
+                        (r = sd_event_set_watchdog(event, true)) < 0)
+                return r;
+        *ret = TAKE_PTR(event);
+        return 0;
+}
+
+static int run(const Options *o)
+{
+        CLEANUP_FREE char *data_dir = NULL, *log_dir = NULL;
+        CLEANUP(sd_event_unrefpp) sd_event *event = NULL;
+        CLEANUP(store_freep) Store *store = NULL;
+        CLEANUP(store_bus_freep) StoreBus *bus = NULL;
+        Ready ready = {};
+        int r;
+
+        r = make_directories(o, &data_dir, &log_dir);
+        if (r < 0)
+                return r;
+        r = make_event(&event);
+        if (r < 0)
+                return log_error_errno(r, "cannot make the event loop");
+        r = store_open(event, data_dir, log_dir, &store);
+        if (r < 0)
+                return r;
+        if (o->seed) {
+                r = store_seed(store, o->seed);
+                if (r < 0)
+                        return r;
+        }
+        r = sd_event_add_time_relative(event, &ready.patience, CLOCK_MONOTONIC, BUS_PATIENCE_USEC,
+                        0, on_patience, &ready);
+        if (r >= 0)
+                r = store_bus_new(event, store, on_named, &ready, &bus);
+        if (r < 0)
+                return log_error_errno(r, "cannot go to the bus");
+
+        r = sd_event_loop(event);
+        (void) sd_notify(false, "STOPPING=1");
+        sd_event_source_disable_unref(ready.patience);
+        /* Nothing is read any more: what was taken in is written and answered. */
+        store_flush(store);
+        return r;
+}
+
+int main(int argc, char *argv[])
+{
+        Options options = {};
+        int r;
+
+        log_setup("tankd-store");
+        /* Three threads that seldom allocate at once do not need an arena each. */
+        (void) mallopt(M_ARENA_MAX, 1);
+        (void) umask(0077);
+        r = parse_options(argc, argv, &options);
+        if (r == -EINVAL)
+                return 2;
+        if (r <= 0)
+                return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        r = run(&options);
+        return r < 0 ? EXIT_FAILURE : r;
+}
