@@ -67,7 +67,7 @@ static int normalize_kind(SpecContext *c, const SpecPath *path, const char *s, j
         const char *type = type_from_word(s);
 
         if (type && !streq(type, s))
-                return spec_invalid(c, path, "no such type as %s, did you mean '%s'",
+                return spec_invalid(c, path, "no such type as %s, did you mean '%s'?",
                                 spec_quote(s, quoted), type);
         if (!type_is_valid(s))
                 return spec_invalid(c, path,
