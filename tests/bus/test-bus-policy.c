@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The bus policy, on a real dbus-daemon: who owns tank's names, who reaches them, and who hears
+ * their signals. Three connections of root stand for the daemons and a shim; a child that has
+ * become nobody stands for everyone else. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bus-names.h"
+#include "bus-util.h"
+#include "private-bus.h"
+
+#define NOBODY    65534
+#define SHIM_NAME TANK_SHIM_NAME_PREFIX "0123456789abcdef"
+#define MARKER    "org.example.Marker"
+
+typedef struct Peer {
+        const char *name, *path, *interface;
+        sd_bus *bus;
+        const char *unique; /* a connection tells it in its own process only */
+} Peer;
+
+static PrivateBus private_bus;
+static sd_bus *other_bus; /* of someone who has nothing to do with tank */
+static Peer peers[] = {
+        { TANK_STORE_NAME, TANK_STORE_PATH, TANK_STORE_INTERFACE, NULL, NULL },
+        { TANK_RECONCILE_NAME, TANK_RECONCILE_POD_PREFIX "/default/web",
+                        TANK_RECONCILE_POD_INTERFACE, NULL, NULL },
+        { SHIM_NAME, TANK_SHIM_PATH, TANK_SHIM_INTERFACE, NULL, NULL },
+};
+
+static int group_setup(void **state)
+{
+        if (private_bus_init(&private_bus) < 0 || sd_bus_open_system(&other_bus) < 0)
+                return -1;
+        for (size_t i = 0; i < ARRAY_SIZE(peers); i++)
+                if (sd_bus_open_system(&peers[i].bus) < 0 ||
+                                sd_bus_get_unique_name(peers[i].bus, &peers[i].unique) < 0 ||
+                                sd_bus_request_name(peers[i].bus, peers[i].name, 0) < 0)
+                        return -1;
+        return 0;
+}
+
+static int group_teardown(void **state)
+{
+        for (size_t i = 0; i < ARRAY_SIZE(peers); i++)
+                peers[i].bus = sd_bus_flush_close_unref(peers[i].bus);
+        other_bus = sd_bus_flush_close_unref(other_bus);
+        private_bus_done(&private_bus);
+        return 0;
+}
+
+/* The bus has seen everything that @bus sent before. */
+static void settle(sd_bus *bus)
+{
+        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
+
+        assert_true(sd_bus_call_method(bus, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+                                    "org.freedesktop.DBus", "GetId", NULL, &reply, NULL) >= 0);
+}
+
+static void emit_all(void)
+{
+        for (size_t i = 0; i < ARRAY_SIZE(peers); i++) {
+                sd_bus *bus = peers[i].bus;
+                assert_true(sd_bus_emit_signal(bus, peers[i].path, peers[i].interface, "Changed",
+                                            "s", "secret") >= 0);
+                assert_true(sd_bus_emit_signal(bus, peers[i].path,
+                                            "org.freedesktop.DBus.Properties", "PropertiesChanged",
+                                            "sa{sv}as", peers[i].interface, 0, 0) >= 0);
+                settle(bus);
+        }
+        assert_true(sd_bus_emit_signal(other_bus, "/", MARKER, "Done", NULL) >= 0);
+        settle(other_bus);
+}
+
+/* Counts tank's signals up to the marker. Negative when the bus failed. */
+static int count_signals(sd_bus *bus)
+{
+        for (int n = 0;;) {
+                CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
+                int r = sd_bus_process(bus, &m);
+
+                if (r < 0)
+                        return r;
+                if (m && sd_bus_message_is_signal(m, MARKER, "Done"))
+                        return n;
+                if (m && (sd_bus_message_is_signal(m, NULL, "Changed") ||
+                                         sd_bus_message_is_signal(m, NULL, "PropertiesChanged")))
+                        n++;
+                if (r == 0 && (r = sd_bus_wait(bus, 20 * USEC_PER_SEC)) <= 0)
+                        return r < 0 ? r : -ETIMEDOUT;
+        }
+}
+
+/* In a child as @uid: 0 when @func says so. */
+static int as_user(uid_t uid, int (*func)(sd_bus *bus, int ready_fd), int ready_fd)
+{
+        pid_t pid = fork();
+
+        if (pid == 0) {
+                sd_bus *bus = NULL;
+                int r = -1;
+
+                if (setresgid(uid, uid, uid) >= 0 && setresuid(uid, uid, uid) >= 0 &&
+                                sd_bus_open_system(&bus) >= 0)
+                        r = func(bus, ready_fd);
+                sd_bus_unref(bus);
+                _exit(r == 0 ? 0 : 1);
+        }
+        return pid;
+}
+
+static int exit_status_of(pid_t pid)
+{
+        int status;
+
+        return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int subscribe(sd_bus *bus, int ready_fd)
+{
+        if (sd_bus_add_match(bus, NULL, "type='signal'", NULL, NULL) < 0)
+                return -1;
+        return write(ready_fd, "", 1) == 1 ? 0 : -1;
+}
+
+static int hear_nothing(sd_bus *bus, int ready_fd)
+{
+        return subscribe(bus, ready_fd) < 0 ? -1 : count_signals(bus);
+}
+
+static int hear_all(sd_bus *bus, int ready_fd)
+{
+        if (subscribe(bus, ready_fd) < 0)
+                return -1;
+        return count_signals(bus) == 2 * (int) ARRAY_SIZE(peers) ? 0 : -1;
+}
+
+static int heard_by(uid_t uid, int (*func)(sd_bus *bus, int ready_fd))
+{
+        int fds[2];
+        char c;
+
+        assert_int_equal(pipe(fds), 0);
+        pid_t pid = as_user(uid, func, fds[1]);
+        (void) close(fds[1]);
+        assert_int_equal(read(fds[0], &c, 1), 1);
+        (void) close(fds[0]);
+        emit_all();
+        return exit_status_of(pid);
+}
+
+static void strangers_hear_no_signal(void **state)
+{
+        assert_int_equal(heard_by(NOBODY, hear_nothing), 0);
+}
+
+static void root_hears_every_signal(void **state)
+{
+        assert_int_equal(heard_by(0, hear_all), 0);
+}
+
+static bool is_refused(sd_bus *bus, const char *destination, const char *path,
+                const char *interface, const char *member)
+{
+        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL, *reply = NULL;
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        bool refused;
+
+        if (sd_bus_message_new_method_call(bus, &m, destination, path, interface, member) < 0)
+                return false;
+        (void) sd_bus_call(bus, m, USEC_PER_SEC, &error, &reply);
+        refused = sd_bus_error_has_name(&error, SD_BUS_ERROR_ACCESS_DENIED);
+        sd_bus_error_free(&error);
+        return refused;
+}
+
+static int reach_nothing(sd_bus *bus, int ready_fd)
+{
+        for (size_t i = 0; i < ARRAY_SIZE(peers); i++) {
+                const Peer *p = &peers[i];
+
+                if (!is_refused(bus, p->name, p->path, p->interface, "Get") ||
+                                !is_refused(bus, p->unique, p->path, p->interface, "Get") ||
+                                !is_refused(bus, p->name, p->path,
+                                                "org.freedesktop.DBus.Properties", "GetAll") ||
+                                !is_refused(bus, p->name, p->path,
+                                                "org.freedesktop.DBus.Introspectable",
+                                                "Introspect") ||
+                                !is_refused(bus, p->name, p->path, NULL, "Get"))
+                        return -1;
+        }
+        return 0;
+}
+
+static void strangers_reach_nothing(void **state)
+{
+        assert_int_equal(exit_status_of(as_user(NOBODY, reach_nothing, -1)), 0);
+}
+
+static int own_nothing(sd_bus *bus, int ready_fd)
+{
+        static const char *const names[] = {
+                TANK_STORE_NAME,
+                TANK_RECONCILE_NAME,
+                TANK_SHIM_NAME_PREFIX "fedcba9876543210",
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+                if (sd_bus_request_name(bus, names[i], 0) != -EACCES)
+                        return -1;
+        return 0;
+}
+
+static void strangers_own_nothing(void **state)
+{
+        assert_int_equal(exit_status_of(as_user(NOBODY, own_nothing, -1)), 0);
+}
+
+/* The bus' own bound of 256 connections for a user would stop the 257th container. */
+static void root_has_a_thousand_connections(void **state)
+{
+        static sd_bus *buses[1000];
+
+        for (size_t i = 0; i < ARRAY_SIZE(buses); i++) {
+                assert_true(sd_bus_open_system(&buses[i]) >= 0);
+                settle(buses[i]);
+        }
+        for (size_t i = 0; i < ARRAY_SIZE(buses); i++)
+                buses[i] = sd_bus_flush_close_unref(buses[i]);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(strangers_hear_no_signal),
+                cmocka_unit_test(root_hears_every_signal),
+                cmocka_unit_test(strangers_reach_nothing),
+                cmocka_unit_test(strangers_own_nothing),
+                cmocka_unit_test(root_has_a_thousand_connections),
+        };
+
+        return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
