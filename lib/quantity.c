@@ -26,7 +26,7 @@ static const Unit duration_units[] = {
         { "us", 1 },
 };
 
-/* In the order in which a unit is chosen for an exact size: the largest first, binary ones first. */
+/* In the order in which a unit is chosen for an exact size: largest first, binary ones first. */
 static const Unit size_units[] = {
         { "TiB", UINT64_C(1) << 40 },
         { "TB", UINT64_C(1000000000000) },

@@ -11,7 +11,7 @@
 #include "names.h"
 #include "spec-error.h"
 
-/* Appends at most @max bytes of @s, cleaned, never half a character. The buffer stays terminated. */
+/* Appends at most @max bytes of @s, cleaned, never half a character; @buf stays terminated. */
 static void append_clean(char *buf, size_t size, const char *s, size_t max)
 {
         size_t used = strlen(buf), n = strnlen(s, max + 1);

@@ -32,7 +32,7 @@
                                 .note = "text for people and programs, 64 KiB in all" \
         }
 
-/* --- pod: network, volumes ---------------------------------------------------------------------- */
+/* --- pod: network, volumes ------------------------------------------------------------------- */
 
 static const SpecField nic_fields[] = {
         { "name", SPEC_OTHER, .later = true, .type = "name" },
@@ -93,7 +93,7 @@ static const SpecField volume_fields[] = {
         END_OF_FIELDS,
 };
 
-/* --- container ---------------------------------------------------------------------------------- */
+/* --- container ------------------------------------------------------------------------------- */
 
 static const SpecField image_fields[] = {
         { "rootfs", SPEC_PATH, .required = true, .privileged = "*",
@@ -205,7 +205,7 @@ static const SpecField container_security_fields[] = {
         { "no_new_privileges", SPEC_BOOL, .privileged = "false", .fallback = "`true`" },
         { "read_only_root", SPEC_BOOL, .later = true, .fallback = "`false`" },
         { "devices", SPEC_OTHER, .later = true, .privileged = "*", .type = "list" },
-        { "sysctls", SPEC_OTHER, .later = true, .privileged = "*", .type = "map",
+        { "sysctls", SPEC_OTHER, .later = true, .type = "map",
                         .note = "privileged outside the pod's namespaces" },
         { "apparmor", SPEC_STRING, .later = true, .privileged = "*" },
         { "selinux", SPEC_STRING, .later = true, .privileged = "*" },
@@ -264,7 +264,7 @@ static const SpecField container_fields[] = {
         END_OF_FIELDS,
 };
 
-/* --- pod ---------------------------------------------------------------------------------------- */
+/* --- pod ------------------------------------------------------------------------------------- */
 
 static const SpecField backoff_fields[] = {
         { "base", SPEC_DURATION, .min = USEC_PER_MSEC, .max = LIMIT_DURATION_MAX, .fallback = "10s",
@@ -321,7 +321,7 @@ static const SpecField pod_fields[] = {
         END_OF_FIELDS,
 };
 
-/* --- the other types ---------------------------------------------------------------------------- */
+/* --- the other types ------------------------------------------------------------------------- */
 
 static const SpecField namespace_fields[] = {
         COMMON_KIND_AND_NAME("must be given"),

@@ -39,7 +39,7 @@ typedef enum SpecFlags {
         SPEC_STRICT_ENTRY = 1 << 0, /* a bare number is no duration */
 } SpecFlags;
 
-/* 0, or -EINVAL, -EOPNOTSUPP, -EFBIG with @reterr filled in as its name says, or -ENOMEM without. */
+/* 0, or -EINVAL, -EOPNOTSUPP, -EFBIG with @reterr filled in, or -ENOMEM without. */
 int spec_normalize(const json_t *doc, SpecFlags flags, json_t **ret, SpecError *reterr);
 
 /* The stored form with durations as text ("1m30s", what a person would write) and sizes in the
@@ -48,9 +48,6 @@ int spec_present(const json_t *doc, json_t **ret);
 
 /* The path of the first privileged field the (normalized) document uses, or NULL. */
 const char *spec_privileged_field(const json_t *doc, char buf[static 256]);
-
-/* The reference table as markdown (docs/spec.md), for --print-spec and the drift check. */
-int spec_print_reference(char **ret);
 
 /* ---- the model of a pod, defaults applied; made from a normalized document ---- */
 

@@ -328,7 +328,7 @@ static void test_privileged(void **state)
                 { ", 'volumes': [{'name': 'a'}, {'name': 'b', 'source': {'host': '/x'}}]", "",
                                 "volumes[1].source.host" },
         };
-        /* In a container, where rootfs is privileged by itself: without it, as an image would be. */
+        /* Without a rootfs, which is privileged by itself. */
         static const struct {
                 const char *document, *path;
         } stored[] = {
@@ -370,7 +370,7 @@ static void test_privileged(void **state)
         }
 }
 
-/* --- the table itself --------------------------------------------------------------------------- */
+/* --- the table itself ------------------------------------------------------------------------ */
 
 /* Puts @value into @doc at @steps, making the maps and lists on the way: the shortest document
  * that uses a field. */
