@@ -12,6 +12,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -99,6 +100,19 @@ static void close_and_finish(Fixture *f)
 {
         f->out = safe_close(f->out);
         f->err = safe_close(f->err);
+        finish(f);
+}
+
+/* The writer is another process: the loop runs until it has ended. */
+static void close_and_finish_after(Fixture *f, pid_t pid, int *ret_status)
+{
+        pid_t done;
+
+        f->out = safe_close(f->out);
+        f->err = safe_close(f->err);
+        while ((done = waitpid(pid, ret_status, WNOHANG)) == 0)
+                assert_true(sd_event_run(f->event, 5 * USEC_PER_SEC) >= 0);
+        assert_int_equal(done, pid);
         finish(f);
 }
 
@@ -494,6 +508,50 @@ static void test_random_chunks(void **state)
         }
 }
 
+/* As fast as another process can write; the figures are told, not judged. */
+static void test_flood(void **state)
+{
+        Fixture *f = *state;
+        CLEANUP(content_done) Content c = {};
+        struct rusage before, after;
+        uint64_t begin, cpu;
+        char line[16];
+        size_t offset = 0;
+        pid_t pid;
+        int status;
+
+        open_with_pipes(f, BIG, 2);
+        begin = now_boottime_usec();
+        pid = fork();
+        if (pid == 0) {
+                (void) dup2(f->out, STDOUT_FILENO);
+                (void) execlp("seq", "seq", "1", "300000", NULL);
+                _exit(127);
+        }
+        assert_int_equal(getrusage(RUSAGE_SELF, &before), 0);
+        close_and_finish_after(f, pid, &status);
+        assert_int_equal(getrusage(RUSAGE_SELF, &after), 0);
+        assert_int_equal(status, 0);
+        cpu = (uint64_t) (after.ru_utime.tv_sec - before.ru_utime.tv_sec +
+                          after.ru_stime.tv_sec - before.ru_stime.tv_sec) * USEC_PER_SEC +
+                (uint64_t) (after.ru_utime.tv_usec - before.ru_utime.tv_usec +
+                            after.ru_stime.tv_usec - before.ru_stime.tv_usec);
+        print_message("# 300000 lines: %" PRIu64 " ms, CPU of the log %" PRIu64 " ms\n",
+                (now_boottime_usec() - begin) / USEC_PER_MSEC, cpu / USEC_PER_MSEC);
+
+        assert_true(read_log(f, 0, &c) > 0);
+        assert_int_equal(c.records, 300000);
+        assert_false(c.gap);
+        for (unsigned i = 1; i <= 300000; i++) {
+                size_t n = (size_t) snprintf(line, sizeof(line), "%u\n", i);
+
+                assert_true(offset + n <= c.size[LOG_STREAM_OUT]);
+                assert_memory_equal(c.bytes[LOG_STREAM_OUT] + offset, line, n);
+                offset += n;
+        }
+        assert_int_equal(offset, c.size[LOG_STREAM_OUT]);
+}
+
 static void test_refused(void **state)
 {
         Fixture *f = *state;
@@ -529,6 +587,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_held_open, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_disk_full, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_random_chunks, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_flood, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
         };
 
