@@ -19,7 +19,7 @@ int parse_signal(const char *s);
 const char *signal_name(int signo, char buf[static 16]); /* "SIGTERM", "SIGRTMIN+3" */
 
 /* "5s", "3m20s", "2d4h": at most two units, for people. */
-#define FORMAT_DURATION_SIZE 32
+#define FORMAT_DURATION_SIZE 48
 const char *format_duration(uint64_t usec, char buf[static FORMAT_DURATION_SIZE]);
 
 /* Exactly, as parse_duration() and parse_size() read it back: "1m30s", "1s500ms"; "64MiB", "5MB",

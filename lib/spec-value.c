@@ -260,18 +260,20 @@ static int normalize_capability(SpecContext *c, const SpecPath *path, const char
         return make_string(capability_to_name(capability), ret);
 }
 
-static const char *format_bound(const SpecField *f, uint64_t bound, char buf[static 32])
+static const char *format_bound(
+                const SpecField *f, uint64_t bound, char buf[static FORMAT_DURATION_SIZE])
 {
         if (f->kind == SPEC_DURATION)
                 return format_duration(bound, buf);
-        (void) snprintf(buf, 32, "%" PRIu64 "%s", bound, f->kind == SPEC_SIZE ? " bytes" : "");
+        (void) snprintf(buf, FORMAT_DURATION_SIZE, "%" PRIu64 "%s", bound,
+                        f->kind == SPEC_SIZE ? " bytes" : "");
         return buf;
 }
 
 static int normalize_quantity(SpecContext *c, const SpecField *f, const SpecPath *path,
                 const json_t *v, json_t **ret)
 {
-        char quoted[SPEC_QUOTED_SIZE], bound[32];
+        char quoted[SPEC_QUOTED_SIZE], bound[FORMAT_DURATION_SIZE];
         uint64_t n = 0;
         int r = 0;
 
