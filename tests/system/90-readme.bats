@@ -1,0 +1,51 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Every command of the README's tour is run, in order, on the real redis-server of the example.
+
+load helper
+
+setup()
+{
+  helper_setup
+  "$top/tools/redis-root"
+}
+
+teardown()
+{
+  delete_all default
+  helper_teardown
+}
+
+# The tour's commands: what stands in fences between its marks.
+tour()
+{
+  awk '/^<!-- tour -->$/ { tour = 1; next } /^<!-- \/tour -->$/ { tour = 0 }
+    tour && /^```/ { code = !code; next } tour && code' "$top/README"
+}
+
+@test "the README's tour" {
+  [ "$(tour | wc -l)" -gt 10 ]
+  # As quickstart leaves it: a shell that is pointed at a tank where the example runs.
+  cd "$BATS_TEST_TMPDIR"
+  mkdir -p build/quickstart
+  ln -s "$top/examples" examples
+  : >build/quickstart/env
+  tankctl apply --wait -f examples/redis.yaml
+  wait_for 20 tankctl exec redis -- redis-cli ping
+  tour >tour
+  run -0 bash -euo pipefail -x tour
+  echo "$output"
+  # what was written before the kill is there after it
+  [ "$(grep -cx hello <<<"$output")" = 2 ]
+}
+
+@test "the example is valid, and what redis writes is in its volume" {
+  tankctl validate -f "$top/examples/redis.yaml"
+  tankctl apply --wait -f "$top/examples/redis.yaml"
+  wait_for 20 tankctl exec redis -- redis-cli ping
+  [ "$(tankctl exec redis -- redis-cli set k v)" = OK ]
+  [ -n "$(find "$TANK_STATE_DIR/volumes/default/data" -name '*.aof*')" ]
+  tankctl restart redis
+  tankctl wait redis --for=running --timeout 20
+  wait_for 20 equals v tankctl exec redis -- redis-cli get k
+}
