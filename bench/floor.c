@@ -43,8 +43,7 @@ static int sandbox(const char *root, const char *scratch)
         for (size_t i = 0; i < sizeof(tmpfs) / sizeof(tmpfs[0]); i++)
                 if (mount("tmpfs", tmpfs[i], "tmpfs", MS_NOSUID, NULL) < 0)
                         return failed(tmpfs[i]);
-        if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 ||
-                        chdir("/") < 0)
+        if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
                 return failed("pivot_root");
         return 0;
 }

@@ -19,8 +19,6 @@
 #define RUNS_MAX     100000
 #define ARGS_MAX     64
 
-extern char **environ;
-
 static double now_ms(void)
 {
         struct timespec ts;
@@ -43,10 +41,10 @@ static int run(char *const *argv)
         pid_t pid;
 
         if (posix_spawn_file_actions_init(&actions) != 0 ||
-                        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null",
-                                        O_RDONLY, 0) != 0 ||
-                        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null",
-                                        O_WRONLY, 0) != 0)
+                        posix_spawn_file_actions_addopen(
+                                        &actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0) != 0 ||
+                        posix_spawn_file_actions_addopen(
+                                        &actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0) != 0)
                 return -1;
         int r = posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ);
         (void) posix_spawn_file_actions_destroy(&actions);

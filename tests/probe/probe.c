@@ -26,7 +26,7 @@
 #define X32_BIT     0x40000000
 
 #ifndef RENAME_EXCHANGE
-# define RENAME_EXCHANGE (1 << 1)
+#define RENAME_EXCHANGE (1 << 1)
 #endif
 
 static const char *outcome(long r)
@@ -132,11 +132,35 @@ static long try_call(int which)
 static int applet_syscalls(int argc, char **argv)
 {
         static const char *const names[] = {
-                "unshare", "mount", "fsopen", "open_tree", "move_mount", "bpf", "keyctl", "add_key",
-                "userfaultfd", "io_uring_setup", "perf_event_open", "clone3", "open_by_handle_at",
-                "kexec_load", "init_module", "reboot", "swapon", "pivot_root", "setns",
-                "mknod-block", "mknod-mem", "settimeofday", "iopl", "umount2", "clone-newuser",
-                "TIOCSTI", "TIOCLINUX", "x32", "negative",
+                "unshare",
+                "mount",
+                "fsopen",
+                "open_tree",
+                "move_mount",
+                "bpf",
+                "keyctl",
+                "add_key",
+                "userfaultfd",
+                "io_uring_setup",
+                "perf_event_open",
+                "clone3",
+                "open_by_handle_at",
+                "kexec_load",
+                "init_module",
+                "reboot",
+                "swapon",
+                "pivot_root",
+                "setns",
+                "mknod-block",
+                "mknod-mem",
+                "settimeofday",
+                "iopl",
+                "umount2",
+                "clone-newuser",
+                "TIOCSTI",
+                "TIOCLINUX",
+                "x32",
+                "negative",
         };
 
         (void) argc;
@@ -293,8 +317,8 @@ static int applet_swap(int argc, char **argv)
         if (argc != 3)
                 return 2;
         for (;;)
-                if (syscall(SYS_renameat2, AT_FDCWD, argv[1], AT_FDCWD, argv[2],
-                                    RENAME_EXCHANGE) < 0)
+                if (syscall(SYS_renameat2, AT_FDCWD, argv[1], AT_FDCWD, argv[2], RENAME_EXCHANGE) <
+                                0)
                         return 1;
 }
 

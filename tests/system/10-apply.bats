@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # What people declare: documents in and out, what is refused and how it is said, seeds, namespaces.
 
+# shellcheck disable=SC2016 # what stands in single quotes is for the shell inside
+
 load helper
 
 whole()

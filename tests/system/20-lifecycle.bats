@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # What the loop does: start, restart, back off, finish, stop, delete.
 
+# shellcheck disable=SC2016 # what stands in single quotes is for the shell inside
+
 load helper
 
 signals_of()
@@ -115,9 +117,9 @@ signals_of()
 }
 
 @test "finished pods are not run again when the machine's run directory is gone, as after a boot" {
-  pod done "$with_mark | .restart = \"never\"" -- sh -c 'echo x >>/mark/done' | apply
+  pod ended "$with_mark | .restart = \"never\"" -- sh -c 'echo x >>/mark/ended' | apply
   pod once "$with_mark | .restart = \"on-failure\"" -- sh -c 'echo x >>/mark/once' | apply
-  until_state done exited
+  until_state ended exited
   until_state once exited
   wait_for 10 equals exited get once .status.state
   hold_daemon reconcile
@@ -125,10 +127,10 @@ signals_of()
   rm "$TANK_SANDBOX_DIR/hold/reconcile"
   wait_for 20 all_ready
   busctl --system call org.tankd.Reconcile1 /org/tankd/Reconcile1 org.tankd.Reconcile1 Sync
-  [ "$(wc -l <"$MARK/done")" = 1 ]
+  [ "$(wc -l <"$MARK/ended")" = 1 ]
   [ "$(wc -l <"$MARK/once")" = 1 ]
-  [ "$(get done .status.state)" = exited ]
-  [ "$(result_of done)" = "exited 0" ]
+  [ "$(get ended .status.state)" = exited ]
+  [ "$(result_of ended)" = "exited 0" ]
 }
 
 @test "R3: results: signaled 9, exited 3, a handled SIGTERM exited 0" {
@@ -207,9 +209,9 @@ signals_of()
   wait_for 10 equals BackingOff get web .status.reason
   [ "$(get web .status.state)" = waiting ]
   [ "$(get web .status.containers[0].pid)" = 0 ]
-  at=$(date -d "$(get web .status.restart_at)" +%s)
+  due=$(date -d "$(get web .status.restart_at)" +%s)
   now=$(date +%s)
-  [ $((at - now)) -gt 3500 ] && [ $((at - now)) -le 3600 ]
+  [ $((due - now)) -gt 3500 ] && [ $((due - now)) -le 3600 ]
   tankctl delete pod web -n "$NS"
   until_state web deleted 5
 }
@@ -357,7 +359,7 @@ signals_of()
   run -0 jq -r --arg ns "$NS" \
     '.payload.data | select(.[0] == $ns and .[1] == "web" and .[4] != "ready") | .[4]' \
     "$BATS_TEST_TMPDIR/events"
-  echo "events:" $output
+  echo "events: $output"
   first=$(uniq <<<"$output" | tr '\n' ' ')
   [[ $first = "applied starting running "*"backing-off "*"starting running "*"deleted "* ]]
 }

@@ -3,6 +3,8 @@
 # What a workload sees and may do: its files, its ids, its network, its confinement; and what a
 # hostile root file system can not make us do.
 
+# shellcheck disable=SC2016,SC2153 # what stands in single quotes is for the shell inside
+
 load helper
 
 setup()
@@ -413,7 +415,7 @@ default_caps=00000000800405fb
   ln -s "../../../../../../../..$CANARY" "$ROOT2/link"
   "$ROOT2/bin/probe" swap "$ROOT2/mark" "$ROOT2/link" 3>&- &
   racer=$!
-  for i in $(seq 20); do
+  for _ in $(seq 20); do
     pod one "$with_mark | .restart = \"never\" | .containers[0].image.rootfs = \"$ROOT2\" |
       .containers[0].mounts[0].path = \"/mark/sub\"" -- sleep 0.02 | apply
     until_state one exited

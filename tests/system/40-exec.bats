@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Sessions in a running container: streams, terminals, codes, and where their processes belong.
 
+# shellcheck disable=SC2016 # what stands in single quotes is for the shell inside
+
 load helper
 
 terminal()
@@ -31,9 +33,9 @@ terminal()
   refused 125 in_pod web/nosuch true
   refused 125 in_pod -w /nosuch web pwd
   refused 125 in_pod -u nosuch web id
-  pod done '.restart = "never"' -- true | apply
-  until_state done exited
-  refused 125 in_pod "done" true
+  pod ended '.restart = "never"' -- true | apply
+  until_state ended exited
+  refused 125 in_pod ended true
   run in_pod web
   [ "$status" = 2 ] || [ "$status" = 125 ]
 }
@@ -165,13 +167,12 @@ session_gone()
   wait_for 10 in_pod web test -s /tmp/pid
   main=$(cgroup_of "$pid")
   container=${main%/main*}
-  session=$(grep -l '^777$\|sleep.777' /proc/[0-9]*/cmdline 2>/dev/null | head -n 1) || true
   session=
-  for dir in $(find "$container" -type d -name 'exec-*'); do
-    for p in $(cat "$dir/cgroup.procs"); do
-      [ "$(tr '\0' ' ' <"/proc/$p/cmdline")" = "sleep 777 " ] && session=$p
-    done
-  done
+  while read -r procs; do
+    while read -r process; do
+      [ "$(tr '\0' ' ' <"/proc/$process/cmdline")" != "sleep 777 " ] || session=$process
+    done <"$procs"
+  done < <(find "$container" -path '*/exec-*/cgroup.procs')
   [ -n "$session" ]
   # with the container's memory and number of processes, from the first instruction on
   for controller in memory pids; do

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # What a workload writes: byte-exact, in records whose format is fixed, rotated, followed.
 
+# shellcheck disable=SC2016 # what stands in single quotes is for the shell inside
+
 load helper
 
 logs()

@@ -3,12 +3,14 @@
 # Each manager is killed while twenty pods run and a session is open: no container may notice, and
 # nothing may be there twice. And the reconciler dies between any two steps of a start.
 
+# shellcheck disable=SC2016,SC2153 # what stands in single quotes is for the shell inside
+
 load helper
 
 setup()
 {
   helper_setup
-  TANK_TEST_SECONDS=60
+  export TANK_TEST_SECONDS=60
 }
 
 # Twenty pods, each of which writes a line when it starts.

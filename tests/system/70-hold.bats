@@ -3,6 +3,8 @@
 # A database that is empty, another one, or older than it was, under a running suite: the loop never
 # stops what it merely cannot see.
 
+# shellcheck disable=SC2016 # what stands in single quotes is for the shell inside
+
 load helper
 
 state()

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Limits, on the unified tree or on the mirrors of a hybrid machine, and their change in place.
 
+# shellcheck disable=SC2016 # what stands in single quotes is for the shell inside
+
 load helper
 
 # value POD CONTROLLER V1-FILE V2-FILE: as the kernel has it, at the node that limits act on.

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Every command of the README's tour is run, in order, on the real redis-server of the example.
 
+# shellcheck disable=SC2016 # what stands in single quotes is for the shell inside
+
 load helper
 
 setup()
@@ -32,8 +34,8 @@ tour()
   : >build/quickstart/env
   tankctl apply --wait -f examples/redis.yaml
   wait_for 20 tankctl exec redis -- redis-cli ping
-  tour >tour
-  run -0 bash -euo pipefail -x tour
+  tour >commands
+  run -0 bash -euo pipefail -x commands
   echo "$output"
   # what was written before the kill is there after it
   [ "$(grep -cx hello <<<"$output")" = 2 ]

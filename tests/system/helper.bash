@@ -14,6 +14,7 @@ bats_require_minimum_version 1.5.0
   exit 1
 }
 
+# shellcheck disable=SC2034 # used by the files that load this
 top=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 build=$(dirname "$(dirname "$(readlink -f "$TANK_SANDBOX_DIR/bin/tankctl")")")
 : "${TANK_TEST_SECONDS:=20}" # how long an event may take before a test gives up
@@ -144,6 +145,7 @@ pod()
 }
 
 # apply [OPTION…]: standard input, into this test's namespace.
+# shellcheck disable=SC2120
 apply()
 {
   tankctl apply -n "$NS" -f - "$@"
@@ -152,6 +154,7 @@ apply()
 # start NAME [FILTER] -- COMMAND…: and wait until it runs.
 start()
 {
+  # shellcheck disable=SC2119
   pod "$@" | apply >/dev/null
   until_state "$1" running
 }
