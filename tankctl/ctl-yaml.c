@@ -1,0 +1,673 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* libyaml's events become jansson values; nothing else of YAML reaches the rest of tank.
+ *
+ * What is understood is the 1.2 core schema, narrowed to what means the same to everybody: `true`
+ * and `false` alone are booleans, a number with a leading zero is text, tags and merge keys are
+ * refused. Aliases are expanded, counted in nodes, so that nothing grows without bound.
+ *
+ * Beside the value grows a table of nodes in the order in which they were written: a parent before
+ * its children. A path is looked up in one walk over it, in which each node continues the match of
+ * its parent; so nothing but the keys is stored, and a lookup costs only when something is wrong. */
+
+#include <ctype.h>
+#include <stdio.h>
+#include <yaml.h>
+
+#include "ctl-yaml.h"
+#include "limit.h"
+
+#define NO_PARENT SIZE_MAX
+
+typedef struct Node {
+        size_t parent;
+        char *key;    /* in a mapping, else NULL */
+        size_t index; /* in a sequence */
+        YamlPosition key_at, at;
+} Node;
+
+struct YamlDocument {
+        json_t *root;
+        Node *nodes;
+        size_t n_nodes, n_allocated;
+};
+
+typedef struct Anchor {
+        char *name;
+        json_t *value;
+        size_t n_nodes, n_bytes, depth;
+} Anchor;
+
+/* A mapping or sequence that is being read. Its value belongs to its own parent already. */
+typedef struct Frame {
+        json_t *value;
+        size_t node;
+        char *anchor;
+        char *key; /* read, its value not yet */
+        YamlPosition key_at;
+} Frame;
+
+struct YamlReader {
+        yaml_parser_t parser;
+        const char *text;
+        size_t size;
+        bool finished;
+
+        /* of the document that is being read */
+        YamlDocument *document;
+        Frame frames[LIMIT_DOCUMENT_DEPTH];
+        size_t n_frames;
+        Anchor *anchors;
+        size_t n_anchors;
+        size_t n_bytes;       /* lower bound of the document's size as JSON text */
+        size_t n_alias_nodes; /* made by aliases */
+};
+
+static int fail(YamlError *e, YamlPosition at, const char *format, ...) PRINTF_LIKE(3, 4);
+
+static int fail(YamlError *e, YamlPosition at, const char *format, ...)
+{
+        va_list ap;
+
+        e->position = at;
+        va_start(ap, format);
+        (void) vsnprintf(e->message, sizeof(e->message), format, ap);
+        va_end(ap);
+        return -EINVAL;
+}
+
+static YamlPosition position_of(const yaml_mark_t *mark)
+{
+        return (YamlPosition) { .line = mark->line + 1, .column = mark->column + 1 };
+}
+
+/* Where a byte stands, for errors that libyaml tells as an offset. */
+static YamlPosition position_of_byte(const char *text, size_t size, size_t offset)
+{
+        YamlPosition p = { 1, 1 };
+
+        for (size_t i = 0; i < MIN(offset, size); i++)
+                if (text[i] == '\n')
+                        p = (YamlPosition) { p.line + 1, 1 };
+                else if (((unsigned char) text[i] & 0xc0) != 0x80)
+                        p.column++;
+        return p;
+}
+
+/* ---- scalars ------------------------------------------------------------------------------- */
+
+static bool is_decimal_integer(const char *s)
+{
+        if (*s == '-' || *s == '+')
+                s++;
+        if (*s == '0')
+                return s[1] == '\0';
+        return *s && strspn(s, "0123456789") == strlen(s);
+}
+
+static bool is_prefixed_integer(const char *s)
+{
+        const char *digits;
+
+        if ((digits = startswith(s, "0o")))
+                return *digits && strspn(digits, "01234567") == strlen(digits);
+        if ((digits = startswith(s, "0x")))
+                return *digits && strspn(digits, "0123456789abcdefABCDEF") == strlen(digits);
+        return false;
+}
+
+static bool is_float(const char *s)
+{
+        size_t whole, fraction = 0;
+
+        if (*s == '-' || *s == '+')
+                s++;
+        whole = strspn(s, "0123456789");
+        if (whole > 1 && *s == '0')
+                return false;
+        s += whole;
+        if (*s == '.') {
+                s++;
+                fraction = strspn(s, "0123456789");
+                s += fraction;
+        }
+        if (whole + fraction == 0)
+                return false;
+        if (*s == 'e' || *s == 'E') {
+                s++;
+                if (*s == '-' || *s == '+')
+                        s++;
+                if (!isdigit((unsigned char) *s))
+                        return false;
+                s += strspn(s, "0123456789");
+        }
+        return *s == '\0';
+}
+
+static bool is_one_of(const char *s, const char *const *words)
+{
+        for (; *words; words++)
+                if (streq(s, *words))
+                        return true;
+        return false;
+}
+
+YamlScalar yaml_scalar_classify(const char *s)
+{
+        static const char *const nulls[] = { "", "~", "null", "Null", "NULL", NULL };
+        static const char *const infinities[] = { ".inf", ".Inf", ".INF", NULL };
+        static const char *const nans[] = { ".nan", ".NaN", ".NAN", NULL };
+
+        if (is_one_of(s, nulls))
+                return YAML_NULL;
+        if (streq(s, "true") || streq(s, "false"))
+                return YAML_BOOLEAN;
+        if (is_decimal_integer(s) || is_prefixed_integer(s))
+                return YAML_INTEGER;
+        if (is_float(s))
+                return YAML_FLOAT;
+        if (is_one_of(s, nans) || is_one_of(s + (*s == '-' || *s == '+'), infinities))
+                return YAML_UNREPRESENTABLE;
+        return YAML_STRING;
+}
+
+static int scalar_integer(const char *s, YamlPosition at, json_t **ret, YamlError *reterr)
+{
+        const char *digits = s;
+        int base = 10;
+        long long v;
+
+        if (startswith(s, "0o")) {
+                base = 8;
+                digits = s + 2;
+        } else if (startswith(s, "0x")) {
+                base = 16;
+                digits = s + 2;
+        }
+        errno = 0;
+        v = strtoll(digits, NULL, base);
+        if (errno == ERANGE)
+                return fail(reterr, at, "the number %.40s does not fit in 64 bits", s);
+        *ret = json_integer(v);
+        return *ret ? 0 : -ENOMEM;
+}
+
+static int scalar_value(
+        const yaml_event_t *event, YamlPosition at, json_t **ret, YamlError *reterr)
+{
+        const char *s = (const char *) event->data.scalar.value;
+        size_t length = event->data.scalar.length;
+
+        if (memchr(s, 0, length))
+                return fail(reterr, at, "text cannot hold a NUL character");
+        if (event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE)
+                switch (yaml_scalar_classify(s)) {
+                case YAML_NULL:
+                        *ret = json_null();
+                        return 0;
+                case YAML_BOOLEAN:
+                        *ret = json_boolean(streq(s, "true"));
+                        return 0;
+                case YAML_INTEGER:
+                        return scalar_integer(s, at, ret, reterr);
+                case YAML_FLOAT:
+                        *ret = json_real(strtod(s, NULL));
+                        if (!*ret)
+                                return fail(reterr, at, "the number %.40s is too large", s);
+                        return 0;
+                case YAML_UNREPRESENTABLE:
+                        return fail(reterr, at,
+                                "%s is no number that can be stored; quote it if it is text", s);
+                case YAML_STRING:
+                        break;
+                }
+        *ret = json_stringn(s, length);
+        return *ret ? 0 : -ENOMEM;
+}
+
+/* ---- the table of positions ---------------------------------------------------------------- */
+
+static int document_add_node(YamlDocument *d, const Frame *parent, YamlPosition at)
+{
+        Node *n;
+
+        if (d->n_nodes == d->n_allocated) {
+                size_t wanted = MAX(d->n_allocated * 2, (size_t) 64);
+                Node *grown = reallocarray(d->nodes, wanted, sizeof(Node));
+                if (!grown)
+                        return -ENOMEM;
+                d->nodes = grown;
+                d->n_allocated = wanted;
+        }
+        n = &d->nodes[d->n_nodes];
+        *n = (Node) { .parent = NO_PARENT, .at = at, .key_at = at };
+        if (parent) {
+                n->parent = parent->node;
+                if (parent->key) {
+                        n->key_at = parent->key_at;
+                        n->key = strdup(parent->key);
+                        if (!n->key)
+                                return -ENOMEM;
+                } else
+                        n->index = json_array_size(parent->value);
+        }
+        d->n_nodes++;
+        return 0;
+}
+
+/* How far into @path the segment of @n reaches when its parent's reached to @from; 0: no match. */
+static size_t match_segment(const Node *n, const char *path, size_t from)
+{
+        const char *rest = path + from;
+
+        if (n->key) {
+                const char *end;
+
+                if (from > 0 && *rest == '.')
+                        rest++;
+                end = startswith(rest, n->key);
+                if (!end || !*n->key || !strchr(".[", *end)) /* strchr finds the NUL, too */
+                        return 0;
+                return (size_t) (end - path);
+        } else {
+                char segment[32];
+                const char *end;
+
+                (void) snprintf(segment, sizeof(segment), "[%zu]", n->index);
+                end = startswith(rest, segment);
+                return end ? (size_t) (end - path) : 0;
+        }
+}
+
+YamlPosition yaml_document_position(const YamlDocument *d, const char *path, bool at_key)
+{
+        CLEANUP_FREE size_t *reach = calloc(d->n_nodes, sizeof(size_t));
+        size_t best = 0;
+
+        if (!reach)
+                return d->nodes[0].at;
+        for (size_t i = 1; i < d->n_nodes; i++) {
+                const Node *n = &d->nodes[i];
+
+                if (n->parent != 0 && reach[n->parent] == 0)
+                        continue;
+                reach[i] = match_segment(n, path, reach[n->parent]);
+                if (reach[i] > reach[best])
+                        best = i;
+        }
+        return at_key && path[reach[best]] == '\0' ? d->nodes[best].key_at : d->nodes[best].at;
+}
+
+json_t *yaml_document_root(const YamlDocument *d)
+{
+        return d->root;
+}
+
+YamlDocument *yaml_document_free(YamlDocument *d)
+{
+        if (!d)
+                return NULL;
+        if (d->root)
+                json_decref(d->root);
+        for (size_t i = 0; i < d->n_nodes; i++)
+                free(d->nodes[i].key);
+        free(d->nodes);
+        free(d);
+        return NULL;
+}
+
+/* ---- building ------------------------------------------------------------------------------ */
+
+static Frame *reader_top(YamlReader *r)
+{
+        return r->n_frames > 0 ? &r->frames[r->n_frames - 1] : NULL;
+}
+
+static int reader_count(YamlReader *r, size_t bytes, YamlPosition at, YamlError *reterr)
+{
+        r->n_bytes += bytes;
+        if (r->n_bytes > LIMIT_DOCUMENT_MAX)
+                return fail(reterr, at, "the document is larger than %u bytes",
+                        LIMIT_DOCUMENT_MAX);
+        return 0;
+}
+
+/* Puts a finished scalar or alias, or an empty collection, where the next value belongs. Consumes
+ * @value. */
+static int reader_put_consume(YamlReader *r, json_t *value, YamlPosition at)
+{
+        Frame *top = reader_top(r);
+        int k;
+
+        k = document_add_node(r->document, top, at);
+        if (k < 0) {
+                json_decref(value);
+                return k;
+        }
+        if (!top) {
+                r->document->root = value;
+                return 0;
+        }
+        if (top->key) {
+                k = json_object_set_new(top->value, top->key, value);
+                free(TAKE_PTR(top->key));
+        } else
+                k = json_array_append_new(top->value, value);
+        return k < 0 ? -ENOMEM : 0;
+}
+
+static int reader_remember(YamlReader *r, const char *name, const Anchor *as)
+{
+        Anchor *grown = reallocarray(r->anchors, r->n_anchors + 1, sizeof(Anchor));
+
+        if (!grown)
+                return -ENOMEM;
+        r->anchors = grown;
+        grown[r->n_anchors] = *as;
+        grown[r->n_anchors].name = strdup(name);
+        if (!grown[r->n_anchors].name)
+                return -ENOMEM;
+        r->n_anchors++;
+        return 0;
+}
+
+/* What an alias to @value would add. Its depth is bounded, since it was read. */
+static void measure(const json_t *value, Anchor *a, size_t depth)
+{
+        const char *key;
+        json_t *child;
+        size_t i;
+
+        a->n_nodes++;
+        a->n_bytes++;
+        a->depth = MAX(a->depth, depth);
+        if (json_is_string(value))
+                a->n_bytes += json_string_length(value);
+        json_object_foreach((json_t *) value, key, child) {
+                a->n_bytes += strlen(key);
+                measure(child, a, depth + 1);
+        }
+        json_array_foreach(value, i, child)
+                measure(child, a, depth + 1);
+}
+
+static int reader_anchor(YamlReader *r, const char *name, json_t *value)
+{
+        Anchor a = { .value = value };
+
+        if (!name)
+                return 0;
+        measure(value, &a, 0);
+        return reader_remember(r, name, &a);
+}
+
+static int reader_key(YamlReader *r, const yaml_event_t *event, YamlPosition at, YamlError *reterr)
+{
+        Frame *top = reader_top(r);
+        const char *s = (const char *) event->data.scalar.value;
+        size_t length = event->data.scalar.length;
+
+        if (event->data.scalar.anchor)
+                return fail(reterr, at, "a key cannot have an anchor");
+        if (memchr(s, 0, length))
+                return fail(reterr, at, "a key cannot hold a NUL character");
+        if (length == 0)
+                return fail(reterr, at, "a key is missing before \":\"");
+        if (event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && streq(s, "<<"))
+                return fail(reterr, at, "merge keys (<<) are not understood; write the keys out");
+        if (json_object_get(top->value, s))
+                return fail(reterr, at, "the key \"%.60s\" is there twice", s);
+        top->key = strdup(s);
+        if (!top->key)
+                return -ENOMEM;
+        top->key_at = at;
+        return reader_count(r, length + 1, at, reterr);
+}
+
+static bool reader_wants_key(YamlReader *r)
+{
+        Frame *top = reader_top(r);
+
+        return top && json_is_object(top->value) && !top->key;
+}
+
+static int on_scalar(YamlReader *r, const yaml_event_t *event, YamlPosition at, YamlError *reterr)
+{
+        json_t *value = NULL;
+        int k;
+
+        if (event->data.scalar.tag)
+                return fail(reterr, at, "tags (%.40s) are not understood",
+                        (const char *) event->data.scalar.tag);
+        if (reader_wants_key(r))
+                return reader_key(r, event, at, reterr);
+        k = reader_count(r, event->data.scalar.length + 1, at, reterr);
+        if (k < 0)
+                return k;
+        k = scalar_value(event, at, &value, reterr);
+        if (k < 0)
+                return k;
+        k = reader_anchor(r, (const char *) event->data.scalar.anchor, value);
+        if (k < 0) {
+                json_decref(value);
+                return k;
+        }
+        return reader_put_consume(r, value, at);
+}
+
+static int on_alias(YamlReader *r, const char *name, YamlPosition at, YamlError *reterr)
+{
+        const Anchor *a = NULL;
+        json_t *copy;
+        int k;
+
+        if (reader_wants_key(r))
+                return fail(reterr, at, "an alias cannot be a key");
+        for (size_t i = r->n_anchors; i > 0 && !a; i--)
+                if (streq(r->anchors[i - 1].name, name))
+                        a = &r->anchors[i - 1];
+        if (!a)
+                return fail(reterr, at, "no finished anchor &%.60s before this alias", name);
+        r->n_alias_nodes += a->n_nodes;
+        if (r->n_alias_nodes > LIMIT_YAML_ALIAS_NODES)
+                return fail(reterr, at, "the aliases of the document make more than %u nodes",
+                        LIMIT_YAML_ALIAS_NODES);
+        if (r->n_frames + a->depth > LIMIT_DOCUMENT_DEPTH)
+                return fail(
+                        reterr, at, "nested deeper than %u levels", LIMIT_DOCUMENT_DEPTH);
+        k = reader_count(r, a->n_bytes, at, reterr);
+        if (k < 0)
+                return k;
+        copy = json_deep_copy(a->value);
+        if (!copy)
+                return -ENOMEM;
+        return reader_put_consume(r, copy, at);
+}
+
+static int on_start(YamlReader *r, json_t *value, const yaml_char_t *tag, const yaml_char_t *anchor,
+        YamlPosition at, YamlError *reterr)
+{
+        char *name = NULL;
+        size_t node = r->document->n_nodes;
+        int k;
+
+        if (!value)
+                return -ENOMEM;
+        if (tag)
+                k = fail(reterr, at, "tags (%.40s) are not understood", (const char *) tag);
+        else if (reader_wants_key(r))
+                k = fail(reterr, at, "a key must be text");
+        else if (r->n_frames == LIMIT_DOCUMENT_DEPTH)
+                k = fail(reterr, at, "nested deeper than %u levels", LIMIT_DOCUMENT_DEPTH);
+        else
+                k = reader_count(r, 2, at, reterr);
+        if (k < 0) {
+                json_decref(value);
+                return k;
+        }
+        if (anchor) {
+                name = strdup((const char *) anchor);
+                if (!name) {
+                        json_decref(value);
+                        return -ENOMEM;
+                }
+        }
+        k = reader_put_consume(r, value, at);
+        if (k < 0) {
+                free(name);
+                return k;
+        }
+        r->frames[r->n_frames++] = (Frame) { .value = value, .node = node, .anchor = name };
+        return 0;
+}
+
+static int on_end(YamlReader *r)
+{
+        Frame *top = reader_top(r);
+        int k = reader_anchor(r, top->anchor, top->value);
+
+        free(top->anchor);
+        r->n_frames--;
+        return k;
+}
+
+static void reader_reset(YamlReader *r)
+{
+        for (size_t i = 0; i < r->n_frames; i++) {
+                free(r->frames[i].anchor);
+                free(r->frames[i].key);
+        }
+        for (size_t i = 0; i < r->n_anchors; i++)
+                free(r->anchors[i].name);
+        free(TAKE_PTR(r->anchors));
+        r->n_frames = r->n_anchors = r->n_bytes = r->n_alias_nodes = 0;
+        r->document = yaml_document_free(r->document);
+}
+
+/* ---- reading ------------------------------------------------------------------------------- */
+
+int yaml_reader_new(const char *text, size_t size, YamlReader **ret, YamlError *reterr)
+{
+        CLEANUP(yaml_reader_freep) YamlReader *r = NULL;
+        const char *nul;
+
+        if (size >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0))
+                return fail(reterr, (YamlPosition) { 1, 1 }, "UTF-16 text; save it as UTF-8");
+        if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
+                return fail(reterr, (YamlPosition) { 1, 1 },
+                        "starts with a byte order mark; save it as UTF-8 without one");
+        nul = memchr(text, 0, size);
+        if (nul)
+                return fail(reterr, position_of_byte(text, size, (size_t) (nul - text)),
+                        "a NUL byte; only UTF-8 text is understood");
+        r = calloc(1, sizeof(YamlReader));
+        if (!r || !yaml_parser_initialize(&r->parser))
+                return -ENOMEM;
+        r->text = text;
+        r->size = size;
+        yaml_parser_set_encoding(&r->parser, YAML_UTF8_ENCODING);
+        yaml_parser_set_input_string(&r->parser, (const unsigned char *) text, size);
+        *ret = TAKE_PTR(r);
+        return 0;
+}
+
+YamlReader *yaml_reader_free(YamlReader *r)
+{
+        if (!r)
+                return NULL;
+        reader_reset(r);
+        yaml_parser_delete(&r->parser);
+        free(r);
+        return NULL;
+}
+
+static int reader_syntax_error(YamlReader *r, YamlError *reterr)
+{
+        const yaml_parser_t *p = &r->parser;
+        const char *problem = p->problem ? p->problem : "cannot be read";
+        YamlPosition at;
+
+        if (p->error == YAML_MEMORY_ERROR)
+                return -ENOMEM;
+        if (p->error == YAML_READER_ERROR) {
+                at = position_of_byte(r->text, r->size, p->problem_offset);
+                return fail(reterr, at, "no UTF-8 text: %s", problem);
+        }
+        at = position_of(&p->problem_mark);
+        if (strstr(problem, "cannot start any token")) {
+                /* The parser's own words for it name neither the tab nor the remedy. */
+                if (p->buffer.pointer < p->buffer.last && *p->buffer.pointer == '\t')
+                        return fail(reterr, at, "a tab cannot indent; use spaces");
+                return fail(reterr, at, "a value cannot begin with \"%c\"; quote it",
+                        p->buffer.pointer < p->buffer.last ? *p->buffer.pointer : '?');
+        }
+        if (p->context)
+                return fail(reterr, at, "%s %s (line %zu): %s", "bad YAML", p->context,
+                        p->context_mark.line + 1, problem);
+        return fail(reterr, at, "bad YAML: %s", problem);
+}
+
+/* 1: the document is complete. */
+static int reader_event(YamlReader *r, const yaml_event_t *event, YamlError *reterr)
+{
+        YamlPosition at = position_of(&event->start_mark);
+
+        switch (event->type) {
+        case YAML_DOCUMENT_START_EVENT:
+                if (event->data.document_start.tag_directives.start !=
+                        event->data.document_start.tag_directives.end)
+                        return fail(reterr, at, "tag directives are not understood");
+                r->document = calloc(1, sizeof(YamlDocument));
+                return r->document ? 0 : -ENOMEM;
+        case YAML_SCALAR_EVENT:
+                return on_scalar(r, event, at, reterr);
+        case YAML_ALIAS_EVENT:
+                return on_alias(r, (const char *) event->data.alias.anchor, at, reterr);
+        case YAML_SEQUENCE_START_EVENT:
+                return on_start(r, json_array(), event->data.sequence_start.tag,
+                        event->data.sequence_start.anchor, at, reterr);
+        case YAML_MAPPING_START_EVENT:
+                return on_start(r, json_object(), event->data.mapping_start.tag,
+                        event->data.mapping_start.anchor, at, reterr);
+        case YAML_SEQUENCE_END_EVENT:
+        case YAML_MAPPING_END_EVENT:
+                return on_end(r);
+        case YAML_DOCUMENT_END_EVENT:
+                return 1;
+        case YAML_STREAM_END_EVENT:
+                r->finished = true;
+                return 0;
+        case YAML_NO_EVENT:
+        case YAML_STREAM_START_EVENT:
+                break;
+        }
+        return 0;
+}
+
+int yaml_reader_next(YamlReader *r, YamlDocument **ret, YamlError *reterr)
+{
+        while (!r->finished) {
+                yaml_event_t event;
+                int k;
+
+                if (!yaml_parser_parse(&r->parser, &event)) {
+                        r->finished = true;
+                        return reader_syntax_error(r, reterr);
+                }
+                k = reader_event(r, &event, reterr);
+                yaml_event_delete(&event);
+                if (k < 0) {
+                        r->finished = true;
+                        return k;
+                }
+                if (k == 0)
+                        continue;
+                if (!json_is_null(r->document->root)) {
+                        *ret = TAKE_PTR(r->document);
+                        reader_reset(r);
+                        return 1;
+                }
+                reader_reset(r); /* only comments between two separators */
+        }
+        return 0;
+}

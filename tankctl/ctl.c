@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Reading the command line, and help. Options are tables: one that all verbs share, and one for
+ * each verb; both name a field of Arguments by its offset. Nothing here talks to anybody. */
+
+#include <stdarg.h>
+#include <unistd.h>
+
+#include "ctl.h"
+#include "ctl-table.h"
+#include "error.h"
+#include "names.h"
+#include "quantity.h"
+
+#define FIELD(f) offsetof(Arguments, f)
+
+static const Option global_options[] = {
+        { 'n', "namespace", OPTION_STRING, FIELD(namespace), "NAMESPACE",
+                "where names are looked up (default: default)" },
+        { 'A', "all-namespaces", OPTION_FLAG, FIELD(all_namespaces), NULL,
+                "look in every namespace" },
+        { 'o', "output", OPTION_OUTPUT, FIELD(output), "FORMAT",
+                "table, wide, json, yaml or name" },
+        { 'h', "help", OPTION_FLAG, FIELD(help), NULL, "show help" },
+        { 0, "version", OPTION_FLAG, FIELD(version), NULL, "show the version" },
+        {},
+};
+
+static const char *const output_names[_OUTPUT_FORMAT_MAX + 1] = {
+        [OUTPUT_TABLE] = "table",
+        [OUTPUT_WIDE] = "wide",
+        [OUTPUT_JSON] = "json",
+        [OUTPUT_YAML] = "yaml",
+        [OUTPUT_NAME] = "name",
+};
+
+/* ---- messages ------------------------------------------------------------------------------ */
+
+static void error_va(const char *format, va_list ap)
+{
+        CLEANUP_FREE char *text = NULL;
+
+        if (vasprintf(&text, format, ap) < 0) {
+                text = NULL;
+                fputs("tankctl: out of memory\n", stderr);
+                return;
+        }
+        fputs("tankctl: ", stderr);
+        print_neutral(stderr, text);
+        fputc('\n', stderr);
+}
+
+void ctl_error(const char *format, ...)
+{
+        va_list ap;
+
+        va_start(ap, format);
+        error_va(format, ap);
+        va_end(ap);
+}
+
+int ctl_usage_error(const char *format, ...)
+{
+        va_list ap;
+
+        va_start(ap, format);
+        error_va(format, ap);
+        va_end(ap);
+        return EXIT_CODE_USAGE;
+}
+
+int ctl_oom(void)
+{
+        ctl_error("out of memory");
+        return EXIT_CODE_FAILED;
+}
+
+/* ---- verbs --------------------------------------------------------------------------------- */
+
+const Verb *verb_find(const char *name)
+{
+        for (const Verb *v = ctl_verbs; v->name; v++)
+                if (streq(v->name, name))
+                        return v;
+        return NULL;
+}
+
+static int verb_unknown(const char *word)
+{
+        const char *names[64];
+        const char *near;
+        size_t n = 0;
+
+        for (const char *const *w = ctl_verbs_not_yet; *w; w++)
+                if (streq(*w, word))
+                        return ctl_usage_error("%s is not supported yet", word);
+        for (const Verb *v = ctl_verbs; v->name && n + 1 < ARRAY_SIZE(names); v++)
+                names[n++] = v->name;
+        names[n] = NULL;
+        near = nearest_word(word, names);
+        if (near)
+                return ctl_usage_error(
+                        "there is no verb \"%s\"; did you mean \"%s\"?", word, near);
+        return ctl_usage_error("there is no verb \"%s\"; \"tankctl help\" lists all", word);
+}
+
+static int verb_usage_error(const Verb *v, const char *message)
+{
+        ctl_error("%s; usage: tankctl %s %s", message, v->name, v->usage);
+        return v->usage_exit_code;
+}
+
+/* ---- help ---------------------------------------------------------------------------------- */
+
+static void print_options(FILE *f, const Option *o)
+{
+        for (; o->name; o++) {
+                char left[64];
+
+                if (o->kind == OPTION_NOT_YET)
+                        continue;
+                (void) snprintf(left, sizeof(left), "%c%c%s --%s%s%s", o->letter ? '-' : ' ',
+                        o->letter ? o->letter : ' ', o->letter ? "," : " ", o->name,
+                        o->argument ? " " : "", strempty(o->argument));
+                fprintf(f, "  %-27s %s\n", left, o->help);
+        }
+}
+
+void verb_print_help(FILE *f, const Verb *v)
+{
+        fprintf(f, "Usage: tankctl %s %s\n\n%s\n", v->name, v->usage, v->details);
+        if (v->options && v->options->name) {
+                fputs("\nOptions:\n", f);
+                print_options(f, v->options);
+        }
+        fputs("\nEverywhere:\n", f);
+        for (const Option *o = global_options; o->name; o++) {
+                const Option one[2] = { *o };
+
+                if ((o->letter == 'n' && !(v->flags & VERB_NAMESPACE)) ||
+                        (o->letter == 'A' && !(v->flags & VERB_ALL_NAMESPACES)) ||
+                        (o->letter == 'o' && v->outputs == OUTPUTS_NONE))
+                        continue;
+                print_options(f, one);
+        }
+}
+
+void ctl_print_help(FILE *f)
+{
+        fputs("Usage: tankctl [OPTIONS] VERB [WORDS]\n\n"
+              "Says which pods shall run on this machine, and looks at them.\n\nVerbs:\n",
+                f);
+        for (const Verb *v = ctl_verbs; v->name; v++)
+                fprintf(f, "  %-10s %s\n", v->name, v->summary);
+        fputs("\nOptions, anywhere before \"--\":\n", f);
+        print_options(f, global_options);
+        fputs("\n\"tankctl help VERB\" tells the rest.\n", f);
+}
+
+/* ---- options ------------------------------------------------------------------------------- */
+
+typedef struct Parser {
+        int argc, next;
+        char **argv;
+        Arguments *a;
+        const Verb *verb;
+} Parser;
+
+static const Option *option_table(const Parser *p, unsigned which)
+{
+        static const Option none[] = { {} };
+
+        if (which == 1)
+                return global_options;
+        return p->verb && p->verb->options ? p->verb->options : none;
+}
+
+/* By letter, or by the first @n characters of @name. The verb's own come first: its -w is not
+ * another one's. */
+static const Option *option_find(const Parser *p, char letter, const char *name, size_t n)
+{
+        for (unsigned which = 0; which < 2; which++)
+                for (const Option *o = option_table(p, which); o->name; o++)
+                        if (name ? strlen(o->name) == n && memcmp(o->name, name, n) == 0
+                                 : o->letter == letter)
+                                return o;
+        return NULL;
+}
+
+static int parser_exit_code(const Parser *p)
+{
+        return p->verb ? p->verb->usage_exit_code : EXIT_CODE_USAGE;
+}
+
+static int option_unknown(const Parser *p, const char *text)
+{
+        const char *names[32];
+        const char *near = NULL;
+        size_t n = 0;
+
+        for (unsigned which = 0; which < 2; which++)
+                for (const Option *o = option_table(p, which); o->name; o++)
+                        if (n + 1 < ARRAY_SIZE(names))
+                                names[n++] = o->name;
+        names[n] = NULL;
+        if (startswith(text, "--"))
+                near = nearest_word(text + 2, names);
+        if (near)
+                ctl_error("unknown option %s; did you mean --%s?", text, near);
+        else if (p->verb)
+                ctl_error("%s has no option %s; \"tankctl help %s\" lists all", p->verb->name,
+                        text, p->verb->name);
+        else
+                ctl_error("unknown option %s before the verb", text);
+        return parser_exit_code(p);
+}
+
+static int output_parse(const Parser *p, const char *value, OutputFormat *ret)
+{
+        for (OutputFormat o = 0; o < _OUTPUT_FORMAT_MAX; o++)
+                if (streq(output_names[o], value)) {
+                        *ret = o;
+                        return 0;
+                }
+        ctl_error("there is no output format \"%s\": table, wide, json, yaml or name", value);
+        return parser_exit_code(p);
+}
+
+/* @value: NULL for a flag. */
+static int option_store(Parser *p, const Option *o, const char *value)
+{
+        void *field = (char *) p->a + o->offset;
+        int r = 0;
+
+        switch (o->kind) {
+        case OPTION_FLAG:
+                *(bool *) field = true;
+                return 0;
+        case OPTION_STRING:
+                r = free_and_strdup(field, value);
+                break;
+        case OPTION_LIST:
+                r = strv_append(field, value);
+                break;
+        case OPTION_OUTPUT:
+                return output_parse(p, value, field);
+        case OPTION_NOT_YET:
+                ctl_error("%s --%s is not supported yet", p->verb->name, o->name);
+                return parser_exit_code(p);
+        }
+        return r < 0 ? ctl_oom() : 0;
+}
+
+static int option_missing_value(const Parser *p, const char *text, const Option *o)
+{
+        ctl_error("option %s needs a value: %s", text, o->argument);
+        return parser_exit_code(p);
+}
+
+static int parse_long(Parser *p, const char *text)
+{
+        const char *name = text + 2, *equals = strchrnul(name, '='), *value = NULL;
+        const Option *o = option_find(p, 0, name, (size_t) (equals - name));
+
+        if (!o)
+                return option_unknown(p, text);
+        if (*equals)
+                value = equals + 1;
+        if (o->argument && !value && o->kind != OPTION_NOT_YET) {
+                if (p->next == p->argc)
+                        return option_missing_value(p, text, o);
+                value = p->argv[p->next++];
+        } else if (!o->argument && value) {
+                ctl_error("option --%s takes no value", o->name);
+                return parser_exit_code(p);
+        }
+        return option_store(p, o, value);
+}
+
+static int parse_letters(Parser *p, const char *text)
+{
+        for (const char *c = text + 1; *c; c++) {
+                const char letter[3] = { '-', *c, 0 };
+                const Option *o = option_find(p, *c, NULL, 0);
+                const char *value = NULL;
+                int r;
+
+                if (!o)
+                        return option_unknown(p, letter);
+                if (o->argument && o->kind != OPTION_NOT_YET) {
+                        if (c[1])
+                                value = c + 1;
+                        else if (p->next < p->argc)
+                                value = p->argv[p->next++];
+                        else
+                                return option_missing_value(p, letter, o);
+                }
+                r = option_store(p, o, value);
+                if (r != 0 || value)
+                        return r;
+        }
+        return 0;
+}
+
+static int take_rest(Parser *p)
+{
+        for (; p->next < p->argc; p->next++)
+                if (strv_append(&p->a->words, p->argv[p->next]) < 0)
+                        return ctl_oom();
+        return 0;
+}
+
+static int parse_word(Parser *p, const char *text)
+{
+        if (!p->verb) {
+                p->verb = verb_find(text);
+                return p->verb ? 0 : verb_unknown(text);
+        }
+        if (strv_append(&p->a->words, text) < 0)
+                return ctl_oom();
+        if (!(p->verb->flags & VERB_STOPS_AT_WORD))
+                return 0;
+        if (p->next < p->argc && streq(p->argv[p->next], "--"))
+                p->next++;
+        return take_rest(p);
+}
+
+static int check_verb(const Parser *p)
+{
+        const Arguments *a = p->a;
+        const Verb *v = p->verb;
+        size_t n = strv_length(a->words);
+
+        if (a->help || a->version)
+                return 0;
+        if (!(v->outputs & OUTPUT_BIT(a->output))) {
+                ctl_error("%s has no output format \"%s\"", v->name, output_names[a->output]);
+                return v->usage_exit_code;
+        }
+        if (a->namespace && !(v->flags & VERB_NAMESPACE)) {
+                ctl_error("%s takes no namespace", v->name);
+                return v->usage_exit_code;
+        }
+        if (a->namespace && !name_is_valid(a->namespace)) {
+                ctl_error("\"%s\" is no name of a namespace", a->namespace);
+                return v->usage_exit_code;
+        }
+        if (a->all_namespaces && !(v->flags & VERB_ALL_NAMESPACES)) {
+                ctl_error("%s does not take --all-namespaces", v->name);
+                return v->usage_exit_code;
+        }
+        if (a->all_namespaces && a->namespace) {
+                ctl_error("--namespace and --all-namespaces exclude each other");
+                return v->usage_exit_code;
+        }
+        if (n < v->min_words)
+                return verb_usage_error(v, "something is missing");
+        if (n > v->max_words)
+                return verb_usage_error(v, "too many words");
+        return 0;
+}
+
+int arguments_parse(int argc, char **argv, Arguments *ret, const Verb **ret_verb)
+{
+        Parser p = { .argc = argc, .next = 1, .argv = argv, .a = ret };
+        int r = 0;
+
+        while (r == 0 && p.next < argc) {
+                const char *text = argv[p.next++];
+
+                if (streq(text, "--"))
+                        r = take_rest(&p);
+                else if (startswith(text, "--"))
+                        r = parse_long(&p, text);
+                else if (text[0] == '-' && text[1])
+                        r = parse_letters(&p, text);
+                else
+                        r = parse_word(&p, text);
+        }
+        if (r != 0)
+                return r;
+        *ret_verb = p.verb;
+        if (p.verb)
+                return check_verb(&p);
+        if (ret->help || ret->version)
+                return 0;
+        return ctl_usage_error("which verb? \"tankctl help\" lists all");
+}
+
+void arguments_done(Arguments *a)
+{
+        free(a->namespace);
+        strv_free(a->words);
+        strv_free(a->files);
+        free(a->timeout);
+        free(a->selector);
+        free(a->condition);
+        free(a->signal);
+        strv_free(a->environment);
+        free(a->working_dir);
+        free(a->user);
+        free(a->container);
+        free(a->tail);
+        free(a->since);
+        *a = (Arguments) {};
+}
+
+const char *arguments_namespace(const Arguments *a)
+{
+        return a->namespace ? a->namespace : "default";
+}
+
+int arguments_timeout(const Arguments *a, uint64_t fallback, uint64_t *ret)
+{
+        uint64_t seconds;
+
+        if (!a->timeout) {
+                *ret = fallback;
+                return 0;
+        }
+        if (parse_u64(a->timeout, &seconds) >= 0 && seconds <= UINT32_MAX) {
+                *ret = seconds * USEC_PER_SEC;
+                return 0;
+        }
+        if (parse_duration(a->timeout, ret) >= 0)
+                return 0;
+        return ctl_usage_error(
+                "\"%s\" is no timeout: seconds, or a duration like 1m30s", a->timeout);
+}
+
+/* ---- words that name something ------------------------------------------------------------- */
+
+bool type_has_namespace(const char *type)
+{
+        return !streq(type, "namespace");
+}
+
+int resource_parse(char *const *words, size_t n, Resource *ret, size_t *ret_used)
+{
+        CLEANUP_FREE char *owned = strdup(words[0]);
+        char *slash;
+        const char *name = NULL, *type;
+        size_t used = 1;
+
+        if (!owned)
+                return ctl_oom();
+        slash = strchr(owned, '/');
+        if (slash) {
+                *slash = '\0';
+                name = slash + 1;
+        } else if (n > 1) {
+                name = words[1];
+                used = 2;
+        }
+        type = type_from_word(owned);
+        if (!type && !type_is_valid(owned))
+                return ctl_usage_error("\"%s\" is no type of resource", owned);
+        if (name && !name_is_valid(name))
+                return ctl_usage_error("\"%s\" is no name: a-z, 0-9 and - inside, at most 63",
+                        name);
+        *ret = (Resource) { .type = type ? type : owned, .name = name, .known = type };
+        ret->owned = TAKE_PTR(owned);
+        *ret_used = used;
+        return 0;
+}
+
+void resource_done(Resource *r)
+{
+        free(r->owned);
+        *r = (Resource) {};
+}
+
+int target_parse(const Arguments *a, const char *word, Target *ret)
+{
+        CLEANUP_FREE char *pod = strdup(word), *container = NULL;
+        char *slash;
+
+        if (!pod)
+                return ctl_oom();
+        slash = strchr(pod, '/');
+        if (slash)
+                *slash = '\0';
+        if (slash && a->container && !streq(slash + 1, a->container))
+                return ctl_usage_error("\"%s\" and -c %s name two containers", word, a->container);
+        container = strdup(slash ? slash + 1 : strempty(a->container));
+        if (!container)
+                return ctl_oom();
+        if (!name_is_valid(pod) || ((slash || a->container) && !name_is_valid(container)))
+                return ctl_usage_error("\"%s\" is neither POD nor POD/CONTAINER", word);
+        *ret = (Target) {
+                .namespace = arguments_namespace(a),
+                .pod = TAKE_PTR(pod),
+                .container = TAKE_PTR(container),
+        };
+        return 0;
+}
+
+void target_done(Target *t)
+{
+        free(t->pod);
+        free(t->container);
+        *t = (Target) {};
+}
+
+/* ---- the whole ----------------------------------------------------------------------------- */
+
+int ctl_run(int argc, char **argv)
+{
+        CLEANUP(arguments_done) Arguments a = {};
+        const Verb *v = NULL;
+        int r;
+
+        r = arguments_parse(argc, argv, &a, &v);
+        if (r != 0)
+                return r;
+        if (a.version) {
+                puts("tankctl " PACKAGE_VERSION);
+        } else if (a.help) {
+                if (v)
+                        verb_print_help(stdout, v);
+                else
+                        ctl_print_help(stdout);
+        } else
+                r = v->run(&a);
+        /* Whoever reads the output shall not take half of it for the whole. */
+        if (fflush(stdout) != 0 || ferror(stdout)) {
+                if (errno != EPIPE)
+                        ctl_error("standard output cannot be written: %s", strerror(errno));
+                return r != 0 ? r : EXIT_CODE_FAILED;
+        }
+        return r;
+}

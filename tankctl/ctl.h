@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The command line: global options anywhere before `--`, one verb, its options and words. */
+
+#include <stdio.h>
+
+#include "macro.h"
+
+typedef enum OutputFormat {
+        OUTPUT_TABLE, /* for people; the default of every verb */
+        OUTPUT_WIDE,
+        OUTPUT_JSON,
+        OUTPUT_YAML,
+        OUTPUT_NAME,
+        _OUTPUT_FORMAT_MAX,
+} OutputFormat;
+
+typedef struct Arguments {
+        OutputFormat output;
+        char *namespace; /* NULL: not given */
+        bool all_namespaces, help, version;
+
+        char **words; /* behind the verb, options taken out */
+
+        char **files;
+        bool dry_run, wait, exit_code;
+        char *timeout;
+        char *selector;
+        char *condition;
+        char *signal;
+        bool interactive, terminal;
+        char **environment;
+        char *working_dir, *user, *container;
+        bool follow, timestamps;
+        char *tail, *since;
+        bool accept_store;
+} Arguments;
+
+typedef enum OptionKind {
+        OPTION_FLAG,
+        OPTION_STRING,
+        OPTION_LIST,
+        OPTION_OUTPUT,
+        OPTION_NOT_YET, /* known, refused */
+} OptionKind;
+
+typedef struct Option {
+        char letter; /* 0: none */
+        const char *name;
+        OptionKind kind;
+        size_t offset;        /* into Arguments */
+        const char *argument; /* its placeholder, NULL: takes none */
+        const char *help;
+} Option;
+
+typedef enum VerbFlags {
+        VERB_NAMESPACE = 1 << 0,      /* takes -n */
+        VERB_ALL_NAMESPACES = 1 << 1, /* takes -A */
+        VERB_STOPS_AT_WORD = 1 << 2,  /* reads no options behind its first word */
+} VerbFlags;
+
+#define OUTPUT_BIT(o) (1U << (o))
+#define OUTPUTS_NONE  OUTPUT_BIT(OUTPUT_TABLE)
+#define OUTPUTS_NAME  (OUTPUTS_NONE | OUTPUT_BIT(OUTPUT_NAME))
+#define OUTPUTS_ALL   (OUTPUT_BIT(_OUTPUT_FORMAT_MAX) - 1)
+
+typedef struct Verb {
+        const char *name;
+        const char *usage;   /* the words it takes */
+        const char *summary; /* one line, in the list of verbs */
+        const char *details; /* paragraphs of its help, lines of at most 80 columns */
+        const Option *options;
+        VerbFlags flags;
+        unsigned outputs;
+        size_t min_words, max_words;
+        int usage_exit_code;
+        int (*run)(const Arguments *a); /* the exit code */
+} Verb;
+
+extern const Verb ctl_verbs[]; /* ended by an empty one */
+
+/* Words of the design that have no code yet: refused by name, not as unknown. */
+extern const char *const ctl_verbs_not_yet[];
+
+const Verb *verb_find(const char *name);
+void verb_print_help(FILE *f, const Verb *v);
+void ctl_print_help(FILE *f);
+
+/* 0, or the exit code when it is said already what is wrong. */
+int arguments_parse(int argc, char **argv, Arguments *ret, const Verb **ret_verb);
+void arguments_done(Arguments *a);
+
+/* The namespace that names without one mean. */
+const char *arguments_namespace(const Arguments *a);
+/* --timeout in µs: seconds or a duration; @fallback when not given. 0 or the exit code. */
+int arguments_timeout(const Arguments *a, uint64_t fallback, uint64_t *ret);
+
+int ctl_run(int argc, char **argv);
+
+/* "tankctl: …" on standard error, control characters neutralised. */
+void ctl_error(const char *format, ...) PRINTF_LIKE(1, 2);
+int ctl_usage_error(const char *format, ...) PRINTF_LIKE(1, 2); /* the same; EXIT_CODE_USAGE */
+int ctl_oom(void);                                              /* EXIT_CODE_FAILED */
+
+/* TYPE NAME or TYPE/NAME; @ret_name is NULL when only a type is there. Both borrowed from @words,
+ * but for a type in a known spelling. @ret_used: how many words it took. @ret_known: whether the
+ * type is one that tank itself knows. */
+typedef struct Resource {
+        const char *type;
+        const char *name;
+        char *owned; /* what type and name may point into */
+        bool known;
+} Resource;
+
+int resource_parse(char *const *words, size_t n, Resource *ret, size_t *ret_used);
+void resource_done(Resource *r);
+bool type_has_namespace(const char *type);
+
+/* POD or POD/CONTAINER, with -c as another way to say the container. */
+typedef struct Target {
+        const char *namespace;
+        char *pod;
+        char *container; /* "" for none said */
+} Target;
+
+int target_parse(const Arguments *a, const char *word, Target *ret); /* 0 or EXIT_CODE_USAGE */
+void target_done(Target *t);
