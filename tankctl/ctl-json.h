@@ -8,11 +8,12 @@
 
 #include "macro.h"
 
-int json_print(FILE *f, const json_t *value);
+int json_print(FILE *f, const json_t *value); /* -ENOMEM, -EIO */
 
-/* One YAML document. What would be read back as something else is quoted. -ENOMEM, -EIO. */
+/* One YAML document, behind "---" if @separator. What would be read back as something else is
+ * quoted. -ENOMEM, -EIO. */
 int yaml_print(FILE *f, const json_t *value, bool separator);
 
-/* The declaration alone, quantities in the form in which people write them: applying it changes
- * nothing. */
+/* A stored document as it was declared: no meta, no status, quantities in the form in which people
+ * write them. Applying it changes nothing. */
 int declaration_for_people(const json_t *doc, json_t **ret);

@@ -85,7 +85,7 @@ const Verb *verb_find(const char *name)
         return NULL;
 }
 
-static int verb_unknown(const char *word)
+int verb_unknown(const char *word)
 {
         const char *names[64];
         const char *near;
@@ -435,32 +435,58 @@ bool type_has_namespace(const char *type)
         return !streq(type, "namespace");
 }
 
-int resource_parse(char *const *words, size_t n, Resource *ret, size_t *ret_used)
+/* Cuts "TYPE/NAME" or "TYPE/NAMESPACE/NAME" in @text. */
+static void resource_split(char *text, const char **ret_namespace, const char **ret_name)
 {
-        CLEANUP_FREE char *owned = strdup(words[0]);
-        char *slash;
-        const char *name = NULL, *type;
+        char *slash = strchr(text, '/'), *second;
+
+        if (!slash)
+                return;
+        *slash = '\0';
+        *ret_name = slash + 1;
+        second = strchr(slash + 1, '/');
+        if (!second)
+                return;
+        *second = '\0';
+        *ret_namespace = slash + 1;
+        *ret_name = second + 1;
+}
+
+int resource_parse(const Arguments *a, Resource *ret)
+{
+        CLEANUP_FREE char *owned = strdup(a->words[0]);
+        const char *name = NULL, *namespace = NULL, *type;
         size_t used = 1;
 
         if (!owned)
                 return ctl_oom();
-        slash = strchr(owned, '/');
-        if (slash) {
-                *slash = '\0';
-                name = slash + 1;
-        } else if (n > 1) {
-                name = words[1];
-                used = 2;
-        }
+        resource_split(owned, &namespace, &name);
+        if (!name && a->words[1])
+                name = a->words[used++];
+        if (a->words[used])
+                return ctl_usage_error("\"%s\" is one word too many", a->words[used]);
         type = type_from_word(owned);
         if (!type && !type_is_valid(owned))
                 return ctl_usage_error("\"%s\" is no type of resource", owned);
+        if (!type)
+                type = owned;
         if (name && !name_is_valid(name))
-                return ctl_usage_error("\"%s\" is no name: a-z, 0-9 and - inside, at most 63",
-                        name);
-        *ret = (Resource) { .type = type ? type : owned, .name = name, .known = type };
+                return ctl_usage_error(
+                        "\"%s\" is no name: a-z, 0-9, and - between; at most 63", name);
+        if (namespace && (!name_is_valid(namespace) || !type_has_namespace(type)))
+                return ctl_usage_error("\"%s\" is not TYPE/NAMESPACE/NAME", a->words[0]);
+        if (namespace && a->namespace && !streq(namespace, a->namespace))
+                return ctl_usage_error("\"%s\" and -n %s name two namespaces", a->words[0],
+                        a->namespace);
+        *ret = (Resource) {
+                .type = type,
+                .namespace = !type_has_namespace(type) ? ""
+                        : namespace                    ? namespace
+                                                       : arguments_namespace(a),
+                .name = name,
+                .known = type != owned,
+        };
         ret->owned = TAKE_PTR(owned);
-        *ret_used = used;
         return 0;
 }
 

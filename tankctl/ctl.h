@@ -84,6 +84,7 @@ extern const Verb ctl_verbs[]; /* ended by an empty one */
 extern const char *const ctl_verbs_not_yet[];
 
 const Verb *verb_find(const char *name);
+int verb_unknown(const char *word); /* says so; EXIT_CODE_USAGE */
 void verb_print_help(FILE *f, const Verb *v);
 void ctl_print_help(FILE *f);
 
@@ -103,17 +104,18 @@ void ctl_error(const char *format, ...) PRINTF_LIKE(1, 2);
 int ctl_usage_error(const char *format, ...) PRINTF_LIKE(1, 2); /* the same; EXIT_CODE_USAGE */
 int ctl_oom(void);                                              /* EXIT_CODE_FAILED */
 
-/* TYPE NAME or TYPE/NAME; @ret_name is NULL when only a type is there. Both borrowed from @words,
- * but for a type in a known spelling. @ret_used: how many words it took. @ret_known: whether the
- * type is one that tank itself knows. */
+/* TYPE, TYPE NAME, TYPE/NAME or TYPE/NAMESPACE/NAME. */
 typedef struct Resource {
         const char *type;
-        const char *name;
-        char *owned; /* what type and name may point into */
-        bool known;
+        const char *namespace; /* "" for types without */
+        const char *name;      /* NULL: only a type is there */
+        bool known;            /* the type is one that tank itself knows */
+        char *owned;           /* what the others may point into */
 } Resource;
 
-int resource_parse(char *const *words, size_t n, Resource *ret, size_t *ret_used);
+/* From the words of @a, of which there must be one; a word too many is an error. 0 or the exit
+ * code. */
+int resource_parse(const Arguments *a, Resource *ret);
 void resource_done(Resource *r);
 bool type_has_namespace(const char *type);
 

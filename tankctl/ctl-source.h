@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Declarations from files, directories and standard input, all of them read and checked before
+ * anything is done with one. */
+
+#include <jansson.h>
+
+#include "macro.h"
+
+typedef struct Declaration {
+        json_t *document; /* normalized, or as written when the checks were left out */
+        const char *type, *namespace, *name; /* inside of document; namespace "" for types without */
+        bool has_if_revision;
+        uint64_t if_revision; /* meta.revision */
+        char *source; /* "file:line" */
+} Declaration;
+
+typedef struct Declarations {
+        Declaration *items;
+        size_t n;
+} Declarations;
+
+typedef enum LoadFlags {
+        LOAD_IDENTITY_ONLY = 1 << 0, /* kind, namespace and name are enough, as for deleting */
+        LOAD_SKIP_BAD = 1 << 1,      /* say what is wrong with one, and go on without it */
+} LoadFlags;
+
+/* @namespace: of documents that name none; NULL: "default". Whoever gives one and a document with
+ * another means two things at once: refused. Each error is printed as file:line:column: path:
+ * message. 0 or the exit code. */
+int declarations_load(char *const *files, const char *namespace, LoadFlags flags,
+        Declarations *ret);
+void declarations_done(Declarations *d);

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The caller's terminal: raw while a session has it, as it was on every way out. */
+
+#include <stdint.h>
+
+#include "macro.h"
+
+/* The size of the first of stdin, stdout and stderr that is a terminal; false: none is. */
+bool terminal_size(uint16_t *ret_rows, uint16_t *ret_columns);
+
+/* Puts the terminal @fd into raw mode, and arranges that it is put back at exit and when the
+ * process crashes. Once in a process' life. */
+int terminal_make_raw(int fd);
+
+/* Idempotent, safe in a signal handler. */
+void terminal_restore(void);

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* A wait is a loop: read the state, decide, sleep until something is said to have happened. Events
+ * only wake; so an event that is lost with a restarting reconciler delays the answer until the next
+ * one or the resync, and never falsifies it. */
+
+#include <stdio.h>
+
+#include "bus-names.h"
+#include "clock.h"
+#include "ctl.h"
+#include "ctl-verbs.h"
+#include "ctl-wait.h"
+#include "document.h"
+#include "error.h"
+#include "names.h"
+#include "quantity.h"
+#include "state.h"
+
+#define RESYNC_USEC (5 * USEC_PER_SEC)
+
+static const char *const condition_names[_CONDITION_MAX] = {
+        [CONDITION_RUNNING] = "running",
+        [CONDITION_READY] = "ready",
+        [CONDITION_EXITED] = "exited",
+        [CONDITION_DELETED] = "deleted",
+};
+
+const char *condition_to_string(Condition c)
+{
+        return condition_names[c];
+}
+
+Condition condition_from_string(const char *s)
+{
+        for (Condition c = 0; c < _CONDITION_MAX; c++)
+                if (streq(condition_names[c], s))
+                        return c;
+        return _CONDITION_INVALID;
+}
+
+/* ---- subscribing --------------------------------------------------------------------------- */
+
+static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+{
+        Waiter *w = userdata;
+
+        w->dirty = true;
+        return 0;
+}
+
+int waiter_start(Waiter *w, sd_bus *bus, const char *namespace, const char *pod, uint64_t timeout)
+{
+        char match[512];
+        int r;
+
+        *w = (Waiter) { .bus = bus, .timeout = timeout, .deadline = USEC_INFINITY };
+        if (timeout != USEC_INFINITY)
+                w->deadline = now_boottime_usec() + timeout;
+        (void) snprintf(match, sizeof(match),
+                "type='signal',sender='" TANK_RECONCILE_NAME "',path='" TANK_RECONCILE_PATH
+                "',interface='" TANK_RECONCILE_INTERFACE "',member='PodEvent'%s%s%s%s%s%s",
+                namespace ? ",arg0='" : "", strempty(namespace), namespace ? "'" : "",
+                pod ? ",arg1='" : "", strempty(pod), pod ? "'" : "");
+        /* Nobody waits for the bus' answer: it handles one connection's messages in order. */
+        r = sd_bus_add_match_async(bus, &w->events, match, on_signal, NULL, w);
+        if (r < 0)
+                return r;
+        return sd_bus_add_match_async(bus, &w->owner,
+                "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',"
+                "interface='org.freedesktop.DBus',member='NameOwnerChanged',"
+                "arg0='" TANK_RECONCILE_NAME "'",
+                on_signal, NULL, w);
+}
+
+void waiter_done(Waiter *w)
+{
+        w->events = sd_bus_slot_unref(w->events);
+        w->owner = sd_bus_slot_unref(w->owner);
+}
+
+/* 1: something happened, or it is time to look again; 0: the time is over. */
+static int waiter_sleep(Waiter *w)
+{
+        uint64_t resync = now_boottime_usec() + RESYNC_USEC;
+
+        while (!w->dirty) {
+                uint64_t now = now_boottime_usec();
+                int r;
+
+                r = sd_bus_process(w->bus, NULL);
+                if (r < 0)
+                        return r;
+                if (r > 0)
+                        continue;
+                if (now >= w->deadline)
+                        return 0;
+                if (now >= resync)
+                        return 1;
+                r = sd_bus_wait(w->bus, MIN(w->deadline, resync) - now);
+                if (r < 0 && r != -EINTR)
+                        return r;
+        }
+        w->dirty = false;
+        return 1;
+}
+
+/* ---- deciding ------------------------------------------------------------------------------ */
+
+char *status_explain(const json_t *status)
+{
+        const char *state = json_get_string(status, "state");
+        const char *reason = json_get_string(status, "reason");
+        const char *message = json_get_string(status, "message");
+        char *text;
+
+        if (asprintf(&text, "%s%s%s%s%s%s", strempty(state), isempty(reason) ? "" : " (",
+                    strempty(reason), isempty(reason) ? "" : ")", isempty(message) ? "" : ": ",
+                    strempty(message)) < 0)
+                return NULL;
+        return text;
+}
+
+/* The end of the newest run of each container, to see whether there is a newer one. */
+static json_t *last_ends(const json_t *status)
+{
+        json_t *ends = json_object(), *c;
+        size_t i;
+
+        json_array_foreach(json_object_get(status, "containers"), i, c) {
+                const json_t *results = json_object_get(c, "results");
+                const json_t *last = json_array_get(results, json_array_size(results) - 1);
+                const char *name = json_get_string(c, "name"), *at = json_get_string(last, "at");
+
+                if (ends && name &&
+                        json_object_set_new(ends, name, json_string(strempty(at))) < 0) {
+                        json_decref(ends);
+                        return NULL;
+                }
+        }
+        return ends;
+}
+
+static bool all_ended(const json_t *status, const json_t *before)
+{
+        CLEANUP_JSON json_t *now = last_ends(status);
+        const char *name;
+        json_t *at;
+
+        if (!now || json_object_size(now) == 0)
+                return false;
+        json_object_foreach(now, name, at) {
+                const json_t *old = json_object_get(before, name);
+
+                if (isempty(json_string_value(at)) ||
+                        streq_ptr(json_string_value(at), json_string_value(old)))
+                        return false;
+        }
+        return true;
+}
+
+typedef struct Wait {
+        Waiter *waiter;
+        const char *namespace, *pod;
+        Condition condition;
+        uint64_t generation;
+        json_t *ends;  /* CONDITION_EXITED: what had ended before */
+        char *last;    /* the newest state, for the message at the end of the time */
+} Wait;
+
+static void wait_done(Wait *w)
+{
+        json_decref(w->ends);
+        free(w->last);
+}
+
+/* 1: the condition holds; 0: not yet; -ECANCELED: never without a change of the declaration. */
+static int wait_decide(Wait *w, const json_t *status)
+{
+        RunState state = run_state_from_string(strempty(json_get_string(status, "state")));
+        bool over = state == RUN_EXITED || state == RUN_FAILED;
+
+        switch (w->condition) {
+        case CONDITION_RUNNING:
+                return state == RUN_RUNNING ? 1 : over ? -ECANCELED : 0;
+        case CONDITION_READY:
+                return json_get_bool(status, "ready", false) ? 1 : over ? -ECANCELED : 0;
+        case CONDITION_EXITED:
+                if (over)
+                        return 1;
+                if (!w->ends) {
+                        w->ends = last_ends(status);
+                        return w->ends ? 0 : -ENOMEM;
+                }
+                return all_ended(status, w->ends);
+        case CONDITION_DELETED:
+        case _CONDITION_MAX:
+        case _CONDITION_INVALID:
+                break;
+        }
+        return 0;
+}
+
+/* Asks the store for the pod: *ret_generation is 0 when it is not declared. */
+static int wait_declared(Wait *w, uint64_t *ret_generation, sd_bus_error *reterr)
+{
+        CLEANUP_JSON json_t *doc = NULL;
+        int r;
+
+        r = store_get(w->waiter->bus, "pod", w->namespace, w->pod, &doc, reterr);
+        if (r < 0 && sd_bus_error_has_name(reterr, TANK_ERROR_NOT_FOUND)) {
+                *ret_generation = 0;
+                return 0;
+        }
+        if (r < 0)
+                return r;
+        *ret_generation = (uint64_t) json_get_int(json_object_get(doc, "meta"), "generation", 1);
+        return 0;
+}
+
+/* One look. 1: the condition holds; 0: not yet; -ENOENT: no such pod; others as wait_decide(). */
+static int wait_look(Wait *w, sd_bus_error *reterr)
+{
+        CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
+        CLEANUP(pod_status_done) PodStatus s = {};
+        uint64_t declared = w->generation;
+        bool absent;
+        int r;
+
+        r = reconcile_get_status(w->waiter->bus, w->namespace, w->pod, &s, &e);
+        absent = r < 0 && sd_bus_error_has_name(&e, TANK_ERROR_NOT_FOUND);
+        if (r < 0 && !absent) {
+                if (!sd_bus_error_has_name(&e, TANK_ERROR_UNAVAILABLE)) {
+                        (void) sd_bus_error_move(reterr, &e); /* answers its own guess of an errno */
+                        return r;
+                }
+                (void) free_and_strdup(&w->last, e.message); /* it may come back */
+                return 0;
+        }
+        if (absent || w->condition == CONDITION_DELETED) {
+                r = wait_declared(w, &declared, reterr);
+                if (r < 0)
+                        return r;
+                if (w->condition == CONDITION_DELETED)
+                        return absent && declared == 0;
+                if (declared == 0)
+                        return -ENOENT;
+        }
+        if (absent) {
+                (void) free_and_strdup(&w->last, "not seen by tankd-reconcile yet");
+                return 0;
+        }
+        free(w->last);
+        w->last = status_explain(s.status);
+        return s.generation < w->generation ? 0 : wait_decide(w, s.status);
+}
+
+static int wait_timed_out(const Wait *w)
+{
+        char duration[FORMAT_DURATION_SIZE];
+
+        ctl_error("pod/%s/%s: not %s within %s%s%s", w->namespace, w->pod,
+                condition_to_string(w->condition), format_duration(w->waiter->timeout, duration),
+                w->last ? "; it is " : "", strempty(w->last));
+        return EXIT_CODE_TIMED_OUT;
+}
+
+static int wait_failed(const Wait *w, int r, const sd_bus_error *e)
+{
+        CLEANUP_FREE char *what = NULL;
+
+        if (r == -ENOENT) {
+                ctl_error("pod/%s/%s is not declared", w->namespace, w->pod);
+                return EXIT_CODE_NOT_FOUND;
+        }
+        if (r == -ECANCELED) {
+                ctl_error("pod/%s/%s is not %s: %s", w->namespace, w->pod,
+                        condition_to_string(w->condition), strempty(w->last));
+                return EXIT_CODE_FAILED;
+        }
+        if (asprintf(&what, "pod/%s/%s", w->namespace, w->pod) < 0)
+                what = NULL;
+        return ctl_bus_failure(what, e, r);
+}
+
+int waiter_wait(Waiter *waiter, const char *namespace, const char *pod, Condition c,
+        uint64_t generation)
+{
+        CLEANUP(wait_done) Wait w = { .waiter = waiter, .namespace = namespace, .pod = pod,
+                .condition = c, .generation = generation };
+        CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
+        int r = 0;
+
+        if (c != CONDITION_DELETED && generation == 0) {
+                r = wait_declared(&w, &w.generation, &e);
+                if (r >= 0 && w.generation == 0)
+                        r = -ENOENT;
+        }
+        while (r >= 0) {
+                r = wait_look(&w, &e);
+                if (r > 0)
+                        return 0;
+                if (r < 0)
+                        break;
+                r = waiter_sleep(waiter);
+                if (r == 0)
+                        return wait_timed_out(&w);
+        }
+        return wait_failed(&w, r, &e);
+}
+
+/* ---- the verb ------------------------------------------------------------------------------ */
+
+int verb_wait(const Arguments *a)
+{
+        CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
+        CLEANUP(waiter_done) Waiter w = {};
+        const char *pod = a->words[0];
+        Condition c;
+        uint64_t timeout;
+        int r;
+
+        if (!a->condition)
+                return ctl_usage_error("wait for what? --for=running, ready, exited or deleted");
+        c = condition_from_string(a->condition);
+        if (c < 0)
+                return ctl_usage_error("cannot wait for \"%s\": running, ready, exited or deleted",
+                        a->condition);
+        if (!name_is_valid(pod))
+                return ctl_usage_error("\"%s\" is no name of a pod", pod);
+        r = arguments_timeout(a, WAIT_TIMEOUT_USEC, &timeout);
+        if (r == 0)
+                r = ctl_bus_open(&bus);
+        if (r != 0)
+                return r;
+        r = waiter_start(&w, bus, arguments_namespace(a), pod, timeout);
+        if (r < 0)
+                return ctl_bus_failure("cannot subscribe to events", NULL, r);
+        r = waiter_wait(&w, arguments_namespace(a), pod, c, 0);
+        if (r == 0)
+                printf("pod/%s/%s %s\n", arguments_namespace(a), pod, condition_to_string(c));
+        return r;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Waiting until a pod is in a state: woken by PodEvent, decided by GetStatus. */
+
+#include "ctl-bus.h"
+
+typedef enum Condition {
+        CONDITION_RUNNING,
+        CONDITION_READY,
+        CONDITION_EXITED,
+        CONDITION_DELETED,
+        _CONDITION_MAX,
+        _CONDITION_INVALID = -EINVAL,
+} Condition;
+
+const char *condition_to_string(Condition c);
+Condition condition_from_string(const char *s);
+
+#define WAIT_TIMEOUT_USEC (60 * USEC_PER_SEC)
+
+typedef struct Waiter {
+        sd_bus *bus; /* borrowed */
+        sd_bus_slot *events, *owner;
+        uint64_t timeout, deadline;
+        bool dirty;
+} Waiter;
+
+/* Subscribes; done before the write that is waited for, nothing can be missed. The time runs from
+ * here. @w must stay where it is. @namespace and @pod may be NULL. */
+int waiter_start(Waiter *w, sd_bus *bus, const char *namespace, const char *pod, uint64_t timeout);
+void waiter_done(Waiter *w);
+
+/* 0 or the exit code, when it is said already what is wrong. @generation: at least that one; 0: the
+ * one that the store holds now. */
+int waiter_wait(Waiter *w, const char *namespace, const char *pod, Condition c, uint64_t generation);
+
+/* Why a pod is as it is, in one line; never empty. NULL: out of memory. */
+char *status_explain(const json_t *status);
