@@ -96,7 +96,7 @@ static void say_failure(Writer *w, const Write *x)
 
         if (is_seeding(w) && !sd_bus_error_has_name(&x->error, TANK_ERROR_UNAVAILABLE)) {
                 ctl_error("skipping %s (%s): %s", strempty(what), x->declaration->source,
-                        strempty(x->error.message));
+                                strempty(x->error.message));
                 return;
         }
         code = ctl_bus_failure(what, &x->error, -EIO);
@@ -141,7 +141,7 @@ static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
                 r = read_answer(x, m);
         if (r < 0)
                 (void) tank_error_set_errno(
-                        &x->error, r, "tankd-store gave an answer that cannot be read");
+                                &x->error, r, "tankd-store gave an answer that cannot be read");
         x->done = true;
         x->writer->n_done++;
         return 0;
@@ -156,8 +156,8 @@ static int send_write(Writer *w, Write *x)
         r = document_format(x->declaration->document, &text);
         if (r < 0)
                 return r;
-        r = sd_bus_message_new_method_call(
-                w->bus, &m, TANK_STORE_NAME, TANK_STORE_PATH, TANK_STORE_INTERFACE, w->method);
+        r = sd_bus_message_new_method_call(w->bus, &m, TANK_STORE_NAME, TANK_STORE_PATH,
+                        TANK_STORE_INTERFACE, w->method);
         if (r < 0)
                 return r;
         r = sd_bus_message_append(m, "s", text);
@@ -165,7 +165,7 @@ static int send_write(Writer *w, Write *x)
                 return r;
         if (x->declaration->has_if_revision && !is_seeding(w))
                 r = sd_bus_message_append(
-                        m, "a{sv}", 1, "if-revision", "t", x->declaration->if_revision);
+                                m, "a{sv}", 1, "if-revision", "t", x->declaration->if_revision);
         else
                 r = sd_bus_message_append(m, "a{sv}", 0);
         if (r < 0)
@@ -213,12 +213,13 @@ static int write_all(sd_bus *bus, const char *method, const Declarations *d, Wri
 {
         int r;
 
-        *ret = (Writer) { .bus = bus, .method = method, .n = d->n,
-                .writes = calloc(d->n, sizeof(Write)) };
+        *ret = (Writer){
+                .bus = bus, .method = method, .n = d->n, .writes = calloc(d->n, sizeof(Write))
+        };
         if (d->n > 0 && !ret->writes)
                 return ctl_oom();
         for (size_t i = 0; i < d->n; i++)
-                ret->writes[i] = (Write) { .declaration = &d->items[i], .writer = ret };
+                ret->writes[i] = (Write){ .declaration = &d->items[i], .writer = ret };
         r = writer_run(ret);
         if (r < 0)
                 return ctl_bus_failure("the bus went away; not everything is stored", NULL, r);
@@ -263,7 +264,7 @@ static int print_changes(sd_bus *bus, const Declaration *d, bool dry_run, size_t
         if (streq(word, "unchanged"))
                 return 0;
         if ((old && declaration_for_people(old, &old_people) < 0) ||
-                declaration_for_people(d->document, &new_people) < 0)
+                        declaration_for_people(d->document, &new_people) < 0)
                 return ctl_oom();
         r = diff_print(stdout, old_people, new_people);
         if (r < 0)
@@ -273,7 +274,7 @@ static int print_changes(sd_bus *bus, const Declaration *d, bool dry_run, size_t
 }
 
 static int print_all_changes(
-        const Arguments *a, const Declarations *d, bool dry_run, size_t *ret_changes)
+                const Arguments *a, const Declarations *d, bool dry_run, size_t *ret_changes)
 {
         CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
         int r = ctl_bus_open(&bus);
@@ -294,7 +295,7 @@ static int wait_for_all(Waiter *waiter, const Writer *w)
                 if (!streq(x->declaration->type, "pod") || sd_bus_error_is_set(&x->error))
                         continue;
                 r = waiter_wait(waiter, x->declaration->namespace, x->declaration->name,
-                        CONDITION_RUNNING, x->generation);
+                                CONDITION_RUNNING, x->generation);
                 if (r == 0) {
                         print_identity(stdout, x->declaration);
                         puts(" running");
@@ -332,7 +333,7 @@ int verb_apply(const Arguments *a)
                 const Declaration *only = d.n == 1 && *d.items[0].namespace ? d.items : NULL;
 
                 r = waiter_start(&waiter, bus, only ? only->namespace : NULL,
-                        only ? only->name : NULL, timeout);
+                                only ? only->name : NULL, timeout);
                 if (r < 0)
                         return ctl_bus_failure("cannot subscribe to events", NULL, r);
         }
@@ -425,8 +426,8 @@ static int delete_all(const Arguments *a, const Declarations *d)
         }
         for (size_t i = d->n; a->wait && code == 0 && i > 0; i--)
                 if (streq(d->items[i - 1].type, "pod"))
-                        code = waiter_wait(&waiter, d->items[i - 1].namespace,
-                                d->items[i - 1].name, CONDITION_DELETED, 0);
+                        code = waiter_wait(&waiter, d->items[i - 1].namespace, d->items[i - 1].name,
+                                        CONDITION_DELETED, 0);
         return code;
 }
 
@@ -442,7 +443,7 @@ static int declaration_from_words(const Arguments *a, Resource *r, Declarations 
         if (!ret->items)
                 return ctl_oom();
         ret->n = 1;
-        ret->items[0] = (Declaration) {
+        ret->items[0] = (Declaration){
                 .type = r->type, .namespace = r->namespace, .name = r->name
         };
         return 0;

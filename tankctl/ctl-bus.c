@@ -22,30 +22,29 @@ int ctl_bus_open(sd_bus **ret)
 static bool is_absence(const char *name)
 {
         return streq(name, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
-                streq(name, SD_BUS_ERROR_NAME_HAS_NO_OWNER) ||
-                startswith(name, "org.freedesktop.DBus.Error.Spawn.");
+               streq(name, SD_BUS_ERROR_NAME_HAS_NO_OWNER) ||
+               startswith(name, "org.freedesktop.DBus.Error.Spawn.");
 }
 
 void ctl_bus_translate(sd_bus_error *e, const char *destination)
 {
         CLEANUP_BUS_ERROR sd_bus_error old = *e;
-        const char *program = streq(destination, TANK_STORE_NAME) ? "tankd-store"
-                : streq(destination, TANK_RECONCILE_NAME)         ? "tankd-reconcile"
-                                                                  : destination;
+        const char *program = streq(destination, TANK_STORE_NAME)       ? "tankd-store"
+                              : streq(destination, TANK_RECONCILE_NAME) ? "tankd-reconcile"
+                                                                        : destination;
 
         *e = SD_BUS_ERROR_NULL;
         if (!old.name)
                 return;
         if (is_absence(old.name))
                 (void) tank_error_set(e, TANK_ERROR_UNAVAILABLE,
-                        "%s is not on the bus; is it running?", program);
+                                "%s is not on the bus; is it running?", program);
         else if (streq(old.name, SD_BUS_ERROR_NO_REPLY) ||
-                streq(old.name, SD_BUS_ERROR_DISCONNECTED))
+                        streq(old.name, SD_BUS_ERROR_DISCONNECTED))
                 (void) tank_error_set(e, TANK_ERROR_UNAVAILABLE,
-                        "%s went away before it answered; try again", program);
+                                "%s went away before it answered; try again", program);
         else if (streq(old.name, SD_BUS_ERROR_TIMEOUT))
-                (void) tank_error_set(
-                        e, TANK_ERROR_TIMED_OUT, "%s does not answer", program);
+                (void) tank_error_set(e, TANK_ERROR_TIMED_OUT, "%s does not answer", program);
         else if (streq(old.name, SD_BUS_ERROR_ACCESS_DENIED))
                 (void) tank_error_set(e, TANK_ERROR_ACCESS_DENIED, "%s", strempty(old.message));
         else {
@@ -67,7 +66,7 @@ int ctl_bus_failure(const char *what, const sd_bus_error *e, int r)
 
 /* Sends @m and waits for the answer. */
 static int call(sd_bus *bus, sd_bus_message *m, const char *destination, sd_bus_message **ret,
-        sd_bus_error *reterr)
+                sd_bus_error *reterr)
 {
         int r = sd_bus_call(bus, m, 0, reterr, ret);
 
@@ -105,11 +104,11 @@ static int parse_json(const char *text, json_t **ret, sd_bus_error *reterr)
 static int store_new_call(sd_bus *bus, const char *method, sd_bus_message **ret)
 {
         return sd_bus_message_new_method_call(
-                bus, ret, TANK_STORE_NAME, TANK_STORE_PATH, TANK_STORE_INTERFACE, method);
+                        bus, ret, TANK_STORE_NAME, TANK_STORE_PATH, TANK_STORE_INTERFACE, method);
 }
 
 int store_get(sd_bus *bus, const char *type, const char *namespace, const char *name, json_t **ret,
-        sd_bus_error *reterr)
+                sd_bus_error *reterr)
 {
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
@@ -133,7 +132,7 @@ int store_get(sd_bus *bus, const char *type, const char *namespace, const char *
 
 /* Reads one page into @all; *ret_next is borrowed from @reply. */
 static int store_read_page(
-        sd_bus_message *reply, json_t *all, const char **ret_next, sd_bus_error *reterr)
+                sd_bus_message *reply, json_t *all, const char **ret_next, sd_bus_error *reterr)
 {
         const char *text;
         uint64_t revision;
@@ -164,7 +163,7 @@ static int append_continue(sd_bus_message *m, const char *next)
 }
 
 int store_list(sd_bus *bus, const char *type, const char *namespace, json_t **ret,
-        sd_bus_error *reterr)
+                sd_bus_error *reterr)
 {
         CLEANUP_JSON json_t *all = json_array();
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
@@ -199,7 +198,7 @@ int store_list(sd_bus *bus, const char *type, const char *namespace, json_t **re
 }
 
 int store_delete(sd_bus *bus, const char *type, const char *namespace, const char *name,
-        bool *ret_existed, sd_bus_error *reterr)
+                bool *ret_existed, sd_bus_error *reterr)
 {
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
@@ -227,18 +226,18 @@ int store_delete(sd_bus *bus, const char *type, const char *namespace, const cha
 static int reconcile_new_call(sd_bus *bus, const char *method, sd_bus_message **ret)
 {
         return sd_bus_message_new_method_call(bus, ret, TANK_RECONCILE_NAME, TANK_RECONCILE_PATH,
-                TANK_RECONCILE_INTERFACE, method);
+                        TANK_RECONCILE_INTERFACE, method);
 }
 
 void pod_status_done(PodStatus *s)
 {
         free(s->uid);
         json_decref(s->status);
-        *s = (PodStatus) {};
+        *s = (PodStatus){};
 }
 
 int reconcile_get_status(sd_bus *bus, const char *namespace, const char *pod, PodStatus *ret,
-        sd_bus_error *reterr)
+                sd_bus_error *reterr)
 {
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
         CLEANUP(pod_status_done) PodStatus s = {};
@@ -263,12 +262,12 @@ int reconcile_get_status(sd_bus *bus, const char *namespace, const char *pod, Po
         if (r < 0)
                 return bad_answer(r, "tankd-reconcile", reterr);
         *ret = s;
-        s = (PodStatus) {};
+        s = (PodStatus){};
         return 0;
 }
 
 static int reconcile_read_page(
-        sd_bus_message *reply, json_t *all, const char **ret_next, sd_bus_error *reterr)
+                sd_bus_message *reply, json_t *all, const char **ret_next, sd_bus_error *reterr)
 {
         const char *namespace, *name, *uid, *text;
         uint64_t generation;
@@ -278,16 +277,16 @@ static int reconcile_read_page(
         if (r < 0)
                 return r;
         while ((r = sd_bus_message_read(reply, "(sssts)", &namespace, &name, &uid, &generation,
-                        &text)) > 0) {
+                                &text)) > 0) {
                 json_t *status = NULL;
 
                 r = parse_json(text, &status, reterr);
                 if (r < 0)
                         return r;
                 if (json_array_append_new(all,
-                            json_pack("{s:s,s:s,s:s,s:I,s:o}", "namespace", namespace, "name",
-                                    name, "uid", uid, "generation", (json_int_t) generation,
-                                    "status", status)) < 0)
+                                    json_pack("{s:s,s:s,s:s,s:I,s:o}", "namespace", namespace,
+                                                    "name", name, "uid", uid, "generation",
+                                                    (json_int_t) generation, "status", status)) < 0)
                         return -ENOMEM;
         }
         if (r < 0)
@@ -296,8 +295,7 @@ static int reconcile_read_page(
         return r < 0 ? r : sd_bus_message_read(reply, "s", ret_next);
 }
 
-int reconcile_list_status(
-        sd_bus *bus, const char *namespace, json_t **ret, sd_bus_error *reterr)
+int reconcile_list_status(sd_bus *bus, const char *namespace, json_t **ret, sd_bus_error *reterr)
 {
         CLEANUP_JSON json_t *all = json_array();
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
@@ -331,8 +329,7 @@ int reconcile_list_status(
         return 0;
 }
 
-int reconcile_call(
-        sd_bus *bus, const char *method, sd_bus_error *reterr, const char *types, ...)
+int reconcile_call(sd_bus *bus, const char *method, sd_bus_error *reterr, const char *types, ...)
 {
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;

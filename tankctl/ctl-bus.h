@@ -22,12 +22,12 @@ int ctl_bus_failure(const char *what, const sd_bus_error *e, int r);
 void ctl_bus_translate(sd_bus_error *e, const char *destination);
 
 int store_get(sd_bus *bus, const char *type, const char *namespace, const char *name, json_t **ret,
-        sd_bus_error *reterr);
+                sd_bus_error *reterr);
 /* All pages, as an array. @namespace "" for all. */
 int store_list(sd_bus *bus, const char *type, const char *namespace, json_t **ret,
-        sd_bus_error *reterr);
+                sd_bus_error *reterr);
 int store_delete(sd_bus *bus, const char *type, const char *namespace, const char *name,
-        bool *ret_existed, sd_bus_error *reterr);
+                bool *ret_existed, sd_bus_error *reterr);
 
 typedef struct PodStatus {
         char *uid;
@@ -38,10 +38,8 @@ typedef struct PodStatus {
 void pod_status_done(PodStatus *s);
 
 int reconcile_get_status(sd_bus *bus, const char *namespace, const char *pod, PodStatus *ret,
-        sd_bus_error *reterr);
+                sd_bus_error *reterr);
 /* All pages, as an array of {"namespace", "name", "uid", "generation", "status"}. */
-int reconcile_list_status(
-        sd_bus *bus, const char *namespace, json_t **ret, sd_bus_error *reterr);
+int reconcile_list_status(sd_bus *bus, const char *namespace, json_t **ret, sd_bus_error *reterr);
 /* A call to Reconcile1 that answers nothing. */
-int reconcile_call(
-        sd_bus *bus, const char *method, sd_bus_error *reterr, const char *types, ...);
+int reconcile_call(sd_bus *bus, const char *method, sd_bus_error *reterr, const char *types, ...);

@@ -38,7 +38,7 @@ static void describe_labels(const json_t *doc, const char *field, const char *la
         const char *key;
         json_t *value;
 
-        json_object_foreach(json_object_get(doc, field), key, value) {
+        json_object_foreach (json_object_get(doc, field), key, value) {
                 line(0, label, "%s=%s", key, strempty(json_string_value(value)));
                 label = "";
         }
@@ -62,7 +62,8 @@ static void describe_result(const json_t *result)
 static void describe_container(const json_t *c)
 {
         const json_t *results = json_object_get(c, "results");
-        const char *reason = json_get_string(c, "reason"), *started = json_get_string(c, "started_at");
+        const char *reason = json_get_string(c, "reason"),
+                   *started = json_get_string(c, "started_at");
         int64_t pid = json_get_int(c, "pid", 0);
         char age[32];
 
@@ -70,8 +71,8 @@ static void describe_container(const json_t *c)
         print_neutral(stdout, strempty(json_get_string(c, "name")));
         puts(":");
         line(4, "State:", "%s%s%s%s%s", strempty(json_get_string(c, "state")),
-                json_get_bool(c, "ready", false) ? ", ready" : "", isempty(reason) ? "" : " (",
-                strempty(reason), isempty(reason) ? "" : ")");
+                        json_get_bool(c, "ready", false) ? ", ready" : "",
+                        isempty(reason) ? "" : " (", strempty(reason), isempty(reason) ? "" : ")");
         if (pid > 0)
                 line(4, "Pid:", "%lld", (long long) pid);
         if (!isempty(started))
@@ -98,7 +99,7 @@ static void describe_why(const json_t *status)
                 return;
         if (restart_at && parse_rfc3339(restart_at, &at) >= 0 && at > now)
                 line(0, "Why:", "%s%snext start in %s", strempty(message),
-                        isempty(message) ? "" : "; ", format_duration(at - now, duration));
+                                isempty(message) ? "" : "; ", format_duration(at - now, duration));
         else if (!isempty(message))
                 line(0, "Why:", "%s", message);
         else {
@@ -115,13 +116,14 @@ static void describe_status(const json_t *status)
         json_t *item;
         size_t i;
 
-        line(0, "State:", "%s%s%s%s%s", state, json_get_bool(status, "ready", false) ? ", ready" : "",
-                isempty(reason) ? "" : " (", strempty(reason), isempty(reason) ? "" : ")");
+        line(0, "State:", "%s%s%s%s%s", state,
+                        json_get_bool(status, "ready", false) ? ", ready" : "",
+                        isempty(reason) ? "" : " (", strempty(reason), isempty(reason) ? "" : ")");
         describe_why(status);
-        json_array_foreach(json_object_get(status, "addresses"), i, item)
+        json_array_foreach (json_object_get(status, "addresses"), i, item)
                 line(0, i == 0 ? "Addresses:" : "", "%s", strempty(json_string_value(item)));
         puts("Containers:");
-        json_array_foreach(json_object_get(status, "containers"), i, item)
+        json_array_foreach (json_object_get(status, "containers"), i, item)
                 describe_container(item);
 }
 
@@ -159,11 +161,11 @@ int verb_describe(const Arguments *a)
 
         r = resource_parse(a, &resource);
         if (r == 0 && !resource.name)
-                r = resource.known
-                        ? ctl_usage_error("describe which %s? describe %s NAME", resource.type,
-                                  resource.type)
-                        : ctl_usage_error("there is no type \"%s\"; did you mean \"describe pod %s\"?",
-                                  resource.type, resource.type);
+                r = resource.known ? ctl_usage_error("describe which %s? describe %s NAME",
+                                                     resource.type, resource.type)
+                                   : ctl_usage_error("there is no type \"%s\"; did you mean "
+                                                     "\"describe pod %s\"?",
+                                                     resource.type, resource.type);
         if (r == 0)
                 r = ctl_bus_open(&bus);
         if (r == 0)

@@ -73,12 +73,12 @@ static void diff_objects(Diff *d, const json_t *old, const json_t *new)
         const char *key;
         json_t *value;
 
-        json_object_foreach((json_t *) old, key, value) {
+        json_object_foreach ((json_t *) old, key, value) {
                 path_push(d, "%s%s", here > 0 ? "." : "", key);
                 diff_values(d, value, json_object_get(new, key));
                 path_pop(d, here);
         }
-        json_object_foreach((json_t *) new, key, value) {
+        json_object_foreach ((json_t *) new, key, value) {
                 if (json_object_get(old, key))
                         continue;
                 path_push(d, "%s%s", here > 0 ? "." : "", key);
@@ -92,7 +92,7 @@ static bool all_named(const json_t *list)
         json_t *v;
         size_t i;
 
-        json_array_foreach(list, i, v)
+        json_array_foreach (list, i, v)
                 if (!json_get_string(v, "name"))
                         return false;
         return json_array_size(list) > 0;
@@ -103,7 +103,7 @@ static const json_t *find_named(const json_t *list, const char *name)
         json_t *v;
         size_t i;
 
-        json_array_foreach(list, i, v)
+        json_array_foreach (list, i, v)
                 if (streq_ptr(json_get_string(v, "name"), name))
                         return v;
         return NULL;
@@ -114,14 +114,14 @@ static void diff_named(Diff *d, const json_t *old, const json_t *new)
         size_t here = d->length, i;
         json_t *v;
 
-        json_array_foreach(old, i, v) {
+        json_array_foreach (old, i, v) {
                 const char *name = json_get_string(v, "name");
 
                 path_push(d, "[%s]", name);
                 diff_values(d, v, find_named(new, name));
                 path_pop(d, here);
         }
-        json_array_foreach(new, i, v) {
+        json_array_foreach (new, i, v) {
                 const char *name = json_get_string(v, "name");
 
                 if (find_named(old, name))

@@ -26,7 +26,7 @@ static void print_line(const char *label, const char *text)
 
 /* Prints the properties of one daemon; false: it does not answer, or its State is not "ok". */
 static bool examine(sd_bus *bus, const char *program, const char *name, const char *path,
-        const Property *properties)
+                const Property *properties)
 {
         bool healthy = true;
 
@@ -42,7 +42,8 @@ static bool examine(sd_bus *bus, const char *program, const char *name, const ch
                 else {
                         uint64_t value = 0;
 
-                        r = sd_bus_get_property_trivial(bus, name, path, name, p->name, &e, 't', &value);
+                        r = sd_bus_get_property_trivial(
+                                        bus, name, path, name, p->name, &e, 't', &value);
                         (void) snprintf(number, sizeof(number), "%llu", (unsigned long long) value);
                 }
                 if (r < 0) {
@@ -85,8 +86,8 @@ int verb_doctor(const Arguments *a)
         if (a->accept_store)
                 return accept_store(bus);
         store_healthy = examine(bus, "tankd-store", TANK_STORE_NAME, TANK_STORE_PATH, store);
-        reconcile_healthy = examine(bus, "tankd-reconcile", TANK_RECONCILE_NAME, TANK_RECONCILE_PATH,
-                reconcile);
+        reconcile_healthy = examine(bus, "tankd-reconcile", TANK_RECONCILE_NAME,
+                        TANK_RECONCILE_PATH, reconcile);
         return store_healthy && reconcile_healthy ? 0 : EXIT_CODE_FAILED;
 }
 

@@ -41,7 +41,8 @@ static int append_strings(sd_bus_message *m, char *const *strings, const char *l
 {
         int r = sd_bus_message_open_container(m, 'a', "ay");
 
-        STRV_FOREACH(s, strings) {
+        STRV_FOREACH(s, strings)
+        {
                 if (r >= 0)
                         r = sd_bus_message_append_array(m, 'y', *s, strlen(*s));
         }
@@ -66,7 +67,7 @@ static int append_options(sd_bus_message *m, const Arguments *a)
         if (a->terminal) {
                 (void) terminal_size(&rows, &columns);
                 r = sd_bus_message_append(m, "{sv}{sv}{sv}", "tty", "b", 1, "rows", "q", rows,
-                        "cols", "q", columns);
+                                "cols", "q", columns);
         }
         if (r >= 0)
                 r = append_option(m, "working-dir", a->working_dir);
@@ -77,7 +78,8 @@ static int append_options(sd_bus_message *m, const Arguments *a)
 
 static bool sets_term(char *const *environment)
 {
-        STRV_FOREACH(e, environment) {
+        STRV_FOREACH(e, environment)
+        {
                 if (startswith(*e, "TERM="))
                         return true;
         }
@@ -93,12 +95,12 @@ static int new_exec_call(sd_bus *bus, const Arguments *a, const char *name, sd_b
 
         /* The program draws on our terminal, so it is ours that it has to know. */
         if (a->terminal && !isempty(local) && !sets_term(a->environment) &&
-                asprintf(&term, "TERM=%s", local) < 0) {
+                        asprintf(&term, "TERM=%s", local) < 0) {
                 term = NULL;
                 return -ENOMEM;
         }
         r = sd_bus_message_new_method_call(
-                bus, &m, name, TANK_SHIM_PATH, TANK_SHIM_INTERFACE, "Exec");
+                        bus, &m, name, TANK_SHIM_PATH, TANK_SHIM_INTERFACE, "Exec");
         if (r >= 0)
                 r = append_strings(m, a->words + 1, NULL);
         if (r >= 0)
@@ -143,7 +145,7 @@ static int read_exec_answer(sd_bus_message *m, bool terminal, Opened *ret)
         if (o.n_stdio != wanted)
                 return -EBADMSG;
         *ret = o;
-        o = (Opened) { .control = -EBADF };
+        o = (Opened){ .control = -EBADF };
         return 0;
 }
 
@@ -157,8 +159,8 @@ static int get_run(sd_bus *bus, const Target *t, char **ret_name, sd_bus_error *
         int r;
 
         r = sd_bus_call_method(bus, TANK_RECONCILE_NAME, TANK_RECONCILE_PATH,
-                TANK_RECONCILE_INTERFACE, "GetRun", reterr, &reply, "sss", t->namespace, t->pod,
-                t->container);
+                        TANK_RECONCILE_INTERFACE, "GetRun", reterr, &reply, "sss", t->namespace,
+                        t->pod, t->container);
         if (r < 0) {
                 ctl_bus_translate(reterr, TANK_RECONCILE_NAME);
                 return r;
@@ -184,15 +186,16 @@ static int wait_for_name(sd_bus *bus, const char *name, uint64_t deadline)
         int r;
 
         (void) snprintf(match, sizeof(match),
-                "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',"
-                "member='NameOwnerChanged',arg0='%s'",
-                name);
+                        "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop."
+                        "DBus',"
+                        "member='NameOwnerChanged',arg0='%s'",
+                        name);
         r = sd_bus_add_match(bus, &slot, match, on_owner_changed, &changed);
         if (r < 0)
                 return r;
         /* It may have come between the failed call and the match. */
         r = sd_bus_call_method(bus, "org.freedesktop.DBus", "/org/freedesktop/DBus",
-                "org.freedesktop.DBus", "GetNameOwner", &e, NULL, "s", name);
+                        "org.freedesktop.DBus", "GetNameOwner", &e, NULL, "s", name);
         if (r >= 0)
                 return 0;
         while (!changed) {
@@ -215,11 +218,11 @@ static int wait_for_name(sd_bus *bus, const char *name, uint64_t deadline)
 static bool is_absent(const sd_bus_error *e)
 {
         return sd_bus_error_has_name(e, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
-                sd_bus_error_has_name(e, SD_BUS_ERROR_NAME_HAS_NO_OWNER);
+               sd_bus_error_has_name(e, SD_BUS_ERROR_NAME_HAS_NO_OWNER);
 }
 
 static int open_session(
-        sd_bus *bus, const Arguments *a, const Target *t, Opened *ret, sd_bus_error *reterr)
+                sd_bus *bus, const Arguments *a, const Target *t, Opened *ret, sd_bus_error *reterr)
 {
         uint64_t deadline = now_boottime_usec() + NAME_TIMEOUT_USEC;
 
@@ -246,7 +249,7 @@ static int open_session(
                 r = wait_for_name(bus, name, deadline);
                 if (r == -ETIMEDOUT)
                         return tank_error_set(reterr, TANK_ERROR_UNAVAILABLE,
-                                "its shim (%s) is not on the bus; is the bus well?", name);
+                                        "its shim (%s) is not on the bus; is the bus well?", name);
                 if (r < 0)
                         return r;
         }
@@ -258,7 +261,8 @@ static int check_arguments(const Arguments *a)
 {
         size_t size = 0;
 
-        STRV_FOREACH(e, a->environment) {
+        STRV_FOREACH(e, a->environment)
+        {
                 if (!strchr(*e, '=') || **e == '=') {
                         ctl_error("\"%s\" is no KEY=VALUE", *e);
                         return EXIT_CODE_REFUSED;
@@ -266,7 +270,7 @@ static int check_arguments(const Arguments *a)
                 size += strlen(*e) + 1;
         }
         STRV_FOREACH(w, a->words + 1)
-                size += strlen(*w) + 1;
+        size += strlen(*w) + 1;
         if (size > LIMIT_ARGV_ENV_MAX) {
                 ctl_error("command and environment are larger than %u bytes", LIMIT_ARGV_ENV_MAX);
                 return EXIT_CODE_REFUSED;
@@ -277,7 +281,7 @@ static int check_arguments(const Arguments *a)
 static int setup_failed(const Arguments *a, const SessionEnd *end)
 {
         ctl_error("cannot execute %s in %s: %s: %s", a->words[1], a->words[0], end->stage,
-                errno_words(end->code));
+                        errno_words(end->code));
         if (!streq(end->stage, "exec"))
                 return EXIT_CODE_REFUSED;
         return end->code == ENOENT ? EXIT_CODE_NO_COMMAND : EXIT_CODE_CANNOT_EXECUTE;
@@ -288,7 +292,8 @@ static int session_exit_code(const Arguments *a, const SessionEnd *end)
         if (end->local_signal)
                 return 128 + end->local_signal;
         if (end->write_error) {
-                ctl_error("output is lost, it cannot be written: %s", errno_words(end->write_error));
+                ctl_error("output is lost, it cannot be written: %s",
+                                errno_words(end->write_error));
                 return EXIT_CODE_REFUSED;
         }
         if (!end->known) {
@@ -316,7 +321,7 @@ int verb_exec(const Arguments *a)
         int r;
 
         if (target_parse(a, a->words[0], &t) != 0 || check_arguments(a) != 0 ||
-                ctl_bus_open(&bus) != 0)
+                        ctl_bus_open(&bus) != 0)
                 return EXIT_CODE_REFUSED;
         r = open_session(bus, a, &t, &o, &e);
         bus = sd_bus_flush_close_unref(bus); /* the session needs it no more */

@@ -32,7 +32,8 @@ const char *age_since(const char *at, char buf[static 32])
 static json_t *status_unknown(const char *message)
 {
         return json_pack("{s:s,s:b,s:s,s:s,s:[],s:n,s:[]}", "state", "waiting", "ready", 0,
-                "reason", "Pending", "message", message, "addresses", "restart_at", "containers");
+                        "reason", "Pending", "message", message, "addresses", "restart_at",
+                        "containers");
 }
 
 /* @status may be NULL; an earlier incarnation's tells nothing about @doc. */
@@ -45,8 +46,9 @@ static int merge_status(json_t *doc, const char *uid, json_t *status, const char
                 r = json_object_set(doc, "status", status);
         else
                 r = json_object_set_new(doc, "status",
-                        status_unknown(status ? "an earlier pod of this name is still stopping"
-                                              : why_unknown));
+                                status_unknown(status ? "an earlier pod of this name is still "
+                                                        "stopping"
+                                                      : why_unknown));
         return r < 0 ? -ENOMEM : 0;
 }
 
@@ -69,10 +71,10 @@ int resource_read(sd_bus *bus, const Resource *resource, json_t **ret)
 
         r = store_get(bus, resource->type, resource->namespace, resource->name, &doc, &e);
         if (r < 0 && !resource->known &&
-                (sd_bus_error_has_name(&e, TANK_ERROR_NOT_FOUND) ||
-                        sd_bus_error_has_name(&e, TANK_ERROR_UNAVAILABLE)))
+                        (sd_bus_error_has_name(&e, TANK_ERROR_NOT_FOUND) ||
+                                        sd_bus_error_has_name(&e, TANK_ERROR_UNAVAILABLE)))
                 return ctl_usage_error("there is no type \"%s\" and no %s \"%s\" either",
-                        resource->type, resource->type, resource->name);
+                                resource->type, resource->type, resource->name);
         if (r < 0)
                 return ctl_bus_failure(NULL, &e, r);
         if (streq(resource->type, "pod")) {
@@ -91,7 +93,7 @@ int resource_read(sd_bus *bus, const Resource *resource, json_t **ret)
 static const char *path_of(const json_t *o, char buf[static PATH_SIZE])
 {
         (void) snprintf(buf, PATH_SIZE, "%s/%s", strempty(json_get_string(o, "namespace")),
-                strempty(json_get_string(o, "name")));
+                        strempty(json_get_string(o, "name")));
         return buf;
 }
 
@@ -102,7 +104,7 @@ static json_t *index_statuses(const json_t *list)
         char path[PATH_SIZE];
         size_t i;
 
-        json_array_foreach(list, i, s)
+        json_array_foreach (list, i, s)
                 if (json_object_set(index, path_of(s, path), s) < 0) {
                         json_decref(index);
                         return NULL;
@@ -114,11 +116,11 @@ static json_t *index_statuses(const json_t *list)
 static json_t *undeclared(const json_t *s)
 {
         return json_pack("{s:s,s:s,s:s,s:{s:s,s:I},s:O}", "kind", "pod", "namespace",
-                strempty(json_get_string(s, "namespace")), "name",
-                strempty(json_get_string(s, "name")), "meta", "uid",
-                strempty(json_get_string(s, "uid")), "generation",
-                (json_int_t) json_get_int(s, "generation", 0), "status",
-                json_object_get(s, "status"));
+                        strempty(json_get_string(s, "namespace")), "name",
+                        strempty(json_get_string(s, "name")), "meta", "uid",
+                        strempty(json_get_string(s, "uid")), "generation",
+                        (json_int_t) json_get_int(s, "generation", 0), "status",
+                        json_object_get(s, "status"));
 }
 
 static int merge_list(json_t *docs, const json_t *statuses, const char *why)
@@ -130,16 +132,16 @@ static int merge_list(json_t *docs, const json_t *statuses, const char *why)
 
         if (!index)
                 return -ENOMEM;
-        json_array_foreach(docs, i, doc) {
+        json_array_foreach (docs, i, doc) {
                 char path[PATH_SIZE];
                 const json_t *found = json_object_get(index, path_of(doc, path));
 
                 if (merge_status(doc, json_get_string(found, "uid"),
-                            json_object_get(found, "status"), why) < 0)
+                                    json_object_get(found, "status"), why) < 0)
                         return -ENOMEM;
                 (void) json_object_del(index, path);
         }
-        json_object_foreach(index, key, s)
+        json_object_foreach (index, key, s)
                 if (json_array_append_new(docs, undeclared(s)) < 0)
                         return -ENOMEM;
         return 0;
@@ -160,7 +162,7 @@ static int select_one(const json_t *labels, const char *term, bool *ret)
         if (!label_key_is_valid(key) || (negative && op[1] != '='))
                 return ctl_usage_error("the selector \"%s\" is not supported yet: KEY, KEY=VALUE "
                                        "and KEY!=VALUE are, with commas between",
-                        term);
+                                term);
         actual = json_get_string(labels, key);
         if (!*op) {
                 *ret = actual;
@@ -180,7 +182,7 @@ static int select_document(const json_t *doc, const char *selector, bool *ret)
                 return ctl_oom();
         *ret = true;
         while ((term = strsep(&rest, ","))) {
-                bool one;
+                bool one = false;
                 int r = select_one(json_object_get(doc, "labels"), term, &one);
 
                 if (r != 0)
@@ -220,13 +222,13 @@ static void add_pod(Table *t, const json_t *doc, OutputFormat output)
         char age[32];
         json_t *c;
 
-        json_array_foreach(containers, i, c) {
+        json_array_foreach (containers, i, c) {
                 restarts += json_get_int(c, "restarts", 0);
                 ready += json_get_bool(c, "ready", false);
         }
         table_addf(t, "%zu/%zu", ready,
-                MAX(json_array_size(containers),
-                        json_array_size(json_object_get(doc, "containers"))));
+                        MAX(json_array_size(containers),
+                                        json_array_size(json_object_get(doc, "containers"))));
         table_add(t, state, color_of_state(state));
         table_add(t, json_get_string(status, "reason"), COLOR_NONE);
         table_addf(t, "%lld", (long long) restarts);
@@ -272,7 +274,7 @@ static int print_table(const Arguments *a, const char *type, const json_t *docs)
         titles[n] = NULL;
         if (table_new(titles, &t) < 0)
                 return ctl_oom();
-        json_array_foreach(docs, i, doc) {
+        json_array_foreach (docs, i, doc) {
                 if (streq(titles[0], "NAMESPACE"))
                         table_add(t, json_get_string(doc, "namespace"), COLOR_NONE);
                 table_add(t, json_get_string(doc, "name"), COLOR_NONE);
@@ -286,7 +288,7 @@ static void print_names(const Arguments *a, const char *type, const json_t *docs
         json_t *doc;
         size_t i;
 
-        json_array_foreach(docs, i, doc) {
+        json_array_foreach (docs, i, doc) {
                 const char *namespace = json_get_string(doc, "namespace");
 
                 printf("%s/", type);
@@ -302,7 +304,7 @@ static int print_yaml(const json_t *docs)
         json_t *doc;
         size_t i;
 
-        json_array_foreach(docs, i, doc) {
+        json_array_foreach (docs, i, doc) {
                 CLEANUP_JSON json_t *declared = NULL;
                 int r;
 
@@ -329,19 +331,15 @@ static int print_documents(const Arguments *a, const Resource *resource, const j
                         fprintf(stderr, "There is no %s.\n", resource->type);
                 else
                         fprintf(stderr, "There is no %s in namespace %s.\n", resource->type,
-                                resource->namespace);
+                                        resource->namespace);
                 return 0;
         case OUTPUT_JSON:
                 if (json_print(stdout, resource->name ? json_array_get(docs, 0) : docs) == -ENOMEM)
                         return ctl_oom();
                 return 0;
-        case OUTPUT_YAML:
-                return print_yaml(docs);
-        case OUTPUT_NAME:
-                print_names(a, resource->type, docs);
-                return 0;
-        case _OUTPUT_FORMAT_MAX:
-                break;
+        case OUTPUT_YAML: return print_yaml(docs);
+        case OUTPUT_NAME: print_names(a, resource->type, docs); return 0;
+        case _OUTPUT_FORMAT_MAX: break;
         }
         return 0;
 }
@@ -379,8 +377,8 @@ static int read_list(sd_bus *bus, const Arguments *a, const Resource *resource, 
 int verb_get(const Arguments *a)
 {
         CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
-        CLEANUP(resource_done) Resource resource = { .type = "pod", .known = true,
-                .namespace = arguments_namespace(a) };
+        CLEANUP(resource_done)
+        Resource resource = { .type = "pod", .known = true, .namespace = arguments_namespace(a) };
         CLEANUP_JSON json_t *docs = NULL;
         int r;
 
@@ -388,7 +386,8 @@ int verb_get(const Arguments *a)
         if (r != 0)
                 return r;
         if (resource.name && (a->all_namespaces || a->selector))
-                return ctl_usage_error("a name is looked up in one namespace and needs no selector");
+                return ctl_usage_error(
+                                "a name is looked up in one namespace and needs no selector");
         r = ctl_bus_open(&bus);
         if (r != 0)
                 return resource.known || resource.name ? r : unknown_type(resource.type);

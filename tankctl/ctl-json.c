@@ -38,13 +38,14 @@ static int emit(yaml_emitter_t *e, yaml_event_t *event)
         return yaml_emitter_emit(e, event) ? 0 : e->error == YAML_MEMORY_ERROR ? -ENOMEM : -EIO;
 }
 
-static int emit_scalar(yaml_emitter_t *e, const char *text, size_t length, yaml_scalar_style_t style)
+static int emit_scalar(
+                yaml_emitter_t *e, const char *text, size_t length, yaml_scalar_style_t style)
 {
         bool plain = style == YAML_ANY_SCALAR_STYLE || style == YAML_PLAIN_SCALAR_STYLE;
         yaml_event_t event;
 
         if (!yaml_scalar_event_initialize(&event, NULL, NULL, (const yaml_char_t *) text,
-                    (int) length, plain, true, style))
+                            (int) length, plain, true, style))
                 return -ENOMEM;
         return emit(e, &event);
 }
@@ -62,8 +63,8 @@ static int emit_value(yaml_emitter_t *e, const json_t *value);
 
 static int emit_object(yaml_emitter_t *e, const json_t *value)
 {
-        yaml_mapping_style_t style =
-                json_object_size(value) > 0 ? YAML_BLOCK_MAPPING_STYLE : YAML_FLOW_MAPPING_STYLE;
+        yaml_mapping_style_t style = json_object_size(value) > 0 ? YAML_BLOCK_MAPPING_STYLE
+                                                                 : YAML_FLOW_MAPPING_STYLE;
         yaml_event_t event;
         const char *key;
         json_t *child;
@@ -74,7 +75,7 @@ static int emit_object(yaml_emitter_t *e, const json_t *value)
         r = emit(e, &event);
         if (r < 0)
                 return r;
-        json_object_foreach((json_t *) value, key, child) {
+        json_object_foreach ((json_t *) value, key, child) {
                 r = emit_string(e, key, strlen(key));
                 if (r >= 0)
                         r = emit_value(e, child);
@@ -92,13 +93,13 @@ static int emit_array(yaml_emitter_t *e, const json_t *value)
         int r;
 
         if (!yaml_sequence_start_event_initialize(&event, NULL, NULL, true,
-                    json_array_size(value) > 0 ? YAML_BLOCK_SEQUENCE_STYLE
-                                               : YAML_FLOW_SEQUENCE_STYLE))
+                            json_array_size(value) > 0 ? YAML_BLOCK_SEQUENCE_STYLE
+                                                       : YAML_FLOW_SEQUENCE_STYLE))
                 return -ENOMEM;
         r = emit(e, &event);
         if (r < 0)
                 return r;
-        json_array_foreach(value, i, child) {
+        json_array_foreach (value, i, child) {
                 r = emit_value(e, child);
                 if (r < 0)
                         return r;
@@ -111,27 +112,22 @@ static int emit_value(yaml_emitter_t *e, const json_t *value)
         char number[64];
 
         switch (json_typeof(value)) {
-        case JSON_OBJECT:
-                return emit_object(e, value);
-        case JSON_ARRAY:
-                return emit_array(e, value);
+        case JSON_OBJECT: return emit_object(e, value);
+        case JSON_ARRAY: return emit_array(e, value);
         case JSON_STRING:
                 return emit_string(e, json_string_value(value), json_string_length(value));
         case JSON_INTEGER:
                 (void) snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT,
-                        json_integer_value(value));
+                                json_integer_value(value));
                 break;
         case JSON_REAL:
                 (void) snprintf(number, sizeof(number), "%.17g", json_real_value(value));
                 if (!strpbrk(number, ".e"))
                         strcat(number, ".0");
                 break;
-        case JSON_TRUE:
-                return emit_scalar(e, "true", 4, YAML_PLAIN_SCALAR_STYLE);
-        case JSON_FALSE:
-                return emit_scalar(e, "false", 5, YAML_PLAIN_SCALAR_STYLE);
-        case JSON_NULL:
-                return emit_scalar(e, "null", 4, YAML_PLAIN_SCALAR_STYLE);
+        case JSON_TRUE: return emit_scalar(e, "true", 4, YAML_PLAIN_SCALAR_STYLE);
+        case JSON_FALSE: return emit_scalar(e, "false", 5, YAML_PLAIN_SCALAR_STYLE);
+        case JSON_NULL: return emit_scalar(e, "null", 4, YAML_PLAIN_SCALAR_STYLE);
         }
         return emit_scalar(e, number, strlen(number), YAML_PLAIN_SCALAR_STYLE);
 }

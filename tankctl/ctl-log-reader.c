@@ -14,7 +14,7 @@
 #include "fd.h"
 #include "limit.h"
 
-#define BUFFER_SIZE (8U * LOG_RECORD_SIZE_MAX)
+#define BUFFER_SIZE  (8U * LOG_RECORD_SIZE_MAX)
 #define STABLE_TRIES 10U
 
 typedef struct LogFile {
@@ -102,7 +102,7 @@ static void warn_of_gap(LogReader *r, uint64_t seq)
 {
         if (r->last_seq > 0 && seq > r->last_seq + 1)
                 ctl_error("%" PRIu64 " records were rotated away before they could be read",
-                        seq - r->last_seq - 1);
+                                seq - r->last_seq - 1);
 }
 
 static int on_record(LogReader *r, const LogRecord *record)
@@ -154,7 +154,7 @@ static int read_file(LogReader *r)
 {
         for (;;) {
                 ssize_t n = read(r->files.items[r->at].fd, r->buffer + r->end,
-                        sizeof(r->buffer) - r->end);
+                                sizeof(r->buffer) - r->end);
                 int k;
 
                 if (n < 0 && errno == EINTR)
@@ -214,7 +214,7 @@ static int file_open(const LogReader *r, size_t number, LogFile *ret)
                 return -errno;
         if (!S_ISREG(st.st_mode))
                 return -EINVAL;
-        *ret = (LogFile) { .fd = TAKE_FD(fd), .dev = st.st_dev, .ino = st.st_ino };
+        *ret = (LogFile){ .fd = TAKE_FD(fd), .dev = st.st_dev, .ino = st.st_ino };
         return 1;
 }
 

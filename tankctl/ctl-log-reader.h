@@ -17,8 +17,7 @@ typedef struct LogReader LogReader;
 
 /* @directory is borrowed; @name is the file that is being written, the others are @name.1 and so
  * on. */
-int log_reader_new(
-        int directory, const char *name, const LogSelection *selection, LogReader **ret);
+int log_reader_new(int directory, const char *name, const LogSelection *selection, LogReader **ret);
 LogReader *log_reader_free(LogReader *r);
 DEFINE_CLEANUP(LogReader *, log_reader_freep, log_reader_free);
 

@@ -51,7 +51,8 @@ static int parse_since(const char *s, uint64_t *ret)
                 *ret = duration < now ? now - duration : 0;
                 return 0;
         }
-        return ctl_usage_error("\"%s\" is no time: a duration like 10m, or 2026-01-31T12:00:00Z", s);
+        return ctl_usage_error(
+                        "\"%s\" is no time: a duration like 10m, or 2026-01-31T12:00:00Z", s);
 }
 
 static int parse_selection(const Arguments *a, LogSelection *ret)
@@ -74,17 +75,18 @@ static int follower_start(Follower *f, sd_bus *bus, const Target *t, int directo
 {
         char match[512], path[FD_PATH_MAX];
 
-        *f = (Follower) { .bus = bus, .target = t, .look = true };
+        *f = (Follower){ .bus = bus, .target = t, .look = true };
         f->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
         if (f->inotify < 0)
                 return -errno;
         if (inotify_add_watch(f->inotify, fd_path(directory, path),
-                    IN_MODIFY | IN_CREATE | IN_MOVED_TO) < 0)
+                            IN_MODIFY | IN_CREATE | IN_MOVED_TO) < 0)
                 return -errno;
         (void) snprintf(match, sizeof(match),
-                "type='signal',sender='" TANK_RECONCILE_NAME "',path='" TANK_RECONCILE_PATH
-                "',interface='" TANK_RECONCILE_INTERFACE "',member='PodEvent',arg0='%s',arg1='%s'",
-                t->namespace, t->pod);
+                        "type='signal',sender='" TANK_RECONCILE_NAME "',path='" TANK_RECONCILE_PATH
+                        "',interface='" TANK_RECONCILE_INTERFACE
+                        "',member='PodEvent',arg0='%s',arg1='%s'",
+                        t->namespace, t->pod);
         return sd_bus_add_match_async(bus, NULL, match, on_pod_event, NULL, f);
 }
 
@@ -161,8 +163,8 @@ static int follow(Follower *f, LogReader *reader)
 /* ---- the verb ------------------------------------------------------------------------------ */
 
 /* The directory, and the name of the file that is being written. */
-static int open_logs(
-        sd_bus *bus, const Target *t, int *ret_directory, char **ret_name, sd_bus_error *reterr)
+static int open_logs(sd_bus *bus, const Target *t, int *ret_directory, char **ret_name,
+                sd_bus_error *reterr)
 {
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
         CLEANUP_CLOSE int directory = -EBADF;
@@ -170,8 +172,8 @@ static int open_logs(
         int r, fd;
 
         r = sd_bus_call_method(bus, TANK_RECONCILE_NAME, TANK_RECONCILE_PATH,
-                TANK_RECONCILE_INTERFACE, "OpenLogs", reterr, &reply, "sss", t->namespace, t->pod,
-                t->container);
+                        TANK_RECONCILE_INTERFACE, "OpenLogs", reterr, &reply, "sss", t->namespace,
+                        t->pod, t->container);
         if (r < 0) {
                 ctl_bus_translate(reterr, TANK_RECONCILE_NAME);
                 return r;

@@ -15,7 +15,7 @@
 static void print_target(const Target *t, const char *word)
 {
         printf("pod/%s/%s%s%s %s\n", t->namespace, t->pod, *t->container ? "/" : "", t->container,
-                word);
+                        word);
 }
 
 static int target_failure(const Target *t, const sd_bus_error *e, int r)
@@ -23,7 +23,7 @@ static int target_failure(const Target *t, const sd_bus_error *e, int r)
         CLEANUP_FREE char *what = NULL;
 
         if (asprintf(&what, "pod/%s/%s%s%s", t->namespace, t->pod, *t->container ? "/" : "",
-                    t->container) < 0)
+                            t->container) < 0)
                 what = NULL;
         return ctl_bus_failure(what, e, r);
 }
@@ -57,7 +57,8 @@ int verb_kill(const Arguments *a)
         if (a->signal)
                 signo = parse_signal(a->signal);
         if (signo < 0)
-                return ctl_usage_error("\"%s\" is no signal: a name like SIGHUP, or 1-64", a->signal);
+                return ctl_usage_error(
+                                "\"%s\" is no signal: a name like SIGHUP, or 1-64", a->signal);
         r = target_parse(a, a->words[0], &t);
         if (r == 0)
                 r = ctl_bus_open(&bus);

@@ -30,7 +30,7 @@
 
 #define DRAIN_USEC  (100 * USEC_PER_MSEC)
 #define BUFFER_SIZE (64U * 1024U)
-#define SAFE_WRITE  4096U /* what a pipe that is ready takes without blocking (PIPE_BUF) */
+#define SAFE_WRITE  4096U  /* what a pipe that is ready takes without blocking (PIPE_BUF) */
 #define END_OF_TEXT "\004" /* the terminal's own end of input */
 
 typedef struct Buffer {
@@ -151,9 +151,9 @@ static bool output_move(Output *o)
 static struct pollfd output_poll(const Output *o)
 {
         if (o->from < 0)
-                return (struct pollfd) { .fd = -1 };
-        return o->waiting ? (struct pollfd) { .fd = o->to, .events = POLLOUT }
-                          : (struct pollfd) { .fd = o->from, .events = POLLIN };
+                return (struct pollfd){ .fd = -1 };
+        return o->waiting ? (struct pollfd){ .fd = o->to, .events = POLLOUT }
+                          : (struct pollfd){ .fd = o->from, .events = POLLIN };
 }
 
 /* Whether there was life in it. */
@@ -198,11 +198,11 @@ static void input_finish(Input *i)
 static struct pollfd input_poll(const Input *i)
 {
         if (i->to < 0)
-                return (struct pollfd) { .fd = -1 };
+                return (struct pollfd){ .fd = -1 };
         if (buffer_used(&i->buffer) > 0)
-                return (struct pollfd) { .fd = i->to, .events = POLLOUT };
-        return i->finished ? (struct pollfd) { .fd = -1 }
-                           : (struct pollfd) { .fd = i->from, .events = POLLIN };
+                return (struct pollfd){ .fd = i->to, .events = POLLOUT };
+        return i->finished ? (struct pollfd){ .fd = -1 }
+                           : (struct pollfd){ .fd = i->from, .events = POLLIN };
 }
 
 static void input_handle(Input *i, short revents)
@@ -296,9 +296,9 @@ static int control_handle(Session *s)
         s->end.known = true;
         s->end.code = (int) code;
         (void) snprintf(s->end.kind, sizeof(s->end.kind), "%s",
-                strempty(record_get(&record, "kind")));
+                        strempty(record_get(&record, "kind")));
         (void) snprintf(s->end.stage, sizeof(s->end.stage), "%s",
-                strempty(record_get(&record, "stage")));
+                        strempty(record_get(&record, "stage")));
         session_over(s);
         return 0;
 }
@@ -310,9 +310,7 @@ static int signals_handle(Session *s)
         if (read(s->signals, &info, sizeof(info)) != sizeof(info))
                 return errno == EAGAIN || errno == EINTR ? 0 : -errno;
         switch (info.ssi_signo) {
-        case SIGWINCH:
-                control_send_size(s);
-                break;
+        case SIGWINCH: control_send_size(s); break;
         case SIGHUP: /* our own terminal is gone: closing the control socket tells the session */
                 s->end.local_signal = SIGHUP;
                 break;
@@ -404,12 +402,13 @@ static int session_take_stdio(Session *s, int *stdio, size_t n, bool interactive
         int r = 0;
 
         s->terminal = n == 1;
-        s->input = (Input) { .from = STDIN_FILENO, .terminal = s->terminal,
+        s->input = (Input){ .from = STDIN_FILENO,
+                .terminal = s->terminal,
                 .to = s->terminal ? fcntl(stdio[0], F_DUPFD_CLOEXEC, 3) : stdio[0] };
         s->n_outputs = s->terminal ? 1 : 2;
         for (size_t i = 0; i < s->n_outputs; i++)
                 output_init(&s->outputs[i], stdio[s->terminal ? 0 : i + 1],
-                        i == 0 ? STDOUT_FILENO : STDERR_FILENO, !s->terminal);
+                                i == 0 ? STDOUT_FILENO : STDERR_FILENO, !s->terminal);
         if (s->input.to < 0)
                 return -errno;
         for (size_t i = 0; r >= 0 && i < n; i++)

@@ -7,8 +7,8 @@
 #include "macro.h"
 
 typedef struct SessionEnd {
-        bool known;     /* false: the session was lost with its shim */
-        char kind[16];  /* exited, signaled, setup-failed */
+        bool known;    /* false: the session was lost with its shim */
+        char kind[16]; /* exited, signaled, setup-failed */
         int code;
         char stage[32];
         int local_signal; /* a signal ended us, not the session */

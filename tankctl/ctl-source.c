@@ -30,13 +30,13 @@ typedef struct Loader {
 
 /* ---- saying what is wrong ------------------------------------------------------------------ */
 
-static void complain(Loader *l, const char *file, YamlPosition at, const char *path,
-        const char *message)
+static void complain(
+                Loader *l, const char *file, YamlPosition at, const char *path, const char *message)
 {
         CLEANUP_FREE char *line = NULL;
 
-        if (asprintf(&line, "%s:%zu:%zu: %s%s%s", file, at.line, at.column, path,
-                    *path ? ": " : "", message) < 0)
+        if (asprintf(&line, "%s:%zu:%zu: %s%s%s", file, at.line, at.column, path, *path ? ": " : "",
+                            message) < 0)
                 line = NULL;
         print_neutral(stderr, line ? line : message);
         fputc('\n', stderr);
@@ -44,7 +44,7 @@ static void complain(Loader *l, const char *file, YamlPosition at, const char *p
 }
 
 static void complain_at(Loader *l, const char *file, const YamlDocument *d, const char *path,
-        bool at_key, const char *message)
+                bool at_key, const char *message)
 {
         complain(l, file, yaml_document_position(d, path, at_key), path, message);
 }
@@ -53,7 +53,7 @@ static void complain_at(Loader *l, const char *file, const YamlDocument *d, cons
 
 /* Takes meta and status out of @doc. */
 static int strip_meta(
-        Loader *l, const char *file, const YamlDocument *d, json_t *doc, Declaration *ret)
+                Loader *l, const char *file, const YamlDocument *d, json_t *doc, Declaration *ret)
 {
         static const char *const known[] = { "uid", "generation", "revision", "created", "updated",
                 NULL };
@@ -63,7 +63,7 @@ static int strip_meta(
 
         if (json_object_get(doc, "status")) {
                 complain_at(l, file, d, "status", true,
-                        "status tells what is, it cannot be declared; remove it");
+                                "status tells what is, it cannot be declared; remove it");
                 return -EINVAL;
         }
         if (!meta)
@@ -72,7 +72,7 @@ static int strip_meta(
                 complain_at(l, file, d, "meta", false, "must be a mapping");
                 return -EINVAL;
         }
-        json_object_foreach((json_t *) meta, key, value) {
+        json_object_foreach ((json_t *) meta, key, value) {
                 CLEANUP_FREE char *path = NULL;
 
                 if (strv_contains((char *const *) known, key))
@@ -86,7 +86,7 @@ static int strip_meta(
         if (revision) {
                 if (!json_is_integer(revision) || json_integer_value(revision) < 0) {
                         complain_at(l, file, d, "meta.revision", false,
-                                "must be a revision: a whole number");
+                                        "must be a revision: a whole number");
                         return -EINVAL;
                 }
                 ret->has_if_revision = true;
@@ -104,7 +104,7 @@ static int set_namespace(Loader *l, const char *file, const YamlDocument *d, jso
                 return 0;
         if (own && !streq(own, l->namespace)) {
                 complain_at(l, file, d, "namespace", false,
-                        "is another one than that of the command line");
+                                "is another one than that of the command line");
                 return -EINVAL;
         }
         if (json_object_get(doc, "namespace"))
@@ -118,10 +118,11 @@ static int check_identity(Loader *l, const char *file, const YamlDocument *d, js
         static const char *const fields[] = { "kind", "namespace", "name" };
         const char *kind = json_get_string(doc, "kind");
 
-        if (!json_object_get(doc, "kind") && json_object_set_new(doc, "kind", json_string("pod")) < 0)
+        if (!json_object_get(doc, "kind") &&
+                        json_object_set_new(doc, "kind", json_string("pod")) < 0)
                 return -ENOMEM;
         if ((!kind || type_has_namespace(kind)) && !json_object_get(doc, "namespace") &&
-                json_object_set_new(doc, "namespace", json_string("default")) < 0)
+                        json_object_set_new(doc, "namespace", json_string("default")) < 0)
                 return -ENOMEM;
         for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
                 const char *value = json_get_string(doc, fields[i]);
@@ -137,7 +138,7 @@ static int check_identity(Loader *l, const char *file, const YamlDocument *d, js
 }
 
 static int check_all(
-        Loader *l, const char *file, const YamlDocument *d, const json_t *doc, json_t **ret)
+                Loader *l, const char *file, const YamlDocument *d, const json_t *doc, json_t **ret)
 {
         SpecError e = {};
         int r;
@@ -188,7 +189,7 @@ static void declaration_done(Declaration *x)
 {
         json_decref(x->document);
         free(x->source);
-        *x = (Declaration) {};
+        *x = (Declaration){};
 }
 
 /* -EINVAL: complained about. */
@@ -228,7 +229,7 @@ static int load_document(Loader *l, const char *file, const YamlDocument *d)
         if (r >= 0)
                 r = loader_add(l, &x);
         if (r >= 0)
-                x = (Declaration) {};
+                x = (Declaration){};
         return r;
 }
 
@@ -278,20 +279,20 @@ static int load_fd(Loader *l, const char *file, int fd)
         return load_text(l, file, text, size);
 }
 
-static bool is_document_file(const struct dirent *e)
+static int is_document_file(const struct dirent *e)
 {
         static const char *const endings[] = { ".yaml", ".yml", ".json" };
         size_t n = strlen(e->d_name);
 
         if (e->d_name[0] == '.')
-                return false;
+                return 0;
         for (size_t i = 0; i < ARRAY_SIZE(endings); i++) {
                 size_t m = strlen(endings[i]);
 
                 if (n > m && streq(e->d_name + n - m, endings[i]))
-                        return true;
+                        return 1;
         }
-        return false;
+        return 0;
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b)
@@ -348,14 +349,14 @@ static int load_file(Loader *l, const char *file)
         return S_ISDIR(st.st_mode) ? load_directory(l, file) : load_fd(l, file, fd);
 }
 
-int declarations_load(char *const *files, const char *namespace, LoadFlags flags,
-        Declarations *ret)
+int declarations_load(char *const *files, const char *namespace, LoadFlags flags, Declarations *ret)
 {
         CLEANUP_JSON json_t *seen = json_object();
         Loader l = { .namespace = namespace, .flags = flags, .seen = seen };
         int r = seen ? 0 : -ENOMEM;
 
-        STRV_FOREACH(file, files) {
+        STRV_FOREACH(file, files)
+        {
                 if (r >= 0)
                         r = load_file(&l, *file);
         }
@@ -378,5 +379,5 @@ void declarations_done(Declarations *d)
         for (size_t i = 0; i < d->n; i++)
                 declaration_done(&d->items[i]);
         free(d->items);
-        *d = (Declarations) {};
+        *d = (Declarations){};
 }

@@ -10,10 +10,11 @@
 
 typedef struct Declaration {
         json_t *document; /* normalized, or as written when the checks were left out */
-        const char *type, *namespace, *name; /* inside of document; namespace "" for types without */
+        const char *type, *namespace,
+                        *name; /* inside of document; namespace "" for types without */
         bool has_if_revision;
         uint64_t if_revision; /* meta.revision */
-        char *source; /* "file:line" */
+        char *source;         /* "file:line" */
 } Declaration;
 
 typedef struct Declarations {
@@ -29,6 +30,6 @@ typedef enum LoadFlags {
 /* @namespace: of documents that name none; NULL: "default". Whoever gives one and a document with
  * another means two things at once: refused. Each error is printed as file:line:column: path:
  * message. 0 or the exit code. */
-int declarations_load(char *const *files, const char *namespace, LoadFlags flags,
-        Declarations *ret);
+int declarations_load(
+                char *const *files, const char *namespace, LoadFlags flags, Declarations *ret);
 void declarations_done(Declarations *d);

@@ -86,7 +86,7 @@ bool colors_wanted(FILE *f)
         const char *term = getenv("TERM");
 
         return isatty(fileno(f)) && isempty(getenv("NO_COLOR")) && !isempty(term) &&
-                !streq(term, "dumb");
+               !streq(term, "dumb");
 }
 
 Color color_of_state(const char *state)
@@ -96,18 +96,14 @@ Color color_of_state(const char *state)
         if (s < 0)
                 return COLOR_NONE;
         switch (s) {
-        case RUN_RUNNING:
-                return COLOR_GOOD;
+        case RUN_RUNNING: return COLOR_GOOD;
         case RUN_WAITING:
         case RUN_CREATING:
-        case RUN_STOPPING:
-                return COLOR_PENDING;
-        case RUN_FAILED:
-                return COLOR_BAD;
+        case RUN_STOPPING: return COLOR_PENDING;
+        case RUN_FAILED: return COLOR_BAD;
         case RUN_EXITED:
         case _RUN_STATE_MAX:
-        case _RUN_STATE_INVALID:
-                break;
+        case _RUN_STATE_INVALID: break;
         }
         return COLOR_NONE;
 }
@@ -149,7 +145,7 @@ void table_add(Table *t, const char *text, Color color)
                 t->cells = grown;
                 t->n_allocated = wanted;
         }
-        t->cells[t->n_cells] = (Cell) { .text = strdup(isempty(text) ? "-" : text), .color = color };
+        t->cells[t->n_cells] = (Cell){ .text = strdup(isempty(text) ? "-" : text), .color = color };
         if (!t->cells[t->n_cells].text) {
                 t->error = -ENOMEM;
                 return;

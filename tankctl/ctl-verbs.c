@@ -8,15 +8,23 @@
 
 #define FIELD(f) offsetof(Arguments, f)
 
-#define OPTION_FILES                                                                               \
-        { 'f', "file", OPTION_LIST, FIELD(files), "FILE", "file, directory, or - for stdin" }
-#define OPTION_CONTAINER                                                                           \
-        { 'c', "container", OPTION_STRING, FIELD(container), "NAME", "which container" }
-#define OPTION_WAIT(what)                                                                          \
-        { 0, "wait", OPTION_FLAG, FIELD(wait), NULL, what }
-#define OPTION_TIMEOUT                                                                             \
-        { 0, "timeout", OPTION_STRING, FIELD(timeout), "SECONDS",                                  \
-                "how long to wait (default: 60)" }
+#define OPTION_FILES \
+        { \
+                'f', "file", OPTION_LIST, FIELD(files), "FILE", "file, directory, or - for stdin" \
+        }
+#define OPTION_CONTAINER \
+        { \
+                'c', "container", OPTION_STRING, FIELD(container), "NAME", "which container" \
+        }
+#define OPTION_WAIT(what) \
+        { \
+                0, "wait", OPTION_FLAG, FIELD(wait), NULL, what \
+        }
+#define OPTION_TIMEOUT \
+        { \
+                0, "timeout", OPTION_STRING, FIELD(timeout), "SECONDS", \
+                                "how long to wait (default: 60)" \
+        }
 
 static const Option apply_options[] = {
         OPTION_FILES,
@@ -48,7 +56,7 @@ static const Option seed_options[] = {
 
 static const Option get_options[] = {
         { 'l', "selector", OPTION_STRING, FIELD(selector), "SELECTOR",
-                "by labels: KEY, KEY=VALUE, KEY!=VALUE" },
+                        "by labels: KEY, KEY=VALUE, KEY!=VALUE" },
         { 'w', "watch", OPTION_NOT_YET, 0, NULL, "" },
         { 0, "sort-by", OPTION_NOT_YET, 0, "FIELD", "" },
         { 0, "limit", OPTION_NOT_YET, 0, "N", "" },
@@ -65,7 +73,7 @@ static const Option restart_options[] = { OPTION_CONTAINER, {} };
 
 static const Option kill_options[] = {
         { 's', "signal", OPTION_STRING, FIELD(signal), "SIGNAL",
-                "name or number (default: SIGTERM)" },
+                        "name or number (default: SIGTERM)" },
         OPTION_CONTAINER,
         {},
 };
@@ -92,80 +100,106 @@ static const Option logs_options[] = {
 
 static const Option doctor_options[] = {
         { 0, "accept-store", OPTION_FLAG, FIELD(accept_store), NULL,
-                "end Held: what the store says now is wanted" },
+                        "end Held: what the store says now is wanted" },
         { 0, "repair", OPTION_NOT_YET, 0, NULL, "" },
         {},
 };
 
 const Verb ctl_verbs[] = {
         { "apply", "-f FILE…", "declare what files say",
-                "Stores the documents of the files; the machine then follows. All of them are\n"
-                "checked before the first one is stored. A document that says what is stored\n"
-                "already changes nothing. meta.revision, when it is there, must be the revision\n"
-                "that is stored.",
-                apply_options, VERB_NAMESPACE, OUTPUTS_NONE, 0, 0, EXIT_CODE_USAGE, verb_apply },
+                        "Stores the documents of the files; the machine then follows. All of them "
+                        "are\n"
+                        "checked before the first one is stored. A document that says what is "
+                        "stored\n"
+                        "already changes nothing. meta.revision, when it is there, must be the "
+                        "revision\n"
+                        "that is stored.",
+                        apply_options, VERB_NAMESPACE, OUTPUTS_NONE, 0, 0, EXIT_CODE_USAGE,
+                        verb_apply },
         { "validate", "-f FILE…", "check files, offline",
-                "Checks the documents of the files and stores nothing. Needs no daemon.",
-                validate_options, VERB_NAMESPACE, OUTPUTS_NONE, 0, 0, EXIT_CODE_USAGE,
-                verb_validate },
+                        "Checks the documents of the files and stores nothing. Needs no daemon.",
+                        validate_options, VERB_NAMESPACE, OUTPUTS_NONE, 0, 0, EXIT_CODE_USAGE,
+                        verb_validate },
         { "diff", "-f FILE…", "show what apply would change",
-                "Shows, place by place, how the files differ from what is stored. Exits with 0\n"
-                "whether or not they do, unless --exit-code is given.",
-                diff_options, VERB_NAMESPACE, OUTPUTS_NONE, 0, 0, EXIT_CODE_USAGE, verb_diff },
+                        "Shows, place by place, how the files differ from what is stored. Exits "
+                        "with 0\n"
+                        "whether or not they do, unless --exit-code is given.",
+                        diff_options, VERB_NAMESPACE, OUTPUTS_NONE, 0, 0, EXIT_CODE_USAGE,
+                        verb_diff },
         { "get", "[TYPE [NAME]]", "list things, or show one",
-                "Shows pods, or things of another TYPE: what is declared, and how it is. With\n"
-                "-o json a NAME gives an object, no NAME a list; -o yaml gives declarations that\n"
-                "can be applied again.",
-                get_options, VERB_NAMESPACE | VERB_ALL_NAMESPACES, OUTPUTS_ALL, 0, 2,
-                EXIT_CODE_USAGE, verb_get },
+                        "Shows pods, or things of another TYPE: what is declared, and how it is. "
+                        "With\n"
+                        "-o json a NAME gives an object, no NAME a list; -o yaml gives "
+                        "declarations that\n"
+                        "can be applied again.",
+                        get_options, VERB_NAMESPACE | VERB_ALL_NAMESPACES, OUTPUTS_ALL, 0, 2,
+                        EXIT_CODE_USAGE, verb_get },
         { "describe", "TYPE NAME", "tell everything about one thing",
-                "Tells the declaration, the state, the last five ends of each container, and, in\n"
-                "one line, why a pod does not run.",
-                NULL, VERB_NAMESPACE, OUTPUTS_NONE, 1, 2, EXIT_CODE_USAGE, verb_describe },
+                        "Tells the declaration, the state, the last five ends of each container, "
+                        "and, in\n"
+                        "one line, why a pod does not run.",
+                        NULL, VERB_NAMESPACE, OUTPUTS_NONE, 1, 2, EXIT_CODE_USAGE, verb_describe },
         { "delete", "TYPE NAME | -f FILE…", "declare nothing any more",
-                "Removes declarations; what runs because of them is stopped. Deleting what is not\n"
-                "there succeeds.",
-                delete_options, VERB_NAMESPACE, OUTPUTS_NONE, 0, 2, EXIT_CODE_USAGE, verb_delete },
+                        "Removes declarations; what runs because of them is stopped. Deleting what "
+                        "is not\n"
+                        "there succeeds.",
+                        delete_options, VERB_NAMESPACE, OUTPUTS_NONE, 0, 2, EXIT_CODE_USAGE,
+                        verb_delete },
         { "wait", "POD --for=STATE", "wait until a pod is in a state",
-                "Returns when all containers of the pod run (running), are ready (ready) or have\n"
-                "ended (exited; of a pod that restarts, its next end), or when nothing of it is\n"
-                "left (deleted). Exits with 1 when a pod that has ended will not run, 3 when it\n"
-                "is not declared, 5 when the time is over.",
-                wait_options, VERB_NAMESPACE, OUTPUTS_NONE, 1, 1, EXIT_CODE_USAGE, verb_wait },
+                        "Returns when all containers of the pod run (running), are ready (ready) "
+                        "or have\n"
+                        "ended (exited; of a pod that restarts, its next end), or when nothing of "
+                        "it is\n"
+                        "left (deleted). Exits with 1 when a pod that has ended will not run, 3 "
+                        "when it\n"
+                        "is not declared, 5 when the time is over.",
+                        wait_options, VERB_NAMESPACE, OUTPUTS_NONE, 1, 1, EXIT_CODE_USAGE,
+                        verb_wait },
         { "restart", "POD[/CONTAINER]", "stop and start anew",
-                "Stops and starts the pod or the container. Restart counts and waiting times\n"
-                "begin anew; what had ended for good runs again.",
-                restart_options, VERB_NAMESPACE, OUTPUTS_NONE, 1, 1, EXIT_CODE_USAGE,
-                verb_restart },
+                        "Stops and starts the pod or the container. Restart counts and waiting "
+                        "times\n"
+                        "begin anew; what had ended for good runs again.",
+                        restart_options, VERB_NAMESPACE, OUTPUTS_NONE, 1, 1, EXIT_CODE_USAGE,
+                        verb_restart },
         { "kill", "POD[/CONTAINER]", "send a signal",
-                "Sends a signal to the first process of the pod's containers, or of one. What\n"
-                "then becomes of them is up to the pod's restart policy.",
-                kill_options, VERB_NAMESPACE, OUTPUTS_NONE, 1, 1, EXIT_CODE_USAGE, verb_kill },
+                        "Sends a signal to the first process of the pod's containers, or of one. "
+                        "What\n"
+                        "then becomes of them is up to the pod's restart policy.",
+                        kill_options, VERB_NAMESPACE, OUTPUTS_NONE, 1, 1, EXIT_CODE_USAGE,
+                        verb_kill },
         { "exec", "[OPTIONS] POD[/CONTAINER] [--] COMMAND…", "run a command inside",
-                "Runs a command in a running container and passes its exit code on, 128+N when\n"
-                "signal N ended it. 125: it was not run; 126: it cannot be executed; 127: there\n"
-                "is no such command. Everything behind POD belongs to the command.",
-                exec_options, VERB_NAMESPACE | VERB_STOPS_AT_WORD, OUTPUTS_NONE, 2, SIZE_MAX,
-                EXIT_CODE_REFUSED, verb_exec },
+                        "Runs a command in a running container and passes its exit code on, 128+N "
+                        "when\n"
+                        "signal N ended it. 125: it was not run; 126: it cannot be executed; 127: "
+                        "there\n"
+                        "is no such command. Everything behind POD belongs to the command.",
+                        exec_options, VERB_NAMESPACE | VERB_STOPS_AT_WORD, OUTPUTS_NONE, 2,
+                        SIZE_MAX, EXIT_CODE_REFUSED, verb_exec },
         { "logs", "POD[/CONTAINER]", "show what a container wrote",
-                "Prints what the container wrote, byte by byte: its standard output to standard\n"
-                "output, its standard error to standard error. Without -c or /CONTAINER it is\n"
-                "the pod's first container.",
-                logs_options, VERB_NAMESPACE, OUTPUTS_NONE, 1, 1, EXIT_CODE_USAGE, verb_logs },
+                        "Prints what the container wrote, byte by byte: its standard output to "
+                        "standard\n"
+                        "output, its standard error to standard error. Without -c or /CONTAINER it "
+                        "is\n"
+                        "the pod's first container.",
+                        logs_options, VERB_NAMESPACE, OUTPUTS_NONE, 1, 1, EXIT_CODE_USAGE,
+                        verb_logs },
         { "seed", "DIRECTORY…", "declare what is not there yet",
-                "Stores those documents of the files whose names are not taken, and leaves all\n"
-                "others as they are. A bad document is told and skipped.",
-                seed_options, VERB_NAMESPACE, OUTPUTS_NONE, 1, SIZE_MAX, EXIT_CODE_USAGE,
-                verb_seed },
+                        "Stores those documents of the files whose names are not taken, and leaves "
+                        "all\n"
+                        "others as they are. A bad document is told and skipped.",
+                        seed_options, VERB_NAMESPACE, OUTPUTS_NONE, 1, SIZE_MAX, EXIT_CODE_USAGE,
+                        verb_seed },
         { "doctor", "", "look after the daemons",
-                "Shows the state of both daemons. Exits with 1 when one is not well. When the\n"
-                "reconciler is held, because the store is not the one it knew, --accept-store\n"
-                "tells it to go on with this one: pods that it does not name are stopped.",
-                doctor_options, 0, OUTPUTS_NONE, 0, 0, EXIT_CODE_USAGE, verb_doctor },
+                        "Shows the state of both daemons. Exits with 1 when one is not well. When "
+                        "the\n"
+                        "reconciler is held, because the store is not the one it knew, "
+                        "--accept-store\n"
+                        "tells it to go on with this one: pods that it does not name are stopped.",
+                        doctor_options, 0, OUTPUTS_NONE, 0, 0, EXIT_CODE_USAGE, verb_doctor },
         { "version", "", "show the version", "Shows the version.", NULL, 0, OUTPUTS_NONE, 0, 0,
-                EXIT_CODE_USAGE, verb_version },
+                        EXIT_CODE_USAGE, verb_version },
         { "help", "[VERB]", "show help", "Shows all verbs, or all about one.", NULL, 0,
-                OUTPUTS_NONE, 0, 1, EXIT_CODE_USAGE, verb_help },
+                        OUTPUTS_NONE, 0, 1, EXIT_CODE_USAGE, verb_help },
         {},
 };
 

@@ -54,23 +54,23 @@ int waiter_start(Waiter *w, sd_bus *bus, const char *namespace, const char *pod,
         char match[512];
         int r;
 
-        *w = (Waiter) { .bus = bus, .timeout = timeout, .deadline = USEC_INFINITY };
+        *w = (Waiter){ .bus = bus, .timeout = timeout, .deadline = USEC_INFINITY };
         if (timeout != USEC_INFINITY)
                 w->deadline = now_boottime_usec() + timeout;
         (void) snprintf(match, sizeof(match),
-                "type='signal',sender='" TANK_RECONCILE_NAME "',path='" TANK_RECONCILE_PATH
-                "',interface='" TANK_RECONCILE_INTERFACE "',member='PodEvent'%s%s%s%s%s%s",
-                namespace ? ",arg0='" : "", strempty(namespace), namespace ? "'" : "",
-                pod ? ",arg1='" : "", strempty(pod), pod ? "'" : "");
+                        "type='signal',sender='" TANK_RECONCILE_NAME "',path='" TANK_RECONCILE_PATH
+                        "',interface='" TANK_RECONCILE_INTERFACE "',member='PodEvent'%s%s%s%s%s%s",
+                        namespace ? ",arg0='" : "", strempty(namespace), namespace ? "'" : "",
+                        pod ? ",arg1='" : "", strempty(pod), pod ? "'" : "");
         /* Nobody waits for the bus' answer: it handles one connection's messages in order. */
         r = sd_bus_add_match_async(bus, &w->events, match, on_signal, NULL, w);
         if (r < 0)
                 return r;
         return sd_bus_add_match_async(bus, &w->owner,
-                "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',"
-                "interface='org.freedesktop.DBus',member='NameOwnerChanged',"
-                "arg0='" TANK_RECONCILE_NAME "'",
-                on_signal, NULL, w);
+                        "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',"
+                        "interface='org.freedesktop.DBus',member='NameOwnerChanged',"
+                        "arg0='" TANK_RECONCILE_NAME "'",
+                        on_signal, NULL, w);
 }
 
 void waiter_done(Waiter *w)
@@ -115,8 +115,8 @@ char *status_explain(const json_t *status)
         char *text;
 
         if (asprintf(&text, "%s%s%s%s%s%s", strempty(state), isempty(reason) ? "" : " (",
-                    strempty(reason), isempty(reason) ? "" : ")", isempty(message) ? "" : ": ",
-                    strempty(message)) < 0)
+                            strempty(reason), isempty(reason) ? "" : ")",
+                            isempty(message) ? "" : ": ", strempty(message)) < 0)
                 return NULL;
         return text;
 }
@@ -127,13 +127,13 @@ static json_t *last_ends(const json_t *status)
         json_t *ends = json_object(), *c;
         size_t i;
 
-        json_array_foreach(json_object_get(status, "containers"), i, c) {
+        json_array_foreach (json_object_get(status, "containers"), i, c) {
                 const json_t *results = json_object_get(c, "results");
                 const json_t *last = json_array_get(results, json_array_size(results) - 1);
                 const char *name = json_get_string(c, "name"), *at = json_get_string(last, "at");
 
                 if (ends && name &&
-                        json_object_set_new(ends, name, json_string(strempty(at))) < 0) {
+                                json_object_set_new(ends, name, json_string(strempty(at))) < 0) {
                         json_decref(ends);
                         return NULL;
                 }
@@ -149,11 +149,11 @@ static bool all_ended(const json_t *status, const json_t *before)
 
         if (!now || json_object_size(now) == 0)
                 return false;
-        json_object_foreach(now, name, at) {
+        json_object_foreach (now, name, at) {
                 const json_t *old = json_object_get(before, name);
 
                 if (isempty(json_string_value(at)) ||
-                        streq_ptr(json_string_value(at), json_string_value(old)))
+                                streq_ptr(json_string_value(at), json_string_value(old)))
                         return false;
         }
         return true;
@@ -164,8 +164,8 @@ typedef struct Wait {
         const char *namespace, *pod;
         Condition condition;
         uint64_t generation;
-        json_t *ends;  /* CONDITION_EXITED: what had ended before */
-        char *last;    /* the newest state, for the message at the end of the time */
+        json_t *ends; /* CONDITION_EXITED: what had ended before */
+        char *last;   /* the newest state, for the message at the end of the time */
 } Wait;
 
 static void wait_done(Wait *w)
@@ -181,8 +181,7 @@ static int wait_decide(Wait *w, const json_t *status)
         bool over = state == RUN_EXITED || state == RUN_FAILED;
 
         switch (w->condition) {
-        case CONDITION_RUNNING:
-                return state == RUN_RUNNING ? 1 : over ? -ECANCELED : 0;
+        case CONDITION_RUNNING: return state == RUN_RUNNING ? 1 : over ? -ECANCELED : 0;
         case CONDITION_READY:
                 return json_get_bool(status, "ready", false) ? 1 : over ? -ECANCELED : 0;
         case CONDITION_EXITED:
@@ -195,8 +194,7 @@ static int wait_decide(Wait *w, const json_t *status)
                 return all_ended(status, w->ends);
         case CONDITION_DELETED:
         case _CONDITION_MAX:
-        case _CONDITION_INVALID:
-                break;
+        case _CONDITION_INVALID: break;
         }
         return 0;
 }
@@ -231,7 +229,8 @@ static int wait_look(Wait *w, sd_bus_error *reterr)
         absent = r < 0 && sd_bus_error_has_name(&e, TANK_ERROR_NOT_FOUND);
         if (r < 0 && !absent) {
                 if (!sd_bus_error_has_name(&e, TANK_ERROR_UNAVAILABLE)) {
-                        (void) sd_bus_error_move(reterr, &e); /* answers its own guess of an errno */
+                        (void) sd_bus_error_move(
+                                        reterr, &e); /* answers its own guess of an errno */
                         return r;
                 }
                 (void) free_and_strdup(&w->last, e.message); /* it may come back */
@@ -260,8 +259,9 @@ static int wait_timed_out(const Wait *w)
         char duration[FORMAT_DURATION_SIZE];
 
         ctl_error("pod/%s/%s: not %s within %s%s%s", w->namespace, w->pod,
-                condition_to_string(w->condition), format_duration(w->waiter->timeout, duration),
-                w->last ? "; it is " : "", strempty(w->last));
+                        condition_to_string(w->condition),
+                        format_duration(w->waiter->timeout, duration), w->last ? "; it is " : "",
+                        strempty(w->last));
         return EXIT_CODE_TIMED_OUT;
 }
 
@@ -275,7 +275,7 @@ static int wait_failed(const Wait *w, int r, const sd_bus_error *e)
         }
         if (r == -ECANCELED) {
                 ctl_error("pod/%s/%s is not %s: %s", w->namespace, w->pod,
-                        condition_to_string(w->condition), strempty(w->last));
+                                condition_to_string(w->condition), strempty(w->last));
                 return EXIT_CODE_FAILED;
         }
         if (asprintf(&what, "pod/%s/%s", w->namespace, w->pod) < 0)
@@ -284,10 +284,14 @@ static int wait_failed(const Wait *w, int r, const sd_bus_error *e)
 }
 
 int waiter_wait(Waiter *waiter, const char *namespace, const char *pod, Condition c,
-        uint64_t generation)
+                uint64_t generation)
 {
-        CLEANUP(wait_done) Wait w = { .waiter = waiter, .namespace = namespace, .pod = pod,
-                .condition = c, .generation = generation };
+        CLEANUP(wait_done)
+        Wait w = { .waiter = waiter,
+                .namespace = namespace,
+                .pod = pod,
+                .condition = c,
+                .generation = generation };
         CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
         int r = 0;
 
@@ -325,7 +329,7 @@ int verb_wait(const Arguments *a)
         c = condition_from_string(a->condition);
         if (c < 0)
                 return ctl_usage_error("cannot wait for \"%s\": running, ready, exited or deleted",
-                        a->condition);
+                                a->condition);
         if (!name_is_valid(pod))
                 return ctl_usage_error("\"%s\" is no name of a pod", pod);
         r = arguments_timeout(a, WAIT_TIMEOUT_USEC, &timeout);

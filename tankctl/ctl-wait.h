@@ -33,7 +33,8 @@ void waiter_done(Waiter *w);
 
 /* 0 or the exit code, when it is said already what is wrong. @generation: at least that one; 0: the
  * one that the store holds now. */
-int waiter_wait(Waiter *w, const char *namespace, const char *pod, Condition c, uint64_t generation);
+int waiter_wait(Waiter *w, const char *namespace, const char *pod, Condition c,
+                uint64_t generation);
 
 /* Why a pod is as it is, in one line; never empty. NULL: out of memory. */
 char *status_explain(const json_t *status);

@@ -8,7 +8,7 @@
  *
  * Beside the value grows a table of nodes in the order in which they were written: a parent before
  * its children. A path is looked up in one walk over it, in which each node continues the match of
- * its parent; so nothing but the keys is stored, and a lookup costs only when something is wrong. */
+ * its parent; so nothing but the keys is stored, and a lookup costs only when there is an error. */
 
 #include <ctype.h>
 #include <stdio.h>
@@ -78,7 +78,7 @@ static int fail(YamlError *e, YamlPosition at, const char *format, ...)
 
 static YamlPosition position_of(const yaml_mark_t *mark)
 {
-        return (YamlPosition) { .line = mark->line + 1, .column = mark->column + 1 };
+        return (YamlPosition){ .line = mark->line + 1, .column = mark->column + 1 };
 }
 
 /* Where a byte stands, for errors that libyaml tells as an offset. */
@@ -88,7 +88,7 @@ static YamlPosition position_of_byte(const char *text, size_t size, size_t offse
 
         for (size_t i = 0; i < MIN(offset, size); i++)
                 if (text[i] == '\n')
-                        p = (YamlPosition) { p.line + 1, 1 };
+                        p = (YamlPosition){ p.line + 1, 1 };
                 else if (((unsigned char) text[i] & 0xc0) != 0x80)
                         p.column++;
         return p;
@@ -192,8 +192,7 @@ static int scalar_integer(const char *s, YamlPosition at, json_t **ret, YamlErro
         return *ret ? 0 : -ENOMEM;
 }
 
-static int scalar_value(
-        const yaml_event_t *event, YamlPosition at, json_t **ret, YamlError *reterr)
+static int scalar_value(const yaml_event_t *event, YamlPosition at, json_t **ret, YamlError *reterr)
 {
         const char *s = (const char *) event->data.scalar.value;
         size_t length = event->data.scalar.length;
@@ -202,14 +201,9 @@ static int scalar_value(
                 return fail(reterr, at, "text cannot hold a NUL character");
         if (event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE)
                 switch (yaml_scalar_classify(s)) {
-                case YAML_NULL:
-                        *ret = json_null();
-                        return 0;
-                case YAML_BOOLEAN:
-                        *ret = json_boolean(streq(s, "true"));
-                        return 0;
-                case YAML_INTEGER:
-                        return scalar_integer(s, at, ret, reterr);
+                case YAML_NULL: *ret = json_null(); return 0;
+                case YAML_BOOLEAN: *ret = json_boolean(streq(s, "true")); return 0;
+                case YAML_INTEGER: return scalar_integer(s, at, ret, reterr);
                 case YAML_FLOAT:
                         *ret = json_real(strtod(s, NULL));
                         if (!*ret)
@@ -217,9 +211,10 @@ static int scalar_value(
                         return 0;
                 case YAML_UNREPRESENTABLE:
                         return fail(reterr, at,
-                                "%s is no number that can be stored; quote it if it is text", s);
-                case YAML_STRING:
-                        break;
+                                        "%s is no number that can be stored; quote it if it is "
+                                        "text",
+                                        s);
+                case YAML_STRING: break;
                 }
         *ret = json_stringn(s, length);
         return *ret ? 0 : -ENOMEM;
@@ -240,7 +235,7 @@ static int document_add_node(YamlDocument *d, const Frame *parent, YamlPosition 
                 d->n_allocated = wanted;
         }
         n = &d->nodes[d->n_nodes];
-        *n = (Node) { .parent = NO_PARENT, .at = at, .key_at = at };
+        *n = (Node){ .parent = NO_PARENT, .at = at, .key_at = at };
         if (parent) {
                 n->parent = parent->node;
                 if (parent->key) {
@@ -327,8 +322,7 @@ static int reader_count(YamlReader *r, size_t bytes, YamlPosition at, YamlError 
 {
         r->n_bytes += bytes;
         if (r->n_bytes > LIMIT_DOCUMENT_MAX)
-                return fail(reterr, at, "the document is larger than %u bytes",
-                        LIMIT_DOCUMENT_MAX);
+                return fail(reterr, at, "the document is larger than %u bytes", LIMIT_DOCUMENT_MAX);
         return 0;
 }
 
@@ -383,11 +377,11 @@ static void measure(const json_t *value, Anchor *a, size_t depth)
         a->depth = MAX(a->depth, depth);
         if (json_is_string(value))
                 a->n_bytes += json_string_length(value);
-        json_object_foreach((json_t *) value, key, child) {
+        json_object_foreach ((json_t *) value, key, child) {
                 a->n_bytes += strlen(key);
                 measure(child, a, depth + 1);
         }
-        json_array_foreach(value, i, child)
+        json_array_foreach (value, i, child)
                 measure(child, a, depth + 1);
 }
 
@@ -438,7 +432,7 @@ static int on_scalar(YamlReader *r, const yaml_event_t *event, YamlPosition at, 
 
         if (event->data.scalar.tag)
                 return fail(reterr, at, "tags (%.40s) are not understood",
-                        (const char *) event->data.scalar.tag);
+                                (const char *) event->data.scalar.tag);
         if (reader_wants_key(r))
                 return reader_key(r, event, at, reterr);
         k = reader_count(r, event->data.scalar.length + 1, at, reterr);
@@ -471,10 +465,9 @@ static int on_alias(YamlReader *r, const char *name, YamlPosition at, YamlError 
         r->n_alias_nodes += a->n_nodes;
         if (r->n_alias_nodes > LIMIT_YAML_ALIAS_NODES)
                 return fail(reterr, at, "the aliases of the document make more than %u nodes",
-                        LIMIT_YAML_ALIAS_NODES);
+                                LIMIT_YAML_ALIAS_NODES);
         if (r->n_frames + a->depth > LIMIT_DOCUMENT_DEPTH)
-                return fail(
-                        reterr, at, "nested deeper than %u levels", LIMIT_DOCUMENT_DEPTH);
+                return fail(reterr, at, "nested deeper than %u levels", LIMIT_DOCUMENT_DEPTH);
         k = reader_count(r, a->n_bytes, at, reterr);
         if (k < 0)
                 return k;
@@ -485,7 +478,7 @@ static int on_alias(YamlReader *r, const char *name, YamlPosition at, YamlError 
 }
 
 static int on_start(YamlReader *r, json_t *value, const yaml_char_t *tag, const yaml_char_t *anchor,
-        YamlPosition at, YamlError *reterr)
+                YamlPosition at, YamlError *reterr)
 {
         char *name = NULL;
         size_t node = r->document->n_nodes;
@@ -517,7 +510,7 @@ static int on_start(YamlReader *r, json_t *value, const yaml_char_t *tag, const 
                 free(name);
                 return k;
         }
-        r->frames[r->n_frames++] = (Frame) { .value = value, .node = node, .anchor = name };
+        r->frames[r->n_frames++] = (Frame){ .value = value, .node = node, .anchor = name };
         return 0;
 }
 
@@ -552,14 +545,14 @@ int yaml_reader_new(const char *text, size_t size, YamlReader **ret, YamlError *
         const char *nul;
 
         if (size >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0))
-                return fail(reterr, (YamlPosition) { 1, 1 }, "UTF-16 text; save it as UTF-8");
+                return fail(reterr, (YamlPosition){ 1, 1 }, "UTF-16 text; save it as UTF-8");
         if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
-                return fail(reterr, (YamlPosition) { 1, 1 },
-                        "starts with a byte order mark; save it as UTF-8 without one");
+                return fail(reterr, (YamlPosition){ 1, 1 },
+                                "starts with a byte order mark; save it as UTF-8 without one");
         nul = memchr(text, 0, size);
         if (nul)
                 return fail(reterr, position_of_byte(text, size, (size_t) (nul - text)),
-                        "a NUL byte; only UTF-8 text is understood");
+                                "a NUL byte; only UTF-8 text is understood");
         r = calloc(1, sizeof(YamlReader));
         if (!r || !yaml_parser_initialize(&r->parser))
                 return -ENOMEM;
@@ -599,11 +592,11 @@ static int reader_syntax_error(YamlReader *r, YamlError *reterr)
                 if (p->buffer.pointer < p->buffer.last && *p->buffer.pointer == '\t')
                         return fail(reterr, at, "a tab cannot indent; use spaces");
                 return fail(reterr, at, "a value cannot begin with \"%c\"; quote it",
-                        p->buffer.pointer < p->buffer.last ? *p->buffer.pointer : '?');
+                                p->buffer.pointer < p->buffer.last ? *p->buffer.pointer : '?');
         }
         if (p->context)
                 return fail(reterr, at, "%s %s (line %zu): %s", "bad YAML", p->context,
-                        p->context_mark.line + 1, problem);
+                                p->context_mark.line + 1, problem);
         return fail(reterr, at, "bad YAML: %s", problem);
 }
 
@@ -615,31 +608,25 @@ static int reader_event(YamlReader *r, const yaml_event_t *event, YamlError *ret
         switch (event->type) {
         case YAML_DOCUMENT_START_EVENT:
                 if (event->data.document_start.tag_directives.start !=
-                        event->data.document_start.tag_directives.end)
+                                event->data.document_start.tag_directives.end)
                         return fail(reterr, at, "tag directives are not understood");
                 r->document = calloc(1, sizeof(YamlDocument));
                 return r->document ? 0 : -ENOMEM;
-        case YAML_SCALAR_EVENT:
-                return on_scalar(r, event, at, reterr);
+        case YAML_SCALAR_EVENT: return on_scalar(r, event, at, reterr);
         case YAML_ALIAS_EVENT:
                 return on_alias(r, (const char *) event->data.alias.anchor, at, reterr);
         case YAML_SEQUENCE_START_EVENT:
                 return on_start(r, json_array(), event->data.sequence_start.tag,
-                        event->data.sequence_start.anchor, at, reterr);
+                                event->data.sequence_start.anchor, at, reterr);
         case YAML_MAPPING_START_EVENT:
                 return on_start(r, json_object(), event->data.mapping_start.tag,
-                        event->data.mapping_start.anchor, at, reterr);
+                                event->data.mapping_start.anchor, at, reterr);
         case YAML_SEQUENCE_END_EVENT:
-        case YAML_MAPPING_END_EVENT:
-                return on_end(r);
-        case YAML_DOCUMENT_END_EVENT:
-                return 1;
-        case YAML_STREAM_END_EVENT:
-                r->finished = true;
-                return 0;
+        case YAML_MAPPING_END_EVENT: return on_end(r);
+        case YAML_DOCUMENT_END_EVENT: return 1;
+        case YAML_STREAM_END_EVENT: r->finished = true; return 0;
         case YAML_NO_EVENT:
-        case YAML_STREAM_START_EVENT:
-                break;
+        case YAML_STREAM_START_EVENT: break;
         }
         return 0;
 }

@@ -16,11 +16,11 @@
 
 static const Option global_options[] = {
         { 'n', "namespace", OPTION_STRING, FIELD(namespace), "NAMESPACE",
-                "where names are looked up (default: default)" },
+                        "where names are looked up (default: default)" },
         { 'A', "all-namespaces", OPTION_FLAG, FIELD(all_namespaces), NULL,
-                "look in every namespace" },
+                        "look in every namespace" },
         { 'o', "output", OPTION_OUTPUT, FIELD(output), "FORMAT",
-                "table, wide, json, yaml or name" },
+                        "table, wide, json, yaml or name" },
         { 'h', "help", OPTION_FLAG, FIELD(help), NULL, "show help" },
         { 0, "version", OPTION_FLAG, FIELD(version), NULL, "show the version" },
         {},
@@ -99,8 +99,7 @@ int verb_unknown(const char *word)
         names[n] = NULL;
         near = nearest_word(word, names);
         if (near)
-                return ctl_usage_error(
-                        "there is no verb \"%s\"; did you mean \"%s\"?", word, near);
+                return ctl_usage_error("there is no verb \"%s\"; did you mean \"%s\"?", word, near);
         return ctl_usage_error("there is no verb \"%s\"; \"tankctl help\" lists all", word);
 }
 
@@ -120,8 +119,8 @@ static void print_options(FILE *f, const Option *o)
                 if (o->kind == OPTION_NOT_YET)
                         continue;
                 (void) snprintf(left, sizeof(left), "%c%c%s --%s%s%s", o->letter ? '-' : ' ',
-                        o->letter ? o->letter : ' ', o->letter ? "," : " ", o->name,
-                        o->argument ? " " : "", strempty(o->argument));
+                                o->letter ? o->letter : ' ', o->letter ? "," : " ", o->name,
+                                o->argument ? " " : "", strempty(o->argument));
                 fprintf(f, "  %-27s %s\n", left, o->help);
         }
 }
@@ -138,8 +137,8 @@ void verb_print_help(FILE *f, const Verb *v)
                 const Option one[2] = { *o };
 
                 if ((o->letter == 'n' && !(v->flags & VERB_NAMESPACE)) ||
-                        (o->letter == 'A' && !(v->flags & VERB_ALL_NAMESPACES)) ||
-                        (o->letter == 'o' && v->outputs == OUTPUTS_NONE))
+                                (o->letter == 'A' && !(v->flags & VERB_ALL_NAMESPACES)) ||
+                                (o->letter == 'o' && v->outputs == OUTPUTS_NONE))
                         continue;
                 print_options(f, one);
         }
@@ -149,7 +148,7 @@ void ctl_print_help(FILE *f)
 {
         fputs("Usage: tankctl [OPTIONS] VERB [WORDS]\n\n"
               "Says which pods shall run on this machine, and looks at them.\n\nVerbs:\n",
-                f);
+                        f);
         for (const Verb *v = ctl_verbs; v->name; v++)
                 fprintf(f, "  %-10s %s\n", v->name, v->summary);
         fputs("\nOptions, anywhere before \"--\":\n", f);
@@ -208,8 +207,8 @@ static int option_unknown(const Parser *p, const char *text)
         if (near)
                 ctl_error("unknown option %s; did you mean --%s?", text, near);
         else if (p->verb)
-                ctl_error("%s has no option %s; \"tankctl help %s\" lists all", p->verb->name,
-                        text, p->verb->name);
+                ctl_error("%s has no option %s; \"tankctl help %s\" lists all", p->verb->name, text,
+                                p->verb->name);
         else
                 ctl_error("unknown option %s before the verb", text);
         return parser_exit_code(p);
@@ -233,17 +232,10 @@ static int option_store(Parser *p, const Option *o, const char *value)
         int r = 0;
 
         switch (o->kind) {
-        case OPTION_FLAG:
-                *(bool *) field = true;
-                return 0;
-        case OPTION_STRING:
-                r = free_and_strdup(field, value);
-                break;
-        case OPTION_LIST:
-                r = strv_append(field, value);
-                break;
-        case OPTION_OUTPUT:
-                return output_parse(p, value, field);
+        case OPTION_FLAG: *(bool *) field = true; return 0;
+        case OPTION_STRING: r = free_and_strdup(field, value); break;
+        case OPTION_LIST: r = strv_append(field, value); break;
+        case OPTION_OUTPUT: return output_parse(p, value, field);
         case OPTION_NOT_YET:
                 ctl_error("%s --%s is not supported yet", p->verb->name, o->name);
                 return parser_exit_code(p);
@@ -402,7 +394,7 @@ void arguments_done(Arguments *a)
         free(a->container);
         free(a->tail);
         free(a->since);
-        *a = (Arguments) {};
+        *a = (Arguments){};
 }
 
 const char *arguments_namespace(const Arguments *a)
@@ -425,7 +417,7 @@ int arguments_timeout(const Arguments *a, uint64_t fallback, uint64_t *ret)
         if (parse_duration(a->timeout, ret) >= 0)
                 return 0;
         return ctl_usage_error(
-                "\"%s\" is no timeout: seconds, or a duration like 1m30s", a->timeout);
+                        "\"%s\" is no timeout: seconds, or a duration like 1m30s", a->timeout);
 }
 
 /* ---- words that name something ------------------------------------------------------------- */
@@ -472,16 +464,16 @@ int resource_parse(const Arguments *a, Resource *ret)
                 type = owned;
         if (name && !name_is_valid(name))
                 return ctl_usage_error(
-                        "\"%s\" is no name: a-z, 0-9, and - between; at most 63", name);
+                                "\"%s\" is no name: a-z, 0-9, and - between; at most 63", name);
         if (namespace && (!name_is_valid(namespace) || !type_has_namespace(type)))
                 return ctl_usage_error("\"%s\" is not TYPE/NAMESPACE/NAME", a->words[0]);
         if (namespace && a->namespace && !streq(namespace, a->namespace))
-                return ctl_usage_error("\"%s\" and -n %s name two namespaces", a->words[0],
-                        a->namespace);
-        *ret = (Resource) {
+                return ctl_usage_error(
+                                "\"%s\" and -n %s name two namespaces", a->words[0], a->namespace);
+        *ret = (Resource){
                 .type = type,
                 .namespace = !type_has_namespace(type) ? ""
-                        : namespace                    ? namespace
+                             : namespace               ? namespace
                                                        : arguments_namespace(a),
                 .name = name,
                 .known = type != owned,
@@ -493,7 +485,7 @@ int resource_parse(const Arguments *a, Resource *ret)
 void resource_done(Resource *r)
 {
         free(r->owned);
-        *r = (Resource) {};
+        *r = (Resource){};
 }
 
 int target_parse(const Arguments *a, const char *word, Target *ret)
@@ -513,7 +505,7 @@ int target_parse(const Arguments *a, const char *word, Target *ret)
                 return ctl_oom();
         if (!name_is_valid(pod) || ((slash || a->container) && !name_is_valid(container)))
                 return ctl_usage_error("\"%s\" is neither POD nor POD/CONTAINER", word);
-        *ret = (Target) {
+        *ret = (Target){
                 .namespace = arguments_namespace(a),
                 .pod = TAKE_PTR(pod),
                 .container = TAKE_PTR(container),
@@ -525,7 +517,7 @@ void target_done(Target *t)
 {
         free(t->pod);
         free(t->container);
-        *t = (Target) {};
+        *t = (Target){};
 }
 
 /* ---- the whole ----------------------------------------------------------------------------- */
