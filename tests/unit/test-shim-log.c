@@ -139,7 +139,7 @@ static void pour(Fixture *f, int fd, const void *data, size_t size)
 
 typedef struct Content {
         char *bytes[_LOG_STREAM_MAX];
-        size_t size[_LOG_STREAM_MAX];
+        size_t size[_LOG_STREAM_MAX], allocated[_LOG_STREAM_MAX];
         size_t records, partial, longest;
         uint64_t first, last; /* seq */
         bool gap;
@@ -156,8 +156,11 @@ static void content_add(Content *c, const LogRecord *r)
         char **bytes = &c->bytes[r->stream];
         size_t *size = &c->size[r->stream];
 
-        *bytes = realloc(*bytes, *size + r->size + 1);
-        assert_non_null(*bytes);
+        if (*size + r->size + 1 > c->allocated[r->stream]) {
+                c->allocated[r->stream] = 2 * (*size + r->size + 1);
+                *bytes = realloc(*bytes, c->allocated[r->stream]);
+                assert_non_null(*bytes);
+        }
         memcpy(*bytes + *size, r->data, r->size);
         *size += r->size;
         if (!r->partial)
