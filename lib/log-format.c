@@ -25,7 +25,7 @@ LogStream log_stream_from_string(const char *s)
 }
 
 size_t log_format_header(char buf[static LOG_HEADER_MAX], const char stamp[static RFC3339_SIZE],
-        LogStream stream, bool partial, uint64_t seq)
+                LogStream stream, bool partial, uint64_t seq)
 {
         char *p = buf;
 
@@ -62,7 +62,7 @@ static int parse_seq(const char **p, const char *end, uint64_t *ret)
                 if (**p < '0' || **p > '9')
                         return -EBADMSG;
                 if (__builtin_mul_overflow(v, 10, &v) ||
-                        __builtin_add_overflow(v, (uint64_t) (**p - '0'), &v))
+                                __builtin_add_overflow(v, (uint64_t) (**p - '0'), &v))
                         return -EBADMSG;
         }
 
@@ -84,7 +84,8 @@ int log_parse_record(const char *line, size_t size, LogRecord *ret)
         const char *p = line + SEQ, *end = line + size;
         LogRecord r = {};
 
-        if (size < SEQ + 2 || line[STAMP] != ' ' || line[STREAM + 3] != ' ' || line[MARK + 1] != ' ')
+        if (size < SEQ + 2 || line[STAMP] != ' ' || line[STREAM + 3] != ' ' ||
+                        line[MARK + 1] != ' ')
                 return -EBADMSG;
         if (line[MARK] != 'F' && line[MARK] != 'P')
                 return -EBADMSG;

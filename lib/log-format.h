@@ -32,7 +32,7 @@ LogStream log_stream_from_string(const char *s);
 /* Writes the header, without a NUL, and returns its length. @stamp is from format_rfc3339(): one
  * serves all records of a batch. */
 size_t log_format_header(char buf[static LOG_HEADER_MAX], const char stamp[static RFC3339_SIZE],
-        LogStream stream, bool partial, uint64_t seq);
+                LogStream stream, bool partial, uint64_t seq);
 
 typedef struct LogRecord {
         uint64_t usec; /* real time */

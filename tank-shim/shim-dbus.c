@@ -49,13 +49,13 @@ static int check_privileged(const ShimBus *b, const BusCaller *caller, sd_bus_er
         if (!b->shim->launch->privileged || bus_caller_may(caller, BUS_PRIVILEGED))
                 return 0;
         return tank_error_set(reterr, TANK_ERROR_ACCESS_DENIED,
-                "pod %s uses privileged fields: this needs the right 'privileged'; be root",
-                b->shim->launch->pod);
+                        "pod %s uses privileged fields: this needs the right 'privileged'; be root",
+                        b->shim->launch->pod);
 }
 
 /* An array of byte strings; none of them may hold a NUL. Counts against the limit of all. */
 static int read_byte_strings(sd_bus_message *m, const char *what, size_t *total, char ***ret,
-        sd_bus_error *reterr)
+                sd_bus_error *reterr)
 {
         CLEANUP_STRV char **v = NULL;
         size_t n = 0, allocated = 0;
@@ -76,12 +76,12 @@ static int read_byte_strings(sd_bus_message *m, const char *what, size_t *total,
                         break;
                 if (size > 0 && memchr(bytes, '\0', size))
                         return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
-                                "%s[%zu] holds a NUL byte", what, n);
+                                        "%s[%zu] holds a NUL byte", what, n);
                 *total += size + 1;
                 if (*total > LIMIT_ARGV_ENV_MAX)
                         return tank_error_set(reterr, TANK_ERROR_TOO_LARGE,
-                                "command and environment are larger than %u bytes in all",
-                                LIMIT_ARGV_ENV_MAX);
+                                        "command and environment are larger than %u bytes in all",
+                                        LIMIT_ARGV_ENV_MAX);
 
                 if (n + 2 > allocated) {
                         char **grown = reallocarray(v, allocated = 2 * n + 16, sizeof(char *));
@@ -114,7 +114,7 @@ static int read_groups(sd_bus_message *m, char ***ret, sd_bus_error *reterr)
                 return r;
         if (strv_length(v) > LIMIT_GROUPS_MAX)
                 return tank_error_set(reterr, TANK_ERROR_TOO_LARGE, "more than %u groups",
-                        LIMIT_GROUPS_MAX);
+                                LIMIT_GROUPS_MAX);
         strv_free(*ret);
         *ret = TAKE_PTR(v);
         return sd_bus_message_exit_container(m);
@@ -153,12 +153,13 @@ static int read_option(sd_bus_message *m, SessionRequest *q, sd_bus_error *reter
                 r = read_groups(m, &q->groups, reterr);
         else
                 return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
-                        "unknown option \"%s\": known are tty, rows, cols, working-dir, user, groups",
-                        key);
+                                "unknown option \"%s\": known are tty, rows, cols, working-dir, "
+                                "user, groups",
+                                key);
 
         if (r < 0 && !sd_bus_error_is_set(reterr))
                 return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
-                        "option \"%s\" has a value of the wrong type", key);
+                                "option \"%s\" has a value of the wrong type", key);
         return r;
 }
 
@@ -199,14 +200,14 @@ static int read_request(sd_bus_message *m, SessionRequest *q, sd_bus_error *rete
 
         if (strv_length(q->argv) == 0 || isempty(q->argv[0]))
                 return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
-                        "argv is empty: name a command");
-        STRV_FOREACH (s, q->env)
-                if (**s == '=' || !strchr(*s, '='))
-                        return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
+                                "argv is empty: name a command");
+        STRV_FOREACH(s, q->env)
+        if (**s == '=' || !strchr(*s, '='))
+                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
                                 "environment holds \"%.64s\", which is not KEY=VALUE", *s);
         if (q->working_dir && q->working_dir[0] != '/')
                 return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
-                        "working-dir \"%.64s\" is not an absolute path", q->working_dir);
+                                "working-dir \"%.64s\" is not an absolute path", q->working_dir);
         return 0;
 }
 
@@ -263,7 +264,7 @@ static void on_ready(const SessionOpened *opened, const sd_bus_error *error, voi
 }
 
 static int method_exec_authorized(
-        sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
+                sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
 {
         CLEANUP(session_request_done) SessionRequest q = {};
         ShimBus *b = userdata;
@@ -280,7 +281,7 @@ static int method_exec_authorized(
         c = malloc(sizeof(*c));
         if (!c)
                 return -ENOMEM;
-        *c = (ExecCall) { .next = b->calls, .bus = b, .message = sd_bus_message_ref(m) };
+        *c = (ExecCall){ .next = b->calls, .bus = b, .message = sd_bus_message_ref(m) };
         b->calls = c;
 
         r = shim_session_open(b->shim->sessions, &q, on_ready, c, reterr);
@@ -295,7 +296,7 @@ BUS_METHOD(method_exec, BUS_ATTACH, get_access)
 /* ---- Kill ---- */
 
 static int method_kill_authorized(
-        sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
+                sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
 {
         ShimBus *b = userdata;
         int32_t signo;
@@ -309,11 +310,12 @@ static int method_kill_authorized(
                 return r;
         if (signo < 1 || signo > SIGRTMAX)
                 return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
-                        "%" PRIi32 " is no signal: 1 to %d are", signo, SIGRTMAX);
+                                "%" PRIi32 " is no signal: 1 to %d are", signo, SIGRTMAX);
 
         r = shim_kill(b->shim, signo);
         if (r == -ESRCH)
-                return tank_error_set(reterr, TANK_ERROR_NOT_RUNNING, "the container is not running");
+                return tank_error_set(
+                                reterr, TANK_ERROR_NOT_RUNNING, "the container is not running");
         if (r < 0)
                 return tank_error_set_errno(reterr, r, "cannot send signal %" PRIi32, signo);
         return sd_bus_reply_method_return(m, NULL);
@@ -323,24 +325,24 @@ BUS_METHOD(method_kill, BUS_MANAGE, get_access)
 /* ---- properties ---- */
 
 static int property_string(sd_bus *bus, const char *path, const char *interface,
-        const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *reterr)
+                const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *reterr)
 {
         const Launch *launch = ((ShimBus *) userdata)->shim->launch;
 
         return sd_bus_message_append(
-                reply, "s", streq(property, "Run") ? launch->run : launch->pod_uid);
+                        reply, "s", streq(property, "Run") ? launch->run : launch->pod_uid);
 }
 
 static int property_state(sd_bus *bus, const char *path, const char *interface,
-        const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *reterr)
+                const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *reterr)
 {
         const ShimBus *b = userdata;
 
         return sd_bus_message_append(reply, "s", run_state_to_string(b->shim->state));
 }
 
-static int property_pid(sd_bus *bus, const char *path, const char *interface,
-        const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *reterr)
+static int property_pid(sd_bus *bus, const char *path, const char *interface, const char *property,
+                sd_bus_message *reply, void *userdata, sd_bus_error *reterr)
 {
         const ShimBus *b = userdata;
 
@@ -348,7 +350,7 @@ static int property_pid(sd_bus *bus, const char *path, const char *interface,
 }
 
 static int property_sessions(sd_bus *bus, const char *path, const char *interface,
-        const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *reterr)
+                const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *reterr)
 {
         const ShimBus *b = userdata;
 
@@ -365,11 +367,11 @@ static const sd_bus_vtable shim_vtable[] = {
         SD_BUS_PROPERTY("Sessions", "u", property_sessions, 0, 0),
 
         SD_BUS_METHOD_WITH_ARGS("Exec",
-                SD_BUS_ARGS("aay", argv, "aay", environment, "a{sv}", options),
-                SD_BUS_RESULT("u", session, "h", control, "ah", stdio), method_exec,
-                SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
+                        SD_BUS_ARGS("aay", argv, "aay", environment, "a{sv}", options),
+                        SD_BUS_RESULT("u", session, "h", control, "ah", stdio), method_exec,
+                        SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
         SD_BUS_METHOD_WITH_ARGS("Kill", SD_BUS_ARGS("i", signal), SD_BUS_NO_RESULT, method_kill,
-                SD_BUS_VTABLE_UNPRIVILEGED),
+                        SD_BUS_VTABLE_UNPRIVILEGED),
 
         SD_BUS_VTABLE_END,
 };
@@ -395,7 +397,7 @@ static int on_name(sd_bus_message *reply, void *userdata, sd_bus_error *reterr)
                 (void) sd_bus_message_read(reply, "u", &result);
         if (result != 1 /* primary owner */)
                 log_warning("cannot take the name %s on the bus: %s", b->shim->launch->bus_name,
-                        error ? strempty(error->message) : "another process has it");
+                                error ? strempty(error->message) : "another process has it");
         return 0;
 }
 
@@ -408,7 +410,7 @@ static int on_connected(sd_bus *bus, void *userdata)
         if (r < 0)
                 return r;
         r = sd_bus_add_object_vtable(
-                bus, NULL, TANK_SHIM_PATH, TANK_SHIM_INTERFACE, shim_vtable, b);
+                        bus, NULL, TANK_SHIM_PATH, TANK_SHIM_INTERFACE, shim_vtable, b);
         if (r < 0)
                 return r;
         return sd_bus_request_name_async(bus, NULL, b->shim->launch->bus_name, 0, on_name, b);
@@ -431,7 +433,7 @@ static int on_changed(sd_event_source *source, void *userdata)
         /* A lost signal is repaired by whoever reads the properties anew. */
         if (bus)
                 (void) sd_bus_emit_properties_changed(
-                        bus, TANK_SHIM_PATH, TANK_SHIM_INTERFACE, "State", "Pid", NULL);
+                                bus, TANK_SHIM_PATH, TANK_SHIM_INTERFACE, "State", "Pid", NULL);
         return 0;
 }
 
@@ -463,8 +465,7 @@ int shim_bus_new(Shim *shim, ShimBus **ret)
         r = sd_event_source_set_priority(b->changed_source, SD_EVENT_PRIORITY_IDLE);
         if (r < 0)
                 return r;
-        r = bus_link_new(
-                shim->event, "tank-shim", on_connected, on_disconnected, b, &b->link);
+        r = bus_link_new(shim->event, "tank-shim", on_connected, on_disconnected, b, &b->link);
         if (r < 0)
                 return r;
 

@@ -90,7 +90,9 @@ static int open_current(ShimLog *log)
         struct stat st;
 
         fd = openat(log->dir_fd, log->name,
-                O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0640);
+                        O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY |
+                                        O_CLOEXEC,
+                        0640);
         if (fd < 0)
                 return -errno;
         if (fstat(fd, &st) < 0)
@@ -187,7 +189,7 @@ static int recover_previous(ShimLog *log)
         uint64_t end;
 
         fd = openat(log->dir_fd, file_name(log, 1, name),
-                O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+                        O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
         if (fd < 0)
                 return -errno;
         if (fstat(fd, &st) < 0)
@@ -201,8 +203,8 @@ static void drop(ShimLog *log, uint64_t n, int error)
 {
         if (log->dropped_since == 0)
                 log_warning_errno(error,
-                        "cannot write log %s, dropping records until it is possible again",
-                        log->name);
+                                "cannot write log %s, dropping records until it is possible again",
+                                log->name);
         log->dropped += n;
         log->dropped_since += n;
 }
@@ -226,7 +228,7 @@ static void drop_from(ShimLog *log, size_t offset, int error)
         uint64_t n = 0;
 
         for (const char *p = log->out + offset, *end = log->out + log->n_out;
-                p < end && (p = memchr(p, '\n', (size_t) (end - p))); p++)
+                        p < end && (p = memchr(p, '\n', (size_t) (end - p))); p++)
                 n++;
         drop(log, n, error);
         log->n_out = offset;
@@ -273,7 +275,7 @@ static void write_out(ShimLog *log)
                 drop_from(log, written, r);
         } else if (log->dropped_since > 0) {
                 log_notice("log %s can be written again, %" PRIu64 " records are missing",
-                        log->name, log->dropped_since);
+                                log->name, log->dropped_since);
                 log->dropped_since = 0;
         }
 
@@ -486,7 +488,7 @@ int shim_log_finish(ShimLog *log, ShimLogDone done, void *userdata)
         log->deadline = now + FINISH_MAX_USEC;
 
         return sd_event_add_time(log->event, &log->timer, CLOCK_MONOTONIC,
-                all_ended(log) ? 0 : now + SILENCE_USEC, ACCURACY_USEC, on_silence, log);
+                        all_ended(log) ? 0 : now + SILENCE_USEC, ACCURACY_USEC, on_silence, log);
 }
 
 int shim_log_add_pipe(ShimLog *log, LogStream stream, int fd)
@@ -535,7 +537,7 @@ static int open_directory(const char *dir, int *ret_fd)
 }
 
 int shim_log_new(sd_event *event, const char *dir, const char *name, uint64_t max_size,
-        unsigned max_files, ShimLog **ret)
+                unsigned max_files, ShimLog **ret)
 {
         CLEANUP(shim_log_freep) ShimLog *log = NULL;
         int r;

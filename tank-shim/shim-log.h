@@ -15,7 +15,7 @@ typedef void (*ShimLogDone)(void *userdata);
  * appending and continues its numbering. Run it as host root, before privileges are given up; it
  * touches no bus and no container. */
 int shim_log_new(sd_event *event, const char *dir, const char *name, uint64_t max_size,
-        unsigned max_files, ShimLog **ret);
+                unsigned max_files, ShimLog **ret);
 ShimLog *shim_log_free(ShimLog *log); /* flushes partial lines; closes the descriptors */
 DEFINE_CLEANUP(ShimLog *, shim_log_freep, shim_log_free);
 

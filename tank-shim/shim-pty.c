@@ -33,8 +33,7 @@ static int verify_ptmx(int fd)
 
         if (fstatfs(fd, &fs) < 0 || fstat(fd, &st) < 0)
                 return -errno;
-        if (fs.f_type != DEVPTS_SUPER_MAGIC || !S_ISCHR(st.st_mode) ||
-                        st.st_rdev != makedev(5, 2))
+        if (fs.f_type != DEVPTS_SUPER_MAGIC || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(5, 2))
                 return -ENODEV;
         return 0;
 }
@@ -64,7 +63,7 @@ int shim_pty_open(uint16_t rows, uint16_t cols, int *ret_master, int *ret_slave)
         if (ioctl(master, TIOCSPTLCK, &unlock) < 0)
                 return -errno;
         r = shim_pty_set_window_size(
-                master, rows > 0 ? rows : SHIM_PTY_ROWS, cols > 0 ? cols : SHIM_PTY_COLS);
+                        master, rows > 0 ? rows : SHIM_PTY_ROWS, cols > 0 ? cols : SHIM_PTY_COLS);
         if (r < 0)
                 return r;
         slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
@@ -147,7 +146,7 @@ int shim_pty_new(sd_event *event, int master, ShimLog *log, ShimPty **ret)
         pty = malloc(sizeof(*pty));
         if (!pty)
                 return -ENOMEM;
-        *pty = (ShimPty) { .log = log, .master = master };
+        *pty = (ShimPty){ .log = log, .master = master };
 
         r = fd_set_nonblock(master, true);
         if (r < 0)

@@ -69,7 +69,7 @@ static int child_prepare(const ChildContext *c, SetupReport *reterr)
          * host's has no name in there. */
         if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
                 return setup_report_set(
-                        reterr, -errno, "user", "cannot become the container's root");
+                                reterr, -errno, "user", "cannot become the container's root");
         if (setsid() < 0)
                 return setup_report_set(reterr, -errno, "session", "cannot lead a session");
         if (c->request->tty)
@@ -111,7 +111,8 @@ static int merge_environment(char *const *base, char *const *given, char ***ret)
                 return -ENOMEM;
 
         for (int layer = 0; layer < 2; layer++)
-                STRV_FOREACH (s, layer == 0 ? base : given) {
+                STRV_FOREACH(s, layer == 0 ? base : given)
+                {
                         size_t key = strcspn(*s, "=") + 1, i = 0;
 
                         while (i < n && strncmp(v[i], *s, key) != 0)
@@ -199,11 +200,12 @@ static int spawn(ShimCgroup *cgroup, const char *leaf, ChildContext *c, PidRef *
 }
 
 int session_spawn(const Shim *shim, const char *leaf, const SessionRequest *request,
-        SessionStart *ret)
+                SessionStart *ret)
 {
         const Launch *launch = shim->launch;
         CLEANUP(session_start_done) SessionStart s = SESSION_START_NULL;
-        CLEANUP(child_context_done) ChildContext c = {
+        CLEANUP(child_context_done)
+        ChildContext c = {
                 .shim = shim,
                 .request = request,
                 .setup = -EBADF,
@@ -214,7 +216,7 @@ int session_spawn(const Shim *shim, const char *leaf, const SessionRequest *requ
         r = merge_environment(launch->env, request->env, &c.env);
         if (r < 0)
                 return r;
-        c.program = (ConfineProgram) {
+        c.program = (ConfineProgram){
                 .argv = request->argv,
                 .env = c.env,
                 .cwd = request->working_dir ? request->working_dir : launch->cwd,

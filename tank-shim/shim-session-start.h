@@ -15,11 +15,14 @@ typedef struct SessionStart {
         int client_control, client_stdio[3]; /* stdio: none with a terminal */
 } SessionStart;
 
-#define SESSION_START_NULL                                                                         \
-        ((SessionStart) { .process = PIDREF_NULL, .setup = -EBADF, .control = -EBADF,              \
-                .client_control = -EBADF, .client_stdio = { -EBADF, -EBADF, -EBADF } })
+#define SESSION_START_NULL \
+        ((SessionStart){ .process = PIDREF_NULL, \
+                        .setup = -EBADF, \
+                        .control = -EBADF, \
+                        .client_control = -EBADF, \
+                        .client_stdio = { -EBADF, -EBADF, -EBADF } })
 void session_start_done(SessionStart *s);
 
 /* Clones the process into ctr/@leaf, which is made. -ESRCH: the container is over. */
 int session_spawn(const Shim *shim, const char *leaf, const SessionRequest *request,
-        SessionStart *ret);
+                SessionStart *ret);

@@ -36,9 +36,9 @@
 #include "shim-session.h"
 #include "shim.h"
 
-#define SESSION_VERSION     1U
-#define HANG_UP_ACCURACY    (10 * USEC_PER_MSEC)
-#define LEAF_NAME_MAX       sizeof("exec-4294967295")
+#define SESSION_VERSION  1U
+#define HANG_UP_ACCURACY (10 * USEC_PER_MSEC)
+#define LEAF_NAME_MAX    sizeof("exec-4294967295")
 
 typedef struct Session Session;
 
@@ -50,7 +50,7 @@ struct Session {
         bool tty;
 
         PidRef process;
-        int setup, control, master; /* ours */
+        int setup, control, master;          /* ours */
         int client_control, client_stdio[3]; /* the client's, until it has them */
         SessionReady ready;                  /* until it was called */
         void *userdata;
@@ -263,8 +263,8 @@ static int on_grace_over(sd_event_source *source, uint64_t usec, void *userdata)
         s->grace_timer = sd_event_source_disable_unref(s->grace_timer);
         r = shim_cgroup_kill(s->all->shim->cgroup, s->leaf);
         if (r < 0)
-                (void) log_warning_errno(r, "session %" PRIu32 ": cannot kill its processes",
-                                s->number);
+                (void) log_warning_errno(
+                                r, "session %" PRIu32 ": cannot kill its processes", s->number);
         check_exit(s); /* the process may be reaped already; else its end is still to come */
         return 0;
 }
@@ -307,7 +307,8 @@ static int on_process(sd_event_source *source, int fd, uint32_t revents, void *u
         if (r == 0)
                 return 0;
         if (r < 0) {
-                (void) log_error_errno(r, "session %" PRIu32 ": cannot reap its process", s->number);
+                (void) log_error_errno(
+                                r, "session %" PRIu32 ": cannot reap its process", s->number);
                 s->status = W_EXITCODE(255, 0);
         }
 
@@ -366,7 +367,7 @@ static int on_setup(sd_event_source *source, int fd, uint32_t revents, void *use
                 return 0;
         }
         if (n != 0)
-                s->report = (SetupReport) { .error = EPROTO, .stage = "setup" };
+                s->report = (SetupReport){ .error = EPROTO, .stage = "setup" };
         setup_over(s);
         return 0;
 }

@@ -12,9 +12,9 @@ typedef struct ShimSessions ShimSessions;
 
 typedef struct SessionRequest {
         char **argv;
-        char **env;  /* laid over the container's */
-        char **groups; /* supplementary, beside those of the user's own */
-        char *user;  /* NULL: the container's */
+        char **env;        /* laid over the container's */
+        char **groups;     /* supplementary, beside those of the user's own */
+        char *user;        /* NULL: the container's */
         char *working_dir; /* NULL: the container's */
         bool tty;
         uint16_t rows, cols; /* 0: default */
@@ -32,7 +32,8 @@ typedef struct SessionOpened {
 
 /* Exactly one call for each successful shim_session_open(), with @opened or with @error (<0 and a
  * sentence); possibly before shim_session_open() returns. */
-typedef void (*SessionReady)(const SessionOpened *opened, const sd_bus_error *error, void *userdata);
+typedef void (*SessionReady)(
+                const SessionOpened *opened, const sd_bus_error *error, void *userdata);
 
 int shim_sessions_new(Shim *shim, ShimSessions **ret);
 ShimSessions *shim_sessions_free(ShimSessions *s);
@@ -42,7 +43,7 @@ unsigned shim_sessions_count(const ShimSessions *s);
 
 /* Starts a session. The request stays the caller's. Errors: NotRunning, LimitExceeded. */
 int shim_session_open(ShimSessions *s, const SessionRequest *request, SessionReady ready,
-        void *userdata, sd_bus_error *reterr);
+                void *userdata, sd_bus_error *reterr);
 
 /* The container ended (its cgroup was killed): every session sends its `exit` as soon as its process
  * is reaped; @done is called from the loop, once, when the last one has. New ones are refused. */

@@ -38,7 +38,7 @@ static void test_header(void **state)
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
                 char buf[LOG_HEADER_MAX];
                 size_t n = log_format_header(
-                        buf, STAMP, cases[i].stream, cases[i].partial, cases[i].seq);
+                                buf, STAMP, cases[i].stream, cases[i].partial, cases[i].seq);
 
                 assert_true(n <= LOG_HEADER_MAX);
                 assert_int_equal(n, strlen(cases[i].header));
@@ -53,8 +53,8 @@ static void test_round_trip(void **state)
         LogRecord r;
         size_t n;
 
-        n = log_format_header(
-                line, format_rfc3339(UINT64_C(1772366400000042), stamp), LOG_STREAM_ERR, true, 77);
+        n = log_format_header(line, format_rfc3339(UINT64_C(1772366400000042), stamp),
+                        LOG_STREAM_ERR, true, 77);
         memcpy(line + n, payload, sizeof(payload));
 
         assert_int_equal(log_parse_record(line, n + sizeof(payload), &r), 0);

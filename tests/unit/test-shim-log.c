@@ -60,7 +60,7 @@ static int teardown(void **state)
 static void open_log(Fixture *f, uint64_t max_size, unsigned max_files)
 {
         assert_int_equal(
-                shim_log_new(f->event, f->dir, "app.log", max_size, max_files, &f->log), 0);
+                        shim_log_new(f->event, f->dir, "app.log", max_size, max_files, &f->log), 0);
 }
 
 static void add_pipe(Fixture *f, LogStream stream, int *ret)
@@ -491,7 +491,7 @@ static void test_random_chunks(void **state)
                 while (n[0] < TOTAL || n[1] < TOTAL) {
                         int k = rand_r(&seed) % 2;
                         size_t chunk = (size_t) (rand_r(&seed) % 4 ? rand_r(&seed) % 100
-                                                                  : rand_r(&seed) % 50000);
+                                                                   : rand_r(&seed) % 50000);
 
                         chunk = MIN(chunk, TOTAL - n[k]);
                         pour(f, k ? f->err : f->out, data[k] + n[k], chunk);
@@ -535,12 +535,13 @@ static void test_flood(void **state)
         close_and_finish_after(f, pid, &status);
         assert_int_equal(getrusage(RUSAGE_SELF, &after), 0);
         assert_int_equal(status, 0);
-        cpu = (uint64_t) (after.ru_utime.tv_sec - before.ru_utime.tv_sec +
-                          after.ru_stime.tv_sec - before.ru_stime.tv_sec) * USEC_PER_SEC +
-                (uint64_t) (after.ru_utime.tv_usec - before.ru_utime.tv_usec +
-                            after.ru_stime.tv_usec - before.ru_stime.tv_usec);
+        cpu = (uint64_t) (after.ru_utime.tv_sec - before.ru_utime.tv_sec + after.ru_stime.tv_sec -
+                              before.ru_stime.tv_sec) *
+                              USEC_PER_SEC +
+              (uint64_t) (after.ru_utime.tv_usec - before.ru_utime.tv_usec +
+                              after.ru_stime.tv_usec - before.ru_stime.tv_usec);
         print_message("# 300000 lines: %" PRIu64 " ms, CPU of the log %" PRIu64 " ms\n",
-                (now_boottime_usec() - begin) / USEC_PER_MSEC, cpu / USEC_PER_MSEC);
+                        (now_boottime_usec() - begin) / USEC_PER_MSEC, cpu / USEC_PER_MSEC);
 
         assert_true(read_log(f, 0, &c) > 0);
         assert_int_equal(c.records, 300000);
