@@ -51,7 +51,7 @@ static void describe_result(const json_t *result)
         CLEANUP_FREE char *text = NULL;
         RunResult r = { .kind = result_kind_from_string(kind),
                 .code = (int) json_get_int(result, "code", 0) };
-        char age[32];
+        char age[FORMAT_DURATION_SIZE];
 
         (void) snprintf(r.stage, sizeof(r.stage), "%s", strempty(json_get_string(result, "stage")));
         if (r.kind < 0 || run_result_describe(&r, &text) < 0)
@@ -65,7 +65,7 @@ static void describe_container(const json_t *c)
         const char *reason = json_get_string(c, "reason"),
                    *started = json_get_string(c, "started_at");
         int64_t pid = json_get_int(c, "pid", 0);
-        char age[32];
+        char age[FORMAT_DURATION_SIZE];
 
         printf("  ");
         print_neutral(stdout, strempty(json_get_string(c, "name")));

@@ -18,7 +18,7 @@
 #include "names.h"
 #include "quantity.h"
 
-const char *age_since(const char *at, char buf[static 32])
+const char *age_since(const char *at, char buf[static FORMAT_DURATION_SIZE])
 {
         uint64_t then, now = now_realtime_usec();
 
@@ -219,7 +219,7 @@ static void add_pod(Table *t, const json_t *doc, OutputFormat output)
         const char *state = strempty(json_get_string(status, "state"));
         int64_t restarts = 0;
         size_t ready = 0, i;
-        char age[32];
+        char age[FORMAT_DURATION_SIZE];
         json_t *c;
 
         json_array_foreach (containers, i, c) {
@@ -243,7 +243,7 @@ static void add_pod(Table *t, const json_t *doc, OutputFormat output)
 static void add_other(Table *t, const json_t *doc, OutputFormat output)
 {
         const json_t *meta = json_object_get(doc, "meta");
-        char age[32];
+        char age[FORMAT_DURATION_SIZE];
 
         table_add(t, age_since(json_get_string(meta, "created"), age), COLOR_NONE);
         if (output != OUTPUT_WIDE)

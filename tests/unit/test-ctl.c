@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* tankctl without daemons: the command line, help, tables, differences, declarations from files,
+ * and the reading of log files under rotation. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <cmocka.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ctl.h"
+#include "ctl-diff.h"
+#include "ctl-log-reader.h"
+#include "ctl-source.h"
+#include "ctl-table.h"
+#include "document.h"
+#include "error.h"
+#include "fd.h"
+
+/* ---- the command line ---------------------------------------------------------------------- */
+
+#define MAX_WORDS 16
+
+/* Parses a line of words; the exit code. */
+static int parse(const char *line, Arguments *ret, const Verb **ret_verb)
+{
+        CLEANUP_FREE char *copy = strdup(line);
+        char *argv[MAX_WORDS + 1] = { (char *) "tankctl" }, *rest = copy;
+        int argc = 1;
+
+        assert_non_null(copy);
+        for (char *word; (word = strsep(&rest, " "));)
+                argv[argc++] = word;
+        assert_true(argc <= MAX_WORDS);
+        *ret = (Arguments){};
+        *ret_verb = NULL;
+        return arguments_parse(argc, argv, ret, ret_verb);
+}
+
+static void assert_usage(const char *line, int code)
+{
+        CLEANUP(arguments_done) Arguments a = {};
+        const Verb *v;
+
+        if (parse(line, &a, &v) != code)
+                fail_msg("%s: not refused with %d", line, code);
+}
+
+static void test_options_anywhere(void **state)
+{
+        static const char *const lines[] = {
+                "get pod web -n prod -o json",
+                "-n prod -o json get pod web",
+                "-nprod get -ojson pod web",
+                "get --namespace=prod pod --output json web",
+                "get -n prod -o json -- pod web",
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+                CLEANUP(arguments_done) Arguments a = {};
+                const Verb *v;
+
+                assert_int_equal(parse(lines[i], &a, &v), 0);
+                assert_string_equal(v->name, "get");
+                assert_string_equal(a.namespace, "prod");
+                assert_int_equal(a.output, OUTPUT_JSON);
+                assert_int_equal(strv_length(a.words), 2);
+                assert_string_equal(a.words[1], "web");
+        }
+}
+
+static void test_exec_stops(void **state)
+{
+        static const char *const lines[] = {
+                "exec -it -e A=1 --env B=2 -u 1:2 web ls -l -n --help",
+                "exec -ti -eA=1 --env=B=2 --user 1:2 web -- ls -l -n --help",
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+                CLEANUP(arguments_done) Arguments a = {};
+                const Verb *v;
+
+                assert_int_equal(parse(lines[i], &a, &v), 0);
+                assert_true(a.interactive && a.terminal && !a.help);
+                assert_null(a.namespace);
+                assert_string_equal(a.environment[1], "B=2");
+                assert_string_equal(a.user, "1:2");
+                assert_int_equal(strv_length(a.words), 5);
+                assert_string_equal(a.words[0], "web");
+                assert_string_equal(a.words[2], "-l");
+                assert_string_equal(a.words[4], "--help");
+        }
+        {
+                /* A second -- is the command's own. */
+                CLEANUP(arguments_done) Arguments a = {};
+                const Verb *v;
+
+                assert_int_equal(parse("exec web -- -- x", &a, &v), 0);
+                assert_string_equal(a.words[1], "--");
+        }
+}
+
+static void test_usage_errors(void **state)
+{
+        assert_usage("", EXIT_CODE_USAGE);
+        assert_usage("gte", EXIT_CODE_USAGE);
+        assert_usage("stats", EXIT_CODE_USAGE);
+        assert_usage("get --nope", EXIT_CODE_USAGE);
+        assert_usage("get -z", EXIT_CODE_USAGE);
+        assert_usage("get -n", EXIT_CODE_USAGE);
+        assert_usage("get -n Bad_Name", EXIT_CODE_USAGE);
+        assert_usage("get -o xml", EXIT_CODE_USAGE);
+        assert_usage("get -A -n x", EXIT_CODE_USAGE);
+        assert_usage("get a b c", EXIT_CODE_USAGE);
+        assert_usage("get --watch", EXIT_CODE_USAGE);
+        assert_usage("get --limit 3", EXIT_CODE_USAGE);
+        assert_usage("get --all-namespaces=yes", EXIT_CODE_USAGE);
+        assert_usage("apply -o json -f x", EXIT_CODE_USAGE);
+        assert_usage("apply -A -f x", EXIT_CODE_USAGE);
+        assert_usage("version -n x", EXIT_CODE_USAGE);
+        assert_usage("describe", EXIT_CODE_USAGE);
+        assert_usage("exec", EXIT_CODE_REFUSED);
+        assert_usage("exec web", EXIT_CODE_REFUSED);
+        assert_usage("exec -d web true", EXIT_CODE_REFUSED);
+        assert_usage("-w get", EXIT_CODE_USAGE);
+}
+
+static void test_targets(void **state)
+{
+        CLEANUP(arguments_done) Arguments a = {};
+        CLEANUP(target_done) Target t = {};
+        CLEANUP(resource_done) Resource r = {};
+        const Verb *v;
+
+        assert_int_equal(parse("logs web/app -c app", &a, &v), 0);
+        assert_int_equal(target_parse(&a, "web/app", &t), 0);
+        assert_string_equal(t.pod, "web");
+        assert_string_equal(t.container, "app");
+        assert_string_equal(t.namespace, "default");
+        assert_int_equal(target_parse(&a, "web/other", &t), EXIT_CODE_USAGE);
+        assert_int_equal(target_parse(&a, "../web", &t), EXIT_CODE_USAGE);
+        arguments_done(&a);
+
+        assert_int_equal(parse("describe pods/prod/web", &a, &v), 0);
+        assert_int_equal(resource_parse(&a, &r), 0);
+        assert_string_equal(r.type, "pod");
+        assert_string_equal(r.namespace, "prod");
+        assert_string_equal(r.name, "web");
+        assert_true(r.known);
+        resource_done(&r);
+        arguments_done(&a);
+
+        assert_int_equal(parse("describe namespace prod -n x", &a, &v), 0);
+        assert_int_equal(resource_parse(&a, &r), 0);
+        assert_string_equal(r.namespace, "");
+        resource_done(&r);
+        arguments_done(&a);
+
+        assert_int_equal(parse("describe pod/web extra", &a, &v), 0);
+        assert_int_equal(resource_parse(&a, &r), EXIT_CODE_USAGE);
+}
+
+static void test_help_fits(void **state)
+{
+        for (const Verb *v = ctl_verbs;; v++) {
+                CLEANUP_FREE char *text = NULL;
+                size_t size;
+                FILE *f = open_memstream(&text, &size);
+                char *rest;
+
+                assert_non_null(f);
+                if (v->name)
+                        verb_print_help(f, v);
+                else
+                        ctl_print_help(f);
+                assert_int_equal(fclose(f), 0);
+                rest = text;
+                for (char *line; (line = strsep(&rest, "\n"));) {
+                        size_t width = 0;
+
+                        for (const char *c = line; *c; c++)
+                                width += ((unsigned char) *c & 0xc0) != 0x80;
+                        if (width > 80)
+                                fail_msg("%s: wider than 80 columns: %s", strempty(v->name), line);
+                }
+                if (!v->name)
+                        break;
+        }
+}
+
+/* ---- tables, differences ------------------------------------------------------------------- */
+
+static void test_table(void **state)
+{
+        static const char *const titles[] = { "NAME", "STATE", "MESSAGE", NULL };
+        CLEANUP(table_freep) Table *t = NULL;
+        CLEANUP_FREE char *text = NULL;
+        size_t size;
+        FILE *f = open_memstream(&text, &size);
+
+        assert_non_null(f);
+        assert_int_equal(table_new(titles, &t), 0);
+        table_add(t, "web", COLOR_NONE);
+        table_add(t, "running", COLOR_GOOD);
+        table_add(t, "", COLOR_NONE);
+        table_add(t, "\u00fc\033[2J\xc2\x9b", COLOR_NONE);
+        table_addf(t, "%d", 7);
+        table_add(t, "a\nb\xff", COLOR_NONE);
+        assert_int_equal(table_print(t, f), 0);
+        assert_int_equal(fclose(f), 0);
+        assert_string_equal(text, "NAME               STATE     MESSAGE\n"
+                                  "web                running   -\n"
+                                  "\u00fc\\x1b[2J\\xc2\\x9b   7         a\\x0ab\\xff\n");
+}
+
+static void assert_diff(const char *old, const char *new, const char *expected, int n)
+{
+        CLEANUP_JSON json_t *a = json_loads(old, 0, NULL), *b = json_loads(new, 0, NULL);
+        CLEANUP_FREE char *text = NULL;
+        size_t size;
+        FILE *f = open_memstream(&text, &size);
+
+        assert_non_null(f);
+        assert_int_equal(diff_print(f, a, b), n);
+        assert_int_equal(fclose(f), 0);
+        assert_string_equal(text, expected);
+}
+
+static void test_diff(void **state)
+{
+        assert_diff("{\"a\":1,\"b\":{\"c\":2}}", "{\"a\":1,\"b\":{\"c\":2}}", "", 0);
+        assert_diff("{\"a\":1,\"b\":{\"c\":2}}", "{\"b\":{\"c\":3},\"d\":[]}",
+                        "  - a: 1\n  ~ b.c: 2 -> 3\n  + d: []\n", 3);
+        assert_diff("{\"l\":[{\"name\":\"x\",\"v\":1},{\"name\":\"y\"}]}",
+                        "{\"l\":[{\"name\":\"z\"},{\"name\":\"x\",\"v\":2}]}",
+                        "  ~ l[x].v: 1 -> 2\n  - l[y]: {\"name\":\"y\"}\n"
+                        "  + l[z]: {\"name\":\"z\"}\n",
+                        3);
+        assert_diff("{\"l\":[1,2]}", "{\"l\":[1,3,4]}", "  ~ l[1]: 2 -> 3\n  + l[2]: 4\n", 2);
+        assert_diff("{\"l\":[{\"name\":\"x\"},{\"name\":\"y\"}]}",
+                        "{\"l\":[{\"name\":\"y\"},{\"name\":\"x\"}]}",
+                        "  ~ l: [{\"name\":\"x\"},{\"name\":\"y\"}] -> "
+                        "[{\"name\":\"y\"},{\"name\":\"x\"}]\n",
+                        1);
+        assert_diff("{}", "{\"a\":\"\\u001b[0m\"}", "  + a: \"\\u001B[0m\"\n", 1);
+}
+
+/* ---- files --------------------------------------------------------------------------------- */
+
+typedef struct Scratch {
+        char path[64];
+        int fd;
+} Scratch;
+
+static int scratch_up(void **state)
+{
+        Scratch *s = calloc(1, sizeof(Scratch));
+
+        assert_non_null(s);
+        strcpy(s->path, "/tmp/test-ctl-XXXXXX");
+        assert_non_null(mkdtemp(s->path));
+        s->fd = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_true(s->fd >= 0);
+        *state = s;
+        return 0;
+}
+
+static int scratch_down(void **state)
+{
+        Scratch *s = *state;
+
+        close(s->fd);
+        assert_int_equal(remove_tree_at(AT_FDCWD, s->path), 0);
+        free(s);
+        return 0;
+}
+
+static void put_file(const Scratch *s, const char *name, const char *text)
+{
+        assert_int_equal(write_file_atomic_at(s->fd, name, text, strlen(text), 0600, false), 0);
+}
+
+static const char pod_text[] = "containers: [{name: a, image: {rootfs: /x}, command: [b]}]\n";
+
+static void test_directory(void **state)
+{
+        Scratch *s = *state;
+        char *files[] = { s->path, NULL }, text[512];
+        CLEANUP(declarations_done) Declarations d = {};
+
+        (void) snprintf(text, sizeof(text), "name: second\n%s---\nname: third\n%s", pod_text,
+                        pod_text);
+        put_file(s, "b.yml", text);
+        put_file(s, "a.yaml", "kind: namespace\nname: prod\n");
+        put_file(s, "c.json",
+                        "{\"name\": \"fourth\", \"namespace\": \"prod\", \"meta\": {\"revision\": "
+                        "7},\n"
+                        " \"containers\": [{\"name\": \"a\", \"image\": {\"rootfs\": \"/x\"},"
+                        " \"command\": [\"b\"]}]}");
+        put_file(s, ".hidden.yaml", "junk");
+        put_file(s, "README", "junk");
+        assert_int_equal(declarations_load(files, NULL, 0, &d), 0);
+        assert_int_equal(d.n, 4);
+        assert_string_equal(d.items[0].type, "namespace");
+        assert_string_equal(d.items[0].namespace, "");
+        assert_string_equal(d.items[1].name, "second");
+        assert_string_equal(d.items[1].namespace, "default");
+        assert_string_equal(d.items[3].namespace, "prod");
+        assert_false(d.items[2].has_if_revision);
+        assert_true(d.items[3].has_if_revision);
+        assert_int_equal(d.items[3].if_revision, 7);
+        assert_null(json_object_get(d.items[3].document, "meta"));
+}
+
+static void assert_load(const Scratch *s, const char *text, const char *namespace, LoadFlags flags,
+                int code, size_t n)
+{
+        char path[128], *files[] = { path, NULL };
+        CLEANUP(declarations_done) Declarations d = {};
+
+        (void) snprintf(path, sizeof(path), "%s/one.yaml", s->path);
+        put_file(s, "one.yaml", text);
+        if (declarations_load(files, namespace, flags, &d) != code)
+                fail_msg("not %d: %s", code, text);
+        assert_int_equal(d.n, n);
+}
+
+static void test_declarations(void **state)
+{
+        char text[1024];
+
+        (void) snprintf(text, sizeof(text), "name: a\n%s---\nname: a\n%s", pod_text, pod_text);
+        assert_load(*state, text, NULL, 0, EXIT_CODE_FAILED, 0); /* twice */
+        assert_load(*state, text, NULL, LOAD_SKIP_BAD, 0, 1);
+        (void) snprintf(text, sizeof(text), "name: a\nnamespace: x\n%s", pod_text);
+        assert_load(*state, text, "x", 0, 0, 1);
+        assert_load(*state, text, "y", 0, EXIT_CODE_FAILED, 0);
+        (void) snprintf(text, sizeof(text), "name: a\nstatus: {}\n%s", pod_text);
+        assert_load(*state, text, NULL, 0, EXIT_CODE_FAILED, 0);
+        (void) snprintf(text, sizeof(text), "name: a\nmeta: {revison: 1}\n%s", pod_text);
+        assert_load(*state, text, NULL, 0, EXIT_CODE_FAILED, 0);
+        (void) snprintf(text, sizeof(text), "name: a\ngrace: 10\n%s", pod_text);
+        assert_load(*state, text, NULL, 0, EXIT_CODE_FAILED, 0); /* a bare number is no duration */
+        assert_load(*state, "name: a\nnonsense: 1\n", NULL, 0, EXIT_CODE_FAILED, 0);
+        assert_load(*state, "name: a\nnonsense: 1\n", "x", LOAD_IDENTITY_ONLY, 0, 1);
+        assert_load(*state, "name: ../a\n", NULL, LOAD_IDENTITY_ONLY, EXIT_CODE_FAILED, 0);
+        assert_load(*state, "[1]\n", NULL, 0, EXIT_CODE_FAILED, 0);
+        assert_load(*state, "# nothing\n", NULL, 0, EXIT_CODE_FAILED, 0);
+}
+
+/* ---- log files ----------------------------------------------------------------------------- */
+
+static void append_records(const Scratch *s, const char *name, const char *text)
+{
+        CLEANUP_CLOSE int fd = openat(s->fd, name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+
+        assert_true(fd >= 0);
+        assert_int_equal(write_full(fd, text, strlen(text)), 0);
+}
+
+/* Runs @step with standard output and error in files; what they got, joined by '|'. */
+static char *capture(const Scratch *s, LogReader *r, int (*step)(LogReader *r))
+{
+        int saved[2] = { dup(1), dup(2) };
+        CLEANUP_FREE char *out = NULL, *err = NULL;
+        char *both;
+        size_t size;
+        int k;
+
+        for (int i = 0; i < 2; i++) {
+                CLEANUP_CLOSE int fd = openat(s->fd, i == 0 ? "out" : "err",
+                                O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+                assert_int_equal(dup2(fd, i + 1), i + 1);
+        }
+        k = step(r);
+        for (int i = 0; i < 2; i++) {
+                assert_int_equal(dup2(saved[i], i + 1), i + 1);
+                close(saved[i]);
+        }
+        assert_int_equal(k, 0);
+        assert_int_equal(read_file_at(s->fd, "out", 65536, &out, &size), 0);
+        assert_int_equal(read_file_at(s->fd, "err", 65536, &err, &size), 0);
+        assert_true(asprintf(&both, "%s|%s", out, err) >= 0);
+        return both;
+}
+
+static void assert_prints(const Scratch *s, const LogSelection *selection, const char *expected)
+{
+        CLEANUP(log_reader_freep) LogReader *r = NULL;
+        CLEANUP_FREE char *got = NULL;
+
+        assert_int_equal(log_reader_new(s->fd, "app.log", selection, &r), 0);
+        got = capture(s, r, log_reader_print);
+        assert_string_equal(got, expected);
+}
+
+#define AT(second) "2026-01-01T00:00:0" #second ".000000Z "
+
+static void test_logs(void **state)
+{
+        uint64_t since;
+
+        append_records(*state, "app.log.1",
+                        AT(1) "out F 1 one\n" AT(2) "err P 2 two-\n" AT(2) "out F 3 three\n");
+        append_records(*state, "app.log",
+                        AT(3) "err F 4 end\n"
+                              "torn rec"
+                              "\n" AT(4) "out F 5 \n" AT(5) "out P 6 last\n" AT(
+                                              6) "out F 7 of a torn");
+        assert_prints(*state, &(LogSelection){}, "one\nthree\n\nlast|two-end\n");
+        assert_prints(*state, &(LogSelection){ .tail = 1 }, "last|");
+        assert_prints(*state, &(LogSelection){ .tail = 3 }, "three\n\nlast|");
+        /* A line that began earlier is wanted as a whole, or not at all. */
+        assert_prints(*state, &(LogSelection){ .tail = 4 }, "three\n\nlast|two-end\n");
+        assert_prints(*state, &(LogSelection){ .tail = 100 }, "one\nthree\n\nlast|two-end\n");
+        assert_int_equal(parse_rfc3339("2026-01-01T00:00:03Z", &since), 0);
+        assert_prints(*state, &(LogSelection){ .since_usec = since }, "\nlast|");
+        assert_prints(*state, &(LogSelection){ .tail = 1, .timestamps = true }, AT(5) "last|");
+}
+
+static void rotate(const Scratch *s)
+{
+        (void) renameat(s->fd, "app.log.1", s->fd, "app.log.2");
+        assert_int_equal(renameat(s->fd, "app.log", s->fd, "app.log.1"), 0);
+}
+
+static void assert_follows(const Scratch *s, LogReader *r, const char *expected)
+{
+        CLEANUP_FREE char *got = capture(s, r, log_reader_follow);
+
+        assert_string_equal(got, expected);
+}
+
+static void test_logs_follow(void **state)
+{
+        Scratch *s = *state;
+        CLEANUP(log_reader_freep) LogReader *r = NULL;
+        CLEANUP_FREE char *got = NULL;
+
+        append_records(s, "app.log", AT(1) "out F 1 one\n" AT(1) "out F 2 tw");
+        assert_int_equal(log_reader_new(s->fd, "app.log", &(LogSelection){}, &r), 0);
+        got = capture(s, r, log_reader_print);
+        assert_string_equal(got, "one\n|");
+        assert_follows(s, r, "|");
+        append_records(s, "app.log", "o\n");
+        assert_follows(s, r, "two\n|");
+
+        /* Written to the old file after it was read last, then two rotations at once. */
+        append_records(s, "app.log", AT(2) "out F 3 three\n");
+        rotate(s);
+        append_records(s, "app.log", AT(2) "out F 4 four\n");
+        rotate(s);
+        append_records(s, "app.log", AT(2) "out F 5 five\n");
+        assert_follows(s, r, "three\nfour\nfive\n|");
+
+        /* In the middle of a rotation there is no file of that name. */
+        rotate(s);
+        assert_follows(s, r, "|");
+        append_records(s, "app.log", AT(3) "out F 6 six\n");
+        assert_follows(s, r, "six\n|");
+
+        /* Overtaken: the file that was read is gone, and what was lost is counted. */
+        assert_int_equal(unlinkat(s->fd, "app.log.1", 0), 0);
+        assert_int_equal(unlinkat(s->fd, "app.log.2", 0), 0);
+        assert_int_equal(unlinkat(s->fd, "app.log", 0), 0);
+        append_records(s, "app.log", AT(4) "out F 9 nine\n");
+        assert_follows(s, r,
+                        "nine\n|tankctl: 2 records were rotated away before they could be read\n");
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_options_anywhere),
+                cmocka_unit_test(test_exec_stops),
+                cmocka_unit_test(test_usage_errors),
+                cmocka_unit_test(test_targets),
+                cmocka_unit_test(test_help_fits),
+                cmocka_unit_test(test_table),
+                cmocka_unit_test(test_diff),
+                cmocka_unit_test_setup_teardown(test_directory, scratch_up, scratch_down),
+                cmocka_unit_test_setup_teardown(test_declarations, scratch_up, scratch_down),
+                cmocka_unit_test_setup_teardown(test_logs, scratch_up, scratch_down),
+                cmocka_unit_test_setup_teardown(test_logs_follow, scratch_up, scratch_down),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
