@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* A store on a real database in a directory of its own, driven without a loop: store_flush() waits
+ * for answers. Included by the tests of the store only. */
+
+#include "document.h"
+#include "error.h"
+#include "fd.h"
+#include "log.h"
+#include "store.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+typedef struct Fixture {
+        sd_event *event;
+        Store *store;
+        char dir[64], data[96], logs[96];
+        unsigned n_batches;
+} Fixture;
+
+typedef struct Outcome {
+        bool answered;
+        StoreAnswer answer;
+        char error[128]; /* its name; "" for none */
+        char message[512];
+} Outcome;
+
+static void fixture_on_changed(const CommitBatch *batch, void *userdata)
+{
+        ((Fixture *) userdata)->n_batches++;
+}
+
+static int fixture_open(Fixture *f)
+{
+        int r = store_open(f->event, f->data, f->logs, &f->store);
+
+        if (r >= 0)
+                store_set_hooks(f->store, &(const StoreHooks){ .changed = fixture_on_changed,
+                                                          .userdata = f });
+        return r;
+}
+
+static void fixture_close(Fixture *f)
+{
+        f->store = store_free(f->store);
+}
+
+/* @dir: made with mkdtemp(), or NULL for one under /tmp. */
+static void fixture_init(Fixture *f, const char *dir)
+{
+        *f = (Fixture){};
+        (void) snprintf(f->dir, sizeof(f->dir), "%s", dir ? dir : "/tmp/tank-test-store-XXXXXX");
+        if (!dir)
+                assert_non_null(mkdtemp(f->dir));
+        (void) snprintf(f->data, sizeof(f->data), "%s/data", f->dir);
+        (void) snprintf(f->logs, sizeof(f->logs), "/tmp/tank-test-store-log-%d", (int) getpid());
+        assert_true(sd_event_new(&f->event) >= 0);
+}
+
+static void fixture_done(Fixture *f)
+{
+        fixture_close(f);
+        sd_event_unref(f->event);
+        (void) remove_tree_at(AT_FDCWD, f->dir);
+        (void) remove_tree_at(AT_FDCWD, f->logs);
+}
+
+static void fixture_on_answer(const StoreAnswer *a, const sd_bus_error *e, void *userdata)
+{
+        Outcome *o = userdata;
+
+        assert_false(o->answered);
+        o->answered = true;
+        if (a)
+                o->answer = *a;
+        if (e) {
+                (void) snprintf(o->error, sizeof(o->error), "%s", e->name);
+                (void) snprintf(o->message, sizeof(o->message), "%s", e->message);
+        }
+}
+
+static void fixture_outcome(Outcome *o, int r, sd_bus_error *e)
+{
+        if (r < 0) {
+                assert_false(o->answered);
+                assert_true(sd_bus_error_is_set(e));
+                assert_int_equal(r, tank_error_to_errno(e->name));
+                o->answered = true;
+                (void) snprintf(o->error, sizeof(o->error), "%s", e->name);
+                (void) snprintf(o->message, sizeof(o->message), "%s", e->message);
+        }
+        sd_bus_error_free(e);
+}
+
+static inline StoreWrite fixture_write(Outcome *o)
+{
+        return (StoreWrite){
+                .by = 7,
+                .privileged = true,
+                .answered = fixture_on_answer,
+                .userdata = o,
+        };
+}
+
+/* Begin a write; its outcome is complete after store_flush() at the latest. */
+static inline void begin_apply_as(Fixture *f, Outcome *o, const StoreWrite *w, const char *text)
+{
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+
+        fixture_outcome(o, store_apply(f->store, text, strlen(text), w, &e), &e);
+}
+
+static inline void begin_apply(Fixture *f, Outcome *o, const char *text)
+{
+        StoreWrite w;
+
+        *o = (Outcome){};
+        w = fixture_write(o);
+        begin_apply_as(f, o, &w, text);
+}
+
+static inline void begin_create(Fixture *f, Outcome *o, const char *text)
+{
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        StoreWrite w;
+
+        *o = (Outcome){};
+        w = fixture_write(o);
+        fixture_outcome(o, store_create(f->store, text, strlen(text), &w, &e), &e);
+}
+
+static inline void begin_delete(
+                Fixture *f, Outcome *o, const char *type, const char *ns, const char *name)
+{
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        StoreWrite w;
+
+        *o = (Outcome){};
+        w = fixture_write(o);
+        fixture_outcome(o, store_delete(f->store, type, ns, name, &w, &e), &e);
+}
+
+static inline Outcome apply(Fixture *f, const char *text)
+{
+        Outcome o;
+
+        begin_apply(f, &o, text);
+        store_flush(f->store);
+        assert_true(o.answered);
+        return o;
+}
+
+static inline Outcome delete (Fixture *f, const char *type, const char *ns, const char *name)
+{
+        Outcome o;
+
+        begin_delete(f, &o, type, ns, name);
+        store_flush(f->store);
+        assert_true(o.answered);
+        return o;
+}
+
+/* NULL with the error's name in @ret_error. */
+static inline json_t *get(Fixture *f, const char *type, const char *ns, const char *name,
+                char ret_error[static 128])
+{
+        CLEANUP_FREE char *text = NULL;
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        json_t *doc;
+
+        ret_error[0] = 0;
+        if (store_get(f->store, type, ns, name, &text, &e) < 0) {
+                (void) snprintf(ret_error, 128, "%s", e.name);
+                sd_bus_error_free(&e);
+                return NULL;
+        }
+        doc = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+        assert_non_null(doc);
+        return doc;
+}

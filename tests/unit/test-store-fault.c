@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What goes wrong around a database: a second opener, a log that was cut, a lost database, a newer
+ * format, a full disk. Real files, and a real small file system. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <fnmatch.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "store-fixture.h"
+#include "store-meta.h"
+
+static Fixture fixture;
+static bool own_mounts;
+
+static int setup(void **state)
+{
+        fixture_init(&fixture, NULL);
+        assert_true(fixture_open(&fixture) >= 0);
+        *state = &fixture;
+        return 0;
+}
+
+static int teardown(void **state)
+{
+        fixture_done(&fixture);
+        return 0;
+}
+
+static void path_in(const Fixture *f, const char *name, char ret[static 256])
+{
+        (void) snprintf(ret, 256, "%s/%s", f->data, name);
+}
+
+static void test_second_opener(void **state)
+{
+        Fixture *f = *state;
+        Store *second = NULL;
+
+        assert_int_equal(store_open(f->event, f->data, f->logs, &second), -EBUSY);
+        assert_null(second);
+        assert_string_equal(apply(f, "{\"kind\":\"widget\",\"name\":\"a\"}").error, "");
+}
+
+/* Cuts the newest write-ahead log cleanly, as if later writes had never been. */
+static void cut_log(const Fixture *f, off_t size)
+{
+        char dir[256], newest[64] = "", path[512];
+        struct dirent *e;
+        DIR *d;
+
+        path_in(f, "db", dir);
+        d = opendir(dir);
+        assert_non_null(d);
+        while ((e = readdir(d)))
+                if (fnmatch("*.log", e->d_name, 0) == 0 && strcmp(e->d_name, newest) > 0)
+                        (void) snprintf(newest, sizeof(newest), "%.60s", e->d_name);
+        (void) closedir(d);
+        assert_string_not_equal(newest, "");
+        (void) snprintf(path, sizeof(path), "%s/%s", dir, newest);
+        assert_int_equal(truncate(path, size), 0);
+}
+
+static void test_cut_log_is_told(void **state)
+{
+        Fixture *f = *state;
+        char path[256], error[128];
+        Outcome o;
+
+        (void) apply(f, "{\"kind\":\"widget\",\"name\":\"a\"}");
+        fixture_close(f); /* a new log begins, with all of the above in a table */
+        assert_true(fixture_open(f) >= 0);
+        (void) apply(f, "{\"kind\":\"widget\",\"name\":\"b\"}");
+        fixture_close(f);
+        cut_log(f, 0);
+
+        assert_true(fixture_open(f) >= 0);
+        assert_true(store_is_degraded(f->store));
+        assert_non_null(strstr(store_degraded_reason(f->store), "acknowledged"));
+        o = apply(f, "{\"kind\":\"widget\",\"name\":\"c\"}");
+        assert_string_equal(o.error, TANK_ERROR_DEGRADED);
+        {
+                CLEANUP_JSON json_t *doc = get(f, "widget", "default", "a", error);
+                assert_non_null(doc);
+        }
+        fixture_close(f);
+        assert_true(fixture_open(f) >= 0); /* looking does not make it go away */
+        assert_true(store_is_degraded(f->store));
+        fixture_close(f);
+
+        path_in(f, "witness", path);
+        assert_int_equal(unlink(path), 0);
+        assert_true(fixture_open(f) >= 0);
+        assert_false(store_is_degraded(f->store));
+        assert_string_equal(apply(f, "{\"kind\":\"widget\",\"name\":\"c\"}").error, "");
+}
+
+static void test_damaged_witness(void **state)
+{
+        Fixture *f = *state;
+        char path[256];
+
+        fixture_close(f);
+        path_in(f, "witness", path);
+        assert_int_equal(truncate(path, 40), 0);
+        assert_true(fixture_open(f) >= 0);
+        assert_false(store_is_degraded(f->store));
+}
+
+static void test_lost_database(void **state)
+{
+        Fixture *f = *state;
+        char path[256];
+
+        fixture_close(f);
+        path_in(f, "db", path);
+        assert_int_equal(remove_tree_at(AT_FDCWD, path), 0);
+        assert_true(fixture_open(f) < 0);
+        assert_null(f->store);
+        path_in(f, "witness", path);
+        assert_int_equal(unlink(path), 0);
+        assert_true(fixture_open(f) >= 0);
+        assert_true(store_revision(f->store) == 1);
+}
+
+static void test_newer_format(void **state)
+{
+        CLEANUP(db_batch_freep) DbBatch *b = NULL;
+        Fixture *f = *state;
+        Db *db = NULL;
+        char path[256];
+
+        fixture_close(f);
+        path_in(f, "db", path);
+        assert_int_equal(db_open(path, f->logs, DB_OPEN, &db), 0);
+        assert_int_equal(db_batch_new(&b), 0);
+        meta_put_u64(b, db, META_FORMAT, STORE_FORMAT + 1);
+        assert_int_equal(db_write(db, b), 0);
+        db_close(db);
+        assert_int_equal(fixture_open(f), -EPROTONOSUPPORT);
+}
+
+/* One record that cannot be read spoils neither the list nor its own removal. */
+static void test_unreadable_record(void **state)
+{
+        CLEANUP(db_batch_freep) DbBatch *b = NULL;
+        Fixture *f = *state;
+        Db *db = NULL;
+        char path[256], error[128];
+        ObjectKey key;
+        StoreKey k;
+        Outcome o;
+
+        (void) apply(f, "{\"kind\":\"widget\",\"name\":\"a\"}");
+        fixture_close(f);
+        path_in(f, "db", path);
+        assert_int_equal(db_open(path, f->logs, DB_OPEN, &db), 0);
+        assert_int_equal(db_batch_new(&b), 0);
+        assert_int_equal(object_key_init(&key, "widget", "default", "bad"), 0);
+        k = object_key_encode(&key);
+        db_batch_put(b, db, DB_OBJECTS, &k, "\1junk", 5);
+        assert_int_equal(db_write(db, b), 0);
+        db_close(db);
+
+        assert_true(fixture_open(f) >= 0);
+        assert_null(get(f, "widget", "default", "bad", error));
+        assert_string_equal(error, TANK_ERROR_INTERNAL);
+        o = apply(f, "{\"kind\":\"widget\",\"name\":\"bad\"}");
+        assert_string_equal(o.error, TANK_ERROR_FAILED_PRECONDITION);
+        o = delete (f, "widget", "default", "bad");
+        assert_string_equal(o.error, "");
+        assert_true(o.answer.existed);
+        o = apply(f, "{\"kind\":\"widget\",\"name\":\"bad\"}");
+        assert_string_equal(o.error, "");
+}
+
+/* ---- a full disk ---- */
+
+static void run_loop(Fixture *f)
+{
+        for (int i = 0; i < 10; i++)
+                assert_true(sd_event_run(f->event, 0) >= 0);
+}
+
+static Outcome apply_big(Fixture *f, unsigned i, size_t size)
+{
+        CLEANUP_FREE char *text = malloc(size + 128);
+        unsigned seed = i;
+        int n;
+
+        assert_non_null(text);
+        n = snprintf(text, 128, "{\"kind\":\"widget\",\"name\":\"big%u\",\"x\":\"", i);
+        for (size_t k = 0; k < size; k++)
+                text[n + (int) k] = (char) ('a' + rand_r(&seed) % 26);
+        memcpy(text + n + size, "\"}", 3);
+        return apply(f, text);
+}
+
+static void make_filler(const char *path)
+{
+        int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+        assert_true(fd >= 0);
+        /* Leaves little beside the ballast's 32 MiB. */
+        assert_int_equal(fallocate(fd, 0, 0, 44 * 1024 * 1024), 0);
+        (void) safe_close(fd);
+}
+
+/* Writes from @first on until the disk is full; the number that was refused. */
+static unsigned fill(Fixture *f, unsigned first)
+{
+        for (unsigned i = first; i < first + 1000; i++) {
+                Outcome o = apply_big(f, i, 200000);
+
+                if (isempty(o.error))
+                        continue;
+                assert_string_equal(o.error, TANK_ERROR_DEGRADED);
+                run_loop(f);
+                assert_true(store_is_degraded(f->store));
+                return i;
+        }
+        fail_msg("the disk never became full");
+        return 0;
+}
+
+static void test_full_disk(void **state)
+{
+        char dir[] = "/tmp/tank-test-full-XXXXXX", path[128], error[128], name[32];
+        unsigned first, second;
+        Fixture f;
+        Outcome o;
+
+        if (!own_mounts)
+                skip();
+        assert_non_null(mkdtemp(dir));
+        assert_int_equal(mount("tmpfs", dir, "tmpfs", 0, "size=96m"), 0);
+        fixture_init(&f, dir);
+        assert_true(fixture_open(&f) >= 0);
+        (void) snprintf(path, sizeof(path), "%s/filler", dir);
+        make_filler(path);
+        first = fill(&f, 0);
+        assert_true(first > 0);
+
+        /* Reads and deletes go on; what grows is refused, until there is room. */
+        assert_string_equal(delete (&f, "widget", "default", "big0").error, "");
+        o = apply(&f, "{\"kind\":\"widget\",\"name\":\"small\"}");
+        assert_string_equal(o.error, TANK_ERROR_DEGRADED);
+        assert_non_null(strstr(o.message, "make room"));
+        assert_int_equal(unlink(path), 0);
+        o = apply(&f, "{\"kind\":\"widget\",\"name\":\"small\"}");
+        assert_string_equal(o.error, "");
+        assert_false(store_is_degraded(f.store));
+
+        /* Full again, and a start on the full disk: every acknowledged write is there. */
+        second = fill(&f, first + 1);
+        fixture_close(&f);
+        assert_true(fixture_open(&f) >= 0);
+        assert_null(get(&f, "widget", "default", "big0", error));
+        for (unsigned i = 1; i < second; i++) {
+                (void) snprintf(name, sizeof(name), "big%u", i);
+                json_t *doc = get(&f, "widget", "default", name, error);
+                assert_true(doc || i == first);
+                json_decref(doc);
+        }
+        o = delete (&f, "widget", "default", "big1");
+        assert_string_equal(o.error, "");
+        fixture_close(&f);
+        sd_event_unref(f.event);
+        (void) remove_tree_at(AT_FDCWD, f.logs);
+        assert_int_equal(umount(dir), 0);
+        (void) rmdir(dir);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        const struct CMUnitTest tests[] = {
+                TEST(test_second_opener),
+                TEST(test_cut_log_is_told),
+                TEST(test_damaged_witness),
+                TEST(test_lost_database),
+                TEST(test_newer_format),
+                TEST(test_unreadable_record),
+                cmocka_unit_test(test_full_disk),
+        };
+
+        log_setup("test-store-fault");
+        /* A small file system is mounted: where nobody else sees it, and before there are threads. */
+        own_mounts = unshare(CLONE_NEWNS) >= 0 &&
+                     mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) >= 0;
+        if (!own_mounts)
+                print_message("# test_full_disk is skipped: it needs root to mount\n");
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

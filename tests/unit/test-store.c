@@ -1,0 +1,604 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The semantics of the store on a real database. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include <inttypes.h>
+
+#include "store-fixture.h"
+
+static Fixture fixture;
+
+static int setup(void **state)
+{
+        fixture_init(&fixture, NULL);
+        assert_true(fixture_open(&fixture) >= 0);
+        *state = &fixture;
+        return 0;
+}
+
+static int teardown(void **state)
+{
+        fixture_done(&fixture);
+        return 0;
+}
+
+static void test_write_and_read(void **state)
+{
+        Fixture *f = *state;
+        char error[128];
+        Outcome o;
+
+        o = apply(f, "{\"kind\":\"widget\",\"name\":\"a\",\"x\":1}");
+        assert_string_equal(o.error, "");
+        assert_string_equal(o.answer.changed, "created");
+        assert_true(o.answer.generation == 1 && o.answer.revision == 2);
+
+        /* Another order of keys, and the namespace that is the default anyway. */
+        Outcome same = apply(f,
+                        "{\"x\":1,\"namespace\":\"default\",\"name\":\"a\", \"kind\":\"widget\"}");
+        assert_string_equal(same.answer.changed, "unchanged");
+        assert_true(same.answer.generation == 1 && same.answer.revision == 2);
+        assert_string_equal(same.answer.uid, o.answer.uid);
+        assert_true(store_revision(f->store) == 2);
+
+        Outcome other = apply(f, "{\"kind\":\"widget\",\"name\":\"a\",\"x\":2}");
+        assert_string_equal(other.answer.changed, "updated");
+        assert_true(other.answer.generation == 2 && other.answer.revision == 3);
+        assert_string_equal(other.answer.uid, o.answer.uid);
+
+        {
+                CLEANUP_JSON json_t *doc = get(f, "widget", "default", "a", error);
+                const json_t *meta = json_object_get(doc, "meta");
+
+                assert_int_equal(json_get_int(doc, "x", 0), 2);
+                assert_int_equal(json_get_int(meta, "revision", 0), 3);
+                assert_int_equal(json_get_int(meta, "generation", 0), 2);
+                assert_true(strcmp(json_get_string(meta, "created"),
+                                            json_get_string(meta, "updated")) < 0);
+        }
+        assert_null(get(f, "widget", "default", "b", error));
+        assert_string_equal(error, TANK_ERROR_NOT_FOUND);
+        assert_null(get(f, "widget", "default", "B", error));
+        assert_string_equal(error, TANK_ERROR_INVALID_ARGUMENT);
+}
+
+static void test_delete(void **state)
+{
+        Fixture *f = *state;
+        char error[128];
+        Outcome first = apply(f, "{\"kind\":\"widget\",\"name\":\"a\"}"), o;
+
+        o = delete (f, "widget", "default", "a");
+        assert_true(o.answer.existed && o.answer.revision == 3);
+        assert_null(get(f, "widget", "default", "a", error));
+        assert_string_equal(error, TANK_ERROR_NOT_FOUND);
+
+        o = delete (f, "widget", "default", "a");
+        assert_string_equal(o.error, "");
+        assert_true(!o.answer.existed && o.answer.revision == 3);
+        assert_true(store_revision(f->store) == 3);
+
+        /* Another incarnation. */
+        o = apply(f, "{\"kind\":\"widget\",\"name\":\"a\"}");
+        assert_string_equal(o.answer.changed, "created");
+        assert_true(o.answer.generation == 1);
+        assert_string_not_equal(o.answer.uid, first.answer.uid);
+}
+
+static void test_refusals(void **state)
+{
+        static const struct {
+                const char *text, *error, *part;
+        } cases[] = {
+                { "nonsense", TANK_ERROR_INVALID_ARGUMENT, "line 1" },
+                { "[]", TANK_ERROR_INVALID_ARGUMENT, "object" },
+                { "{\"kind\":\"widget\"}", TANK_ERROR_INVALID_ARGUMENT, "name" },
+                { "{\"kind\":\"widget\",\"name\":\"a/b\"}", TANK_ERROR_INVALID_ARGUMENT, "name" },
+                { "{\"kind\":\"widget\",\"name\":\"a\",\"namespace\":\"nowhere\"}",
+                                TANK_ERROR_NOT_FOUND, "nowhere" },
+                { "{\"kind\":\"widget\",\"name\":\"a\",\"status\":{}}", TANK_ERROR_INVALID_ARGUMENT,
+                                "status" },
+                { "{\"kind\":\"widget\",\"name\":\"a\",\"meta\":7}", TANK_ERROR_INVALID_ARGUMENT,
+                                "meta" },
+                { "{\"kind\":\"widget\",\"name\":\"a\",\"meta\":{\"revision\":-1}}",
+                                TANK_ERROR_INVALID_ARGUMENT, "meta.revision" },
+                { "{\"kind\":\"pod\",\"name\":\"a\",\"nonsense\":1}", TANK_ERROR_INVALID_ARGUMENT,
+                                "nonsense" },
+        };
+        Fixture *f = *state;
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                Outcome o = apply(f, cases[i].text);
+
+                assert_string_equal(o.error, cases[i].error);
+                assert_non_null(strstr(o.message, cases[i].part));
+        }
+        assert_true(store_revision(f->store) == 1);
+}
+
+static void test_preconditions(void **state)
+{
+        Fixture *f = *state;
+        StoreWrite w;
+        Outcome o;
+
+        begin_create(f, &o, "{\"kind\":\"widget\",\"name\":\"a\"}");
+        store_flush(f->store);
+        assert_string_equal(o.error, "");
+        begin_create(f, &o, "{\"kind\":\"widget\",\"name\":\"a\"}");
+        assert_string_equal(o.error, TANK_ERROR_ALREADY_EXISTS);
+        begin_create(f, &o, "{\"kind\":\"widget\",\"name\":\"b\",\"meta\":{}}");
+        assert_string_equal(o.error, TANK_ERROR_INVALID_ARGUMENT);
+
+        o = apply(f, "{\"kind\":\"widget\",\"name\":\"a\",\"x\":1,\"meta\":{\"revision\":9}}");
+        assert_string_equal(o.error, TANK_ERROR_CONFLICT);
+        assert_non_null(strstr(o.message, "revision 2"));
+        o = apply(f, "{\"kind\":\"widget\",\"name\":\"a\",\"x\":1,\"meta\":{\"revision\":2}}");
+        assert_true(o.answer.revision == 3);
+        o = apply(f, "{\"kind\":\"widget\",\"name\":\"c\",\"meta\":{\"revision\":2}}");
+        assert_string_equal(o.error, TANK_ERROR_CONFLICT);
+
+        /* The option goes before the document's own. */
+        o = (Outcome){};
+        w = fixture_write(&o);
+        w.has_if_revision = true;
+        w.if_revision = 3;
+        begin_apply_as(f, &o, &w,
+                        "{\"kind\":\"widget\",\"name\":\"a\",\"x\":2,\"meta\":{\"revision\":9}}");
+        store_flush(f->store);
+        assert_true(o.answer.revision == 4);
+
+        o = (Outcome){};
+        w = fixture_write(&o);
+        w.has_if_revision = true;
+        w.if_revision = 0; /* must be absent */
+        begin_apply_as(f, &o, &w, "{\"kind\":\"widget\",\"name\":\"a\",\"x\":3}");
+        assert_string_equal(o.error, TANK_ERROR_CONFLICT);
+
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        o = (Outcome){};
+        w = fixture_write(&o);
+        w.has_if_revision = true;
+        w.if_revision = 3;
+        assert_true(store_delete(f->store, "widget", "default", "a", &w, &e) < 0);
+        assert_string_equal(e.name, TANK_ERROR_CONFLICT);
+        sd_bus_error_free(&e);
+        w.if_revision = 4;
+        assert_true(store_delete(f->store, "widget", "default", "a", &w, &e) >= 0);
+        store_flush(f->store);
+        assert_true(o.answer.existed);
+}
+
+/* Writes that follow unanswered ones of the same object build upon them. */
+static void test_pending_writes(void **state)
+{
+        Outcome a, b, c, d, e, g;
+        Fixture *f = *state;
+        StoreWrite w;
+
+        begin_apply(f, &a, "{\"kind\":\"widget\",\"name\":\"a\",\"x\":1}");
+        begin_apply(f, &b, "{\"kind\":\"widget\",\"name\":\"a\",\"x\":1}");
+        begin_apply(f, &c, "{\"kind\":\"widget\",\"name\":\"a\",\"x\":2}");
+        e = (Outcome){};
+        w = fixture_write(&e);
+        w.has_if_revision = true;
+        w.if_revision = 2;
+        begin_apply_as(f, &e, &w, "{\"kind\":\"widget\",\"name\":\"a\",\"x\":9}");
+        assert_string_equal(e.error, TANK_ERROR_CONFLICT);
+        begin_delete(f, &d, "widget", "default", "a");
+        begin_delete(f, &g, "widget", "default", "a");
+        begin_create(f, &e, "{\"kind\":\"widget\",\"name\":\"a\",\"x\":2}");
+        store_flush(f->store);
+
+        assert_string_equal(a.answer.changed, "created");
+        assert_string_equal(b.answer.changed, "unchanged");
+        assert_true(b.answer.revision == a.answer.revision);
+        assert_string_equal(c.answer.changed, "updated");
+        assert_true(c.answer.generation == 2);
+        assert_string_equal(c.answer.uid, a.answer.uid);
+        assert_true(d.answer.existed && d.answer.revision == 4);
+        assert_true(!g.answer.existed && g.answer.revision == 4);
+        assert_string_equal(e.answer.changed, "created");
+        assert_true(e.answer.revision == 5 && e.answer.generation == 1);
+        assert_string_not_equal(e.answer.uid, a.answer.uid);
+        assert_true(store_revision(f->store) == 5);
+}
+
+static void test_namespaces(void **state)
+{
+        Outcome o, p, q, r;
+        Fixture *f = *state;
+
+        o = delete (f, "namespace", "", "default");
+        assert_string_equal(o.error, TANK_ERROR_FAILED_PRECONDITION);
+        o = delete (f, "namespace", "", "system");
+        assert_string_equal(o.error, TANK_ERROR_FAILED_PRECONDITION);
+        assert_string_equal(apply(f, "{\"kind\":\"namespace\",\"name\":\"prod\"}").error, "");
+        assert_string_equal(apply(f, "{\"kind\":\"namespace\",\"name\":\"prod-2\"}").error, "");
+        assert_string_equal(
+                        apply(f, "{\"kind\":\"widget\",\"name\":\"a\",\"namespace\":\"prod-2\"}")
+                                        .error,
+                        "");
+        assert_string_equal(
+                        apply(f, "{\"kind\":\"gadget\",\"name\":\"a\",\"namespace\":\"prod-2\"}")
+                                        .error,
+                        "");
+        o = delete (f, "namespace", "", "prod-2");
+        assert_string_equal(o.error, TANK_ERROR_FAILED_PRECONDITION);
+        assert_non_null(strstr(o.message, "2 objects"));
+        assert_string_equal(delete (f, "namespace", "", "prod").error, "");
+
+        /* Under way counts: one leaves, one comes. */
+        assert_string_equal(delete (f, "gadget", "prod-2", "a").error, "");
+        begin_delete(f, &o, "widget", "prod-2", "a");
+        begin_apply(f, &p, "{\"kind\":\"gadget\",\"name\":\"b\",\"namespace\":\"prod-2\"}");
+        begin_delete(f, &q, "namespace", "", "prod-2");
+        assert_string_equal(q.error, TANK_ERROR_FAILED_PRECONDITION);
+        assert_non_null(strstr(q.message, "1 object:"));
+        begin_delete(f, &r, "gadget", "prod-2", "b");
+        begin_delete(f, &q, "namespace", "", "prod-2");
+        Outcome late;
+        begin_apply(f, &late, "{\"kind\":\"gadget\",\"name\":\"c\",\"namespace\":\"prod-2\"}");
+        assert_string_equal(late.error, TANK_ERROR_NOT_FOUND);
+        store_flush(f->store);
+        assert_true(q.answer.existed);
+}
+
+static const char pod[] =
+                "{\"kind\":\"pod\",\"name\":\"p\",\"containers\":[{\"name\":\"c\",\"image\":"
+                "{\"rootfs\":\"/srv\"},\"command\":[\"x\"]}]}";
+
+static void test_privileged(void **state)
+{
+        Fixture *f = *state;
+        StoreWrite w;
+        Outcome o = {};
+
+        w = fixture_write(&o);
+        w.privileged = false;
+        begin_apply_as(f, &o, &w, pod);
+        assert_string_equal(o.error, TANK_ERROR_ACCESS_DENIED);
+        assert_non_null(strstr(o.message, "rootfs"));
+        assert_string_equal(apply(f, pod).error, "");
+
+        /* What stands there is privileged too. */
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        assert_true(store_delete(f->store, "pod", "default", "p", &w, &e) < 0);
+        assert_string_equal(e.name, TANK_ERROR_ACCESS_DENIED);
+        sd_bus_error_free(&e);
+        assert_string_equal(delete (f, "pod", "default", "p").error, "");
+
+        o = (Outcome){};
+        begin_apply_as(f, &o, &w, "{\"kind\":\"widget\",\"name\":\"w\"}");
+        store_flush(f->store);
+        assert_string_equal(o.error, "");
+}
+
+/* ---- lists and changes ---- */
+
+typedef struct Seen {
+        char names[64][80];
+        size_t n;
+} Seen;
+
+static int see_document(const char *text, void *userdata)
+{
+        CLEANUP_JSON json_t *doc = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+        Seen *s = userdata;
+
+        assert_true(s->n < ARRAY_SIZE(s->names));
+        (void) snprintf(s->names[s->n++], sizeof(s->names[0]), "%s/%s",
+                        strempty(json_get_string(doc, "namespace")), json_get_string(doc, "name"));
+        return 0;
+}
+
+/* All pages of @limit. */
+static size_t list(Fixture *f, const char *type, const char *ns, uint32_t limit, Seen *seen,
+                uint64_t *ret_revision)
+{
+        CLEANUP_FREE char *token = NULL;
+        size_t pages = 0;
+
+        *seen = (Seen){};
+        do {
+                CLEANUP_FREE char *next = NULL;
+                sd_bus_error e = SD_BUS_ERROR_NULL;
+                size_t before = seen->n;
+
+                assert_true(store_list(f->store, type, ns, limit, token, see_document, seen, &next,
+                                            ret_revision, &e) >= 0);
+                assert_true(limit == 0 || seen->n - before <= limit);
+                free(token);
+                token = TAKE_PTR(next);
+                pages++;
+        } while (token);
+        return pages;
+}
+
+static void test_list(void **state)
+{
+        static const char *const spaces[] = { "prod", "prod-2", "production", "all" };
+        Fixture *f = *state;
+        uint64_t revision;
+        char text[128];
+        Seen seen;
+
+        for (size_t i = 0; i < ARRAY_SIZE(spaces); i++) {
+                (void) snprintf(text, sizeof(text), "{\"kind\":\"namespace\",\"name\":\"%s\"}",
+                                spaces[i]);
+                assert_string_equal(apply(f, text).error, "");
+                (void) snprintf(text, sizeof(text),
+                                "{\"kind\":\"widget\",\"name\":\"w\",\"namespace\":\"%s\"}",
+                                spaces[i]);
+                assert_string_equal(apply(f, text).error, "");
+        }
+        assert_string_equal(apply(f, "{\"kind\":\"widget-x\",\"name\":\"w\"}").error, "");
+
+        for (size_t i = 0; i < ARRAY_SIZE(spaces); i++) {
+                assert_int_equal(list(f, "widget", spaces[i], 0, &seen, &revision), 1);
+                assert_int_equal(seen.n, 1);
+                (void) snprintf(text, sizeof(text), "%s/w", spaces[i]);
+                assert_string_equal(seen.names[0], text);
+        }
+        assert_int_equal(list(f, "widget", "", 1, &seen, &revision), 4);
+        assert_int_equal(seen.n, 4);
+        assert_string_equal(seen.names[0], "all/w");
+        assert_string_equal(seen.names[1], "prod/w");
+        assert_string_equal(seen.names[2], "prod-2/w");
+        assert_string_equal(seen.names[3], "production/w");
+        assert_true(revision == store_revision(f->store));
+        (void) list(f, "widget", "default", 0, &seen, &revision);
+        assert_int_equal(seen.n, 0);
+        (void) list(f, "namespace", "", 2, &seen, &revision);
+        assert_int_equal(seen.n, 6);
+}
+
+/* Pages go on behind what was deleted, and keep the first page's revision. */
+static void test_list_while_writing(void **state)
+{
+        CLEANUP_FREE char *token = NULL, *next = NULL;
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        uint64_t first, second;
+        Fixture *f = *state;
+        char text[64];
+        Seen seen = {};
+
+        for (char c = 'a'; c <= 'f'; c++) {
+                (void) snprintf(text, sizeof(text), "{\"kind\":\"widget\",\"name\":\"%c\"}", c);
+                (void) apply(f, text);
+        }
+        assert_true(store_list(f->store, "widget", "", 2, "", see_document, &seen, &token, &first,
+                                    &e) >= 0);
+        (void) delete (f, "widget", "default", "b");
+        (void) delete (f, "widget", "default", "c");
+        assert_true(store_list(f->store, "widget", "", 2, token, see_document, &seen, &next,
+                                    &second, &e) >= 0);
+        assert_true(first == second && first == 7);
+        assert_int_equal(seen.n, 4);
+        assert_string_equal(seen.names[2], "default/d");
+
+        static const char *const bad[] = { "x", "1", "1.7", "1.7.default", "2.7.default.b",
+                "1.7.default.b.", "1.7.default.B", "1.x.default.b", "1.7..b",
+                "1.99999999999999999999.default.b" };
+        for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+                CLEANUP_FREE char *n = NULL;
+
+                assert_true(store_list(f->store, "widget", "", 2, bad[i], see_document, &seen, &n,
+                                            &second, &e) < 0);
+                assert_string_equal(e.name, TANK_ERROR_INVALID_ARGUMENT);
+                sd_bus_error_free(&e);
+        }
+}
+
+typedef struct Log {
+        struct {
+                uint64_t revision;
+                Operation operation;
+                char name[64];
+                bool document;
+        } rows[64];
+        size_t n;
+} Log;
+
+static int see_change(uint64_t revision, const StoreChange *c, const char *document, void *userdata)
+{
+        Log *l = userdata;
+
+        assert_true(l->n < ARRAY_SIZE(l->rows));
+        l->rows[l->n].revision = revision;
+        l->rows[l->n].operation = c->operation;
+        (void) snprintf(l->rows[l->n].name, sizeof(l->rows[0].name), "%s", c->key.name);
+        l->rows[l->n].document = !isempty(document);
+        l->n++;
+        return 0;
+}
+
+static void test_changes(void **state)
+{
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        Fixture *f = *state;
+        uint64_t revision, since;
+        const char *id;
+        bool more;
+        Log l = {};
+
+        (void) apply(f, "{\"kind\":\"widget\",\"name\":\"a\",\"x\":1}");
+        (void) apply(f, "{\"kind\":\"widget\",\"name\":\"a\",\"x\":2}");
+        (void) apply(f, "{\"kind\":\"widget\",\"name\":\"b\"}");
+        (void) delete (f, "widget", "default", "a");
+        id = store_database_id(f->store);
+
+        assert_true(store_changes(f->store, id, 0, 0, true, see_change, &l, &more, &revision, &e) >=
+                        0);
+        assert_true(!more && revision == 5);
+        assert_int_equal(l.n, 6); /* the two namespaces share revision 1 */
+        assert_true(l.rows[0].revision == 1 && l.rows[1].revision == 1);
+        assert_int_equal(l.rows[2].operation, OPERATION_CREATED);
+        assert_int_equal(l.rows[3].operation, OPERATION_UPDATED);
+        assert_int_equal(l.rows[5].operation, OPERATION_DELETED);
+        assert_true(l.rows[3].document && !l.rows[5].document);
+
+        /* Page by page: nothing twice, nothing missing, no transaction torn. */
+        l = (Log){};
+        since = 0;
+        do {
+                size_t before = l.n;
+
+                assert_true(store_changes(f->store, id, since, 1, false, see_change, &l, &more,
+                                            &revision, &e) >= 0);
+                assert_int_equal(l.n - before, since == 0 ? 2 : 1);
+                assert_true(revision == l.rows[l.n - 1].revision);
+                since = revision;
+        } while (more);
+        assert_int_equal(l.n, 6);
+        assert_false(l.rows[3].document);
+
+        assert_true(store_changes(f->store, id, 5, 0, false, see_change, &l, &more, &revision,
+                                    &e) >= 0);
+        assert_true(!more && revision == 5);
+        assert_true(store_changes(f->store, id, 6, 0, false, see_change, &l, &more, &revision, &e) <
+                        0);
+        assert_string_equal(e.name, TANK_ERROR_FAILED_PRECONDITION);
+        sd_bus_error_free(&e);
+        assert_true(store_changes(f->store, "other", 0, 0, false, see_change, &l, &more, &revision,
+                                    &e) < 0);
+        assert_string_equal(e.name, TANK_ERROR_FAILED_PRECONDITION);
+        sd_bus_error_free(&e);
+        assert_int_equal(l.n, 6);
+}
+
+/* ---- batches, reopening ---- */
+
+static void test_group_commit(void **state)
+{
+        enum { N = 2000 };
+        Outcome *o = calloc(N, sizeof(*o));
+        Fixture *f = *state;
+        char text[80];
+
+        assert_non_null(o);
+        for (unsigned i = 0; i < N; i++) {
+                (void) snprintf(text, sizeof(text), "{\"kind\":\"widget\",\"name\":\"w%u\"}", i);
+                begin_apply(f, &o[i], text);
+        }
+        store_flush(f->store);
+        for (unsigned i = 0; i < N; i++) {
+                assert_true(o[i].answered);
+                assert_true(o[i].answer.revision == i + 2);
+        }
+        assert_true(store_revision(f->store) == N + 1);
+        /* One signal for each batch, and far fewer batches than writes. */
+        assert_true(f->n_batches >= 1 && f->n_batches < N / 2);
+        free(o);
+}
+
+static void test_queue_is_bounded(void **state)
+{
+        enum { N = 12000 };
+        Outcome *o = calloc(N, sizeof(*o));
+        unsigned busy = 0, answered = 0;
+        Fixture *f = *state;
+        char text[80];
+
+        assert_non_null(o);
+        /* Batches come back only through the loop, which does not run: all of them are queued. */
+        for (unsigned i = 0; i < N; i++) {
+                (void) snprintf(text, sizeof(text), "{\"kind\":\"widget\",\"name\":\"w%u\"}", i);
+                begin_apply(f, &o[i], text);
+                busy += streq(o[i].error, TANK_ERROR_BUSY);
+        }
+        store_flush(f->store);
+        for (unsigned i = 0; i < N; i++)
+                answered += o[i].answered && isempty(o[i].error);
+        assert_int_equal(busy, N - 10000);
+        assert_int_equal(answered, 10000);
+        assert_string_equal(apply(f, "{\"kind\":\"widget\",\"name\":\"late\"}").error, "");
+        free(o);
+}
+
+static void test_reopen(void **state)
+{
+        char id[ID128_SIZE], error[128];
+        Fixture *f = *state;
+        Outcome o;
+
+        memcpy(id, store_database_id(f->store), sizeof(id));
+        o = apply(f, "{\"kind\":\"widget\",\"name\":\"a\",\"x\":1}");
+        for (int i = 0; i < 3; i++) {
+                fixture_close(f);
+                assert_true(fixture_open(f) >= 0);
+                assert_string_equal(store_database_id(f->store), id);
+                assert_true(store_revision(f->store) == o.answer.revision);
+                assert_false(store_is_degraded(f->store));
+
+                CLEANUP_JSON json_t *doc = get(f, "widget", "default", "a", error);
+                assert_string_equal(
+                                json_get_string(json_object_get(doc, "meta"), "uid"), o.answer.uid);
+        }
+        o = apply(f, "{\"kind\":\"widget\",\"name\":\"a\",\"x\":2}");
+        assert_true(o.answer.generation == 2 && o.answer.revision == 3);
+}
+
+static void test_seed(void **state)
+{
+        Fixture *f = *state;
+        char path[128], error[128];
+        CLEANUP(fclosep) FILE *file = NULL;
+
+        (void) snprintf(path, sizeof(path), "%s/seed", f->dir);
+        file = fopen(path, "we");
+        assert_non_null(file);
+        (void) fputs("{\"kind\":\"namespace\",\"name\":\"prod\"}\n"
+                     "{\"kind\":\"widget\",\"name\":\"a\",\"namespace\":\"prod\",\"x\":1}\n"
+                     "\n"
+                     "not JSON\n"
+                     "{\"kind\":\"widget\",\"name\":\"b\",\"namespace\":\"nowhere\"}\n"
+                     "{\"kind\":\"widget\",\"name\":\"a\",\"namespace\":\"prod\",\"x\":2}\n"
+                     "{\"kind\":\"widget\",\"name\":\"last\"}",
+                        file);
+        (void) fflush(file);
+        assert_true(store_seed(f->store, path) >= 0);
+        {
+                CLEANUP_JSON json_t *doc = get(f, "widget", "prod", "a", error);
+                assert_int_equal(json_get_int(doc, "x", 0), 1);
+        }
+        {
+                CLEANUP_JSON json_t *doc = get(f, "widget", "default", "last", error);
+                assert_non_null(doc);
+        }
+        assert_true(store_revision(f->store) == 4);
+        assert_true(store_seed(f->store, path) >= 0);
+        assert_true(store_revision(f->store) == 4);
+        assert_true(store_seed(f->store, "/nonexistent/seed") < 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        const struct CMUnitTest tests[] = {
+                TEST(test_write_and_read),
+                TEST(test_delete),
+                TEST(test_refusals),
+                TEST(test_preconditions),
+                TEST(test_pending_writes),
+                TEST(test_namespaces),
+                TEST(test_privileged),
+                TEST(test_list),
+                TEST(test_list_while_writing),
+                TEST(test_changes),
+                TEST(test_group_commit),
+                TEST(test_queue_is_bounded),
+                TEST(test_reopen),
+                TEST(test_seed),
+        };
+
+        log_setup("test-store");
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
