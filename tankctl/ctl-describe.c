@@ -169,7 +169,7 @@ int verb_describe(const Arguments *a)
         if (r == 0)
                 r = ctl_bus_open(&bus);
         if (r == 0)
-                r = resource_read(bus, &resource, &doc);
+                r = resource_read(bus, &resource, true, &doc);
         if (r != 0)
                 return r;
         meta = json_object_get(doc, "meta");

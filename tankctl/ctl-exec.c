@@ -280,10 +280,13 @@ static int check_arguments(const Arguments *a)
 
 static int setup_failed(const Arguments *a, const SessionEnd *end)
 {
-        ctl_error("cannot execute %s in %s: %s: %s", a->words[1], a->words[0], end->stage,
-                        errno_words(end->code));
-        if (!streq(end->stage, "exec"))
+        const char *what = *end->message ? end->message : end->stage;
+
+        if (!streq(end->stage, "exec")) {
+                ctl_error("%s: %s: %s", a->words[0], what, errno_words(end->code));
                 return EXIT_CODE_REFUSED;
+        }
+        ctl_error("%s: cannot execute %s: %s", a->words[0], what, errno_words(end->code));
         return end->code == ENOENT ? EXIT_CODE_NO_COMMAND : EXIT_CODE_CANNOT_EXECUTE;
 }
 

@@ -54,14 +54,14 @@ static int merge_status(json_t *doc, const char *uid, json_t *status, const char
 
 static const char *const unseen = "not seen by tankd-reconcile yet";
 
-/* Says once why states are not known. */
+/* Says once why states are not known; the answer lives as long as @e. */
 static const char *explain_silence(const sd_bus_error *e)
 {
         ctl_error("states are not known: %s", strempty(e->message));
-        return "states are not known";
+        return strempty(e->message);
 }
 
-int resource_read(sd_bus *bus, const Resource *resource, json_t **ret)
+int resource_read(sd_bus *bus, const Resource *resource, bool with_status, json_t **ret)
 {
         CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
         CLEANUP(pod_status_done) PodStatus s = {};
@@ -77,7 +77,7 @@ int resource_read(sd_bus *bus, const Resource *resource, json_t **ret)
                                 resource->type, resource->type, resource->name);
         if (r < 0)
                 return ctl_bus_failure(NULL, &e, r);
-        if (streq(resource->type, "pod")) {
+        if (streq(resource->type, "pod") && with_status) {
                 r = reconcile_get_status(bus, resource->namespace, resource->name, &s, &e);
                 if (r < 0 && !sd_bus_error_has_name(&e, TANK_ERROR_NOT_FOUND))
                         why = explain_silence(&e);
@@ -308,8 +308,6 @@ static int print_yaml(const json_t *docs)
                 CLEANUP_JSON json_t *declared = NULL;
                 int r;
 
-                if (!json_object_get(json_object_get(doc, "meta"), "created"))
-                        continue; /* only the reconciler knows it: nothing is declared */
                 r = declaration_for_people(doc, &declared);
                 if (r >= 0)
                         r = yaml_print(stdout, declared, separator);
@@ -351,6 +349,12 @@ static int unknown_type(const char *word)
         return ctl_usage_error("there is no type \"%s\"; did you mean \"get pod %s\"?", word, word);
 }
 
+/* Whether it takes the reconciler to show it. */
+static bool shows_status(OutputFormat output)
+{
+        return output != OUTPUT_YAML && output != OUTPUT_NAME;
+}
+
 static int read_list(sd_bus *bus, const Arguments *a, const Resource *resource, json_t **ret)
 {
         const char *namespace = a->all_namespaces ? "" : resource->namespace, *why = unseen;
@@ -363,7 +367,7 @@ static int read_list(sd_bus *bus, const Arguments *a, const Resource *resource, 
                 return unknown_type(resource->type);
         if (r < 0)
                 return ctl_bus_failure(NULL, &e, r);
-        if (streq(resource->type, "pod")) {
+        if (streq(resource->type, "pod") && shows_status(a->output)) {
                 r = reconcile_list_status(bus, namespace, &statuses, &e);
                 if (r < 0)
                         why = explain_silence(&e);
@@ -394,7 +398,7 @@ int verb_get(const Arguments *a)
         if (resource.name) {
                 json_t *doc = NULL;
 
-                r = resource_read(bus, &resource, &doc);
+                r = resource_read(bus, &resource, shows_status(a->output), &doc);
                 if (r == 0) {
                         docs = json_pack("[o]", doc);
                         r = docs ? 0 : ctl_oom();

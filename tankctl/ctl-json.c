@@ -61,6 +61,28 @@ static int emit_string(yaml_emitter_t *e, const char *s, size_t length)
 
 static int emit_value(yaml_emitter_t *e, const json_t *value);
 
+/* What a reader looks for stands first; the stored form is sorted. */
+static const char *const first_keys[] = { "kind", "name", "namespace", "labels", "annotations" };
+
+static bool is_first_key(const char *key)
+{
+        for (size_t i = 0; i < ARRAY_SIZE(first_keys); i++)
+                if (streq(first_keys[i], key))
+                        return true;
+        return false;
+}
+
+/* @value NULL: there is none. */
+static int emit_member(yaml_emitter_t *e, const char *key, const json_t *value)
+{
+        int r;
+
+        if (!value)
+                return 0;
+        r = emit_string(e, key, strlen(key));
+        return r < 0 ? r : emit_value(e, value);
+}
+
 static int emit_object(yaml_emitter_t *e, const json_t *value)
 {
         yaml_mapping_style_t style = json_object_size(value) > 0 ? YAML_BLOCK_MAPPING_STYLE
@@ -75,10 +97,15 @@ static int emit_object(yaml_emitter_t *e, const json_t *value)
         r = emit(e, &event);
         if (r < 0)
                 return r;
+        for (size_t i = 0; i < ARRAY_SIZE(first_keys); i++) {
+                r = emit_member(e, first_keys[i], json_object_get(value, first_keys[i]));
+                if (r < 0)
+                        return r;
+        }
         json_object_foreach ((json_t *) value, key, child) {
-                r = emit_string(e, key, strlen(key));
-                if (r >= 0)
-                        r = emit_value(e, child);
+                if (is_first_key(key))
+                        continue;
+                r = emit_member(e, key, child);
                 if (r < 0)
                         return r;
         }

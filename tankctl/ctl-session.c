@@ -299,6 +299,8 @@ static int control_handle(Session *s)
                         strempty(record_get(&record, "kind")));
         (void) snprintf(s->end.stage, sizeof(s->end.stage), "%s",
                         strempty(record_get(&record, "stage")));
+        (void) snprintf(s->end.message, sizeof(s->end.message), "%s",
+                        strempty(record_get(&record, "message")));
         session_over(s);
         return 0;
 }

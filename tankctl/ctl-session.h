@@ -10,7 +10,7 @@ typedef struct SessionEnd {
         bool known;    /* false: the session was lost with its shim */
         char kind[16]; /* exited, signaled, setup-failed */
         int code;
-        char stage[32];
+        char stage[32], message[256];
         int local_signal; /* a signal ended us, not the session */
         int write_error;  /* an errno: our own output could not be written */
 } SessionEnd;
