@@ -12,6 +12,13 @@ sandbox()
   TANK_BUILD_DIR=$build "$top/tools/sandbox" "$@"
 }
 
+# The same, of which $supervisor is the process.
+sandbox_behind()
+{
+  TANK_BUILD_DIR=$build "$top/tools/sandbox" "$@" 3>&- &
+  supervisor=$!
+}
+
 # Processes, mounts and cgroups of the sandbox in a directory whose instance is $2.
 left_behind()
 {
@@ -71,9 +78,8 @@ left_behind()
 }
 
 @test "a signal ends the command and takes everything down" {
-  sandbox -- sh -c 'echo "$TANK_SANDBOX_DIR $TANK_INSTANCE" >"$1"; exec sleep 1000' - \
-    "$BATS_TEST_TMPDIR/up" &
-  supervisor=$!
+  sandbox_behind -- sh -c 'echo "$TANK_SANDBOX_DIR $TANK_INSTANCE" >"$1"; exec sleep 1000' - \
+    "$BATS_TEST_TMPDIR/up"
   wait_for 30 test -s "$BATS_TEST_TMPDIR/up"
   kill -TERM "$supervisor"
   status=0
@@ -87,12 +93,11 @@ left_behind()
 @test "what a killed sandbox left is taken down by the next one in its directory, the state stays" {
   mkdir "$BATS_TEST_TMPDIR/dir"
   pod web -- sleep 1000 >"$BATS_TEST_TMPDIR/web.json"
-  sandbox --dir "$BATS_TEST_TMPDIR/dir" -- sh -c '
+  sandbox_behind --dir "$BATS_TEST_TMPDIR/dir" -- sh -c '
     tankctl apply --wait -f "$1/web.json" >&2
     tankctl get pod web -o json | jq .status.containers[0].pid >"$1/pid.new"
     mv "$1/pid.new" "$1/pid"
-    exec sleep 1000' - "$BATS_TEST_TMPDIR" &
-  supervisor=$!
+    exec sleep 1000' - "$BATS_TEST_TMPDIR"
   wait_for 30 test -s "$BATS_TEST_TMPDIR/pid"
   old=$(cat "$BATS_TEST_TMPDIR/pid")
   run -125 sandbox --dir "$BATS_TEST_TMPDIR/dir" -- true
