@@ -3,44 +3,44 @@
 
 /* Every bound of the suite stands here, and nowhere else. */
 
-#define LIMIT_DOCUMENT_MAX      (1024U * 1024U) /* bytes of one document as JSON text */
-#define LIMIT_DOCUMENT_DEPTH    64U             /* nesting, JSON and YAML */
-#define LIMIT_YAML_FILE_MAX     (16U * 1024U * 1024U)
-#define LIMIT_YAML_ALIAS_NODES  1000U
-#define LIMIT_BUS_MESSAGE_MAX   (4U * 1024U * 1024U)
-#define LIMIT_PAGE_BYTES        (256U * 1024U)
-#define LIMIT_PAGE_ENTRIES      1000U
-#define LIMIT_TRANSACTION_OPS   10000U
-#define LIMIT_TRANSACTION_BYTES (16U * 1024U * 1024U)
-#define LIMIT_CHANGED_KEYS      32U /* keys in one Changed signal, else none */
-#define LIMIT_ARGV_ENV_MAX      (2U * 1024U * 1024U)
-#define LIMIT_LAUNCH_MAX        (8U * 1024U * 1024U) /* the sealed launch record of a run */
-#define LIMIT_CHANNEL_MESSAGE   (64U * 1024U)        /* one message, shim channel and sessions */
-#define LIMIT_RECORD_MAX        (1024U * 1024U)      /* a record file under the run directory */
-#define LIMIT_NAME_MAX          63U
-#define LIMIT_LABEL_VALUE_MAX   256U
-#define LIMIT_LABELS            64U           /* of one object */
-#define LIMIT_ANNOTATIONS_MAX   (64U * 1024U) /* bytes of all annotations of an object */
-#define LIMIT_CONTAINERS        32U
-#define LIMIT_VOLUMES           64U
-#define LIMIT_MOUNTS            64U
-#define LIMIT_PATH_MAX          4095U                           /* bytes of a declared path */
-#define LIMIT_MEMORY_MIN        (1024U * 1024U)                 /* less is a forgotten unit */
-#define LIMIT_DURATION_MAX      (UINT64_C(31536000) * 1000000U) /* µs: a year */
-#define LIMIT_LOG_RECORD_MAX    (16U * 1024U) /* bytes of payload in one log record */
-#define LIMIT_LOG_SIZE_MIN      1024U         /* smallest limit of one log file */
-#define LIMIT_LOG_FILES_MIN     2U
-#define LIMIT_LOG_FILES_MAX     100U
-#define LIMIT_SESSIONS          64U             /* exec sessions of one container */
-#define LIMIT_RESULTS           5U              /* results kept for each container */
-#define LIMIT_PASSWD_FILE_MAX   (1024U * 1024U) /* /etc/passwd and /etc/group of a root */
-#define LIMIT_GROUPS_MAX        256U            /* supplementary groups */
-#define LIMIT_ID_MAX            65533U          /* highest uid and gid inside a userns */
-#define LIMIT_HOST_ID_MAX       2147483647U     /* the same with userns host */
-#define LIMIT_IDS_PER_POD       65536U
-#define LIMIT_PODS              10000U
-#define LIMIT_PARALLEL_STARTS   16U
-#define LIMIT_CALLERS_CACHED    1024U /* bus credentials remembered */
-#define LIMIT_BUS_PENDING       4096U /* authorisations in flight */
-#define LIMIT_WRITES_WAITING    10000U /* transactions between the store's loop and its disk */
+#define LIMIT_DOCUMENT_MAX         (1024U * 1024U) /* bytes of one document as JSON text */
+#define LIMIT_DOCUMENT_DEPTH       64U             /* nesting, JSON and YAML */
+#define LIMIT_YAML_FILE_MAX        (16U * 1024U * 1024U)
+#define LIMIT_YAML_ALIAS_NODES     1000U
+#define LIMIT_BUS_MESSAGE_MAX      (4U * 1024U * 1024U)
+#define LIMIT_PAGE_BYTES           (256U * 1024U)
+#define LIMIT_PAGE_ENTRIES         1000U
+#define LIMIT_TRANSACTION_OPS      10000U
+#define LIMIT_TRANSACTION_BYTES    (16U * 1024U * 1024U)
+#define LIMIT_CHANGED_KEYS         32U /* keys in one Changed signal, else none */
+#define LIMIT_ARGV_ENV_MAX         (2U * 1024U * 1024U)
+#define LIMIT_LAUNCH_MAX           (8U * 1024U * 1024U) /* the sealed launch record of a run */
+#define LIMIT_CHANNEL_MESSAGE      (64U * 1024U)        /* one message, shim channel and sessions */
+#define LIMIT_RECORD_MAX           (1024U * 1024U)      /* a record file under the run directory */
+#define LIMIT_NAME_MAX             63U
+#define LIMIT_LABEL_VALUE_MAX      256U
+#define LIMIT_LABELS               64U           /* of one object */
+#define LIMIT_ANNOTATIONS_MAX      (64U * 1024U) /* bytes of all annotations of an object */
+#define LIMIT_CONTAINERS           32U
+#define LIMIT_VOLUMES              64U
+#define LIMIT_MOUNTS               64U
+#define LIMIT_PATH_MAX             4095U                           /* bytes of a declared path */
+#define LIMIT_MEMORY_MIN           (1024U * 1024U)                 /* less is a forgotten unit */
+#define LIMIT_DURATION_MAX         (UINT64_C(31536000) * 1000000U) /* µs: a year */
+#define LIMIT_LOG_RECORD_MAX       (16U * 1024U) /* bytes of payload in one log record */
+#define LIMIT_LOG_SIZE_MIN         1024U         /* smallest limit of one log file */
+#define LIMIT_LOG_FILES_MIN        2U
+#define LIMIT_LOG_FILES_MAX        100U
+#define LIMIT_SESSIONS             64U             /* exec sessions of one container */
+#define LIMIT_RESULTS              5U              /* results kept for each container */
+#define LIMIT_PASSWD_FILE_MAX      (1024U * 1024U) /* /etc/passwd and /etc/group of a root */
+#define LIMIT_GROUPS_MAX           256U            /* supplementary groups */
+#define LIMIT_ID_MAX               65533U          /* highest uid and gid inside a userns */
+#define LIMIT_HOST_ID_MAX          2147483647U     /* the same with userns host */
+#define LIMIT_IDS_PER_POD          65536U
+#define LIMIT_PODS                 10000U
+#define LIMIT_PARALLEL_STARTS      16U
+#define LIMIT_CALLERS_CACHED       1024U  /* bus credentials remembered */
+#define LIMIT_BUS_PENDING          4096U  /* authorisations in flight */
+#define LIMIT_WRITES_WAITING       10000U /* transactions between the store's loop and its disk */
 #define LIMIT_WRITES_WAITING_BYTES (48U * 1024U * 1024U)

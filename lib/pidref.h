@@ -21,6 +21,6 @@ static inline bool pidref_is_set(const PidRef *ref)
 {
         return ref->pid > 0;
 }
-int pidref_kill(const PidRef *ref, int signo);              /* -ESRCH when it is gone */
-int pidref_wait(PidRef *ref, int options, int *ret_status); /* waitid(P_PIDFD) as a wait status;
-                                                               1: reaped, 0: still there (WNOHANG) */
+int pidref_kill(const PidRef *ref, int signo); /* -ESRCH when it is gone */
+/* waitid(P_PIDFD) as a wait status; 1: reaped, 0: still there (WNOHANG). */
+int pidref_wait(PidRef *ref, int options, int *ret_status);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The connection that comes back and the credential check, on a real private dbus-daemon: a server
- * in a child, callers as root and as nobody, the bus killed and started again at the same address. */
+ * in a child, callers as root and as nobody, the bus killed and started again at the same
+ * address. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -271,7 +272,8 @@ static int count_reply(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
         return 0;
 }
 
-/* Many calls before the first credentials are known (the bus allows 128 at once): all are answered. */
+/* Many calls before the first credentials are known (the bus allows 128 at once): all are
+ * answered. */
 static void a_burst_is_answered(void **state)
 {
         CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The base of lib/: records, files beneath descriptors, messages with descriptors, clocks, tables. */
+/* The base of lib/: records, files beneath descriptors, messages with descriptors, clocks,
+ * tables. */
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -222,7 +222,7 @@ static void collect_mount(const char *path, const char *type, void *userdata)
 
 static void remove_mounts(Sandbox *s)
 {
-        /* One lazy unmount can uncover another mount at the same place: go on until none is left. */
+        /* One lazy unmount can uncover another at the same place: go on until none is left. */
         for (int i = 0; i < 16; i++) {
                 char **CLEANUP_STRV paths = NULL;
                 MountPass pass = { .dir = s->dir };
