@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The a{sv} of options that methods take: unknown ones are refused, never ignored. */
+
+#include <systemd/sd-bus.h>
+
+#include "macro.h"
+
+typedef struct BusOption {
+        const char *name;
+        char type;   /* 't', 'u', 's', 'b' */
+        void *value; /* uint64_t, uint32_t, const char * (borrowed from the message), bool */
+        bool *given; /* may be NULL */
+} BusOption;
+
+/* Reads the a{sv} that is next in @m. InvalidArgument in @reterr. */
+int bus_read_options(sd_bus_message *m, const BusOption *options, size_t n, sd_bus_error *reterr);

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Log files are found by name, so that they can be read when nothing runs and after a pod is gone. */
+
+#include "reconcile.h"
+
+/* @container "": the pod's first, or the only one there are files of. @ret_names: oldest first, the
+ * last one is being written; empty when the container has not written anything yet. */
+int manager_open_logs(Manager *m, const char *namespace, const char *pod, const char *container,
+                int *ret_dir, char ***ret_names, sd_bus_error *reterr);

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The rules of reconcile-plan.h. */
+
+#include "reconcile-plan.h"
+
+typedef struct Planner {
+        const PlanDesired *desired;
+        const PlanObserved *observed;
+        uint64_t now;
+        Plan plan;
+        SandboxState sandbox; /* as it will be after the actions so far */
+        unsigned n_alive;     /* runs that are there, the starts so far included */
+        unsigned free_starts;
+} Planner;
+
+static const char *const verb_table[_PLAN_VERB_MAX] = {
+        [PLAN_START] = "start",
+        [PLAN_STOP] = "stop",
+        [PLAN_UPDATE] = "update",
+        [PLAN_CONFIRM] = "confirm",
+        [PLAN_BACK_OFF] = "back-off",
+        [PLAN_FINISH] = "finish",
+        [PLAN_WAIT] = "wait",
+        [PLAN_FORGET] = "forget",
+        [PLAN_REMOVE] = "remove",
+};
+
+const char *plan_verb_to_string(PlanVerb verb)
+{
+        assert((size_t) verb < ARRAY_SIZE(verb_table));
+        return verb_table[verb];
+}
+
+bool limits_equal(const Limits *a, const Limits *b)
+{
+        return a->memory == b->memory && a->pids == b->pids && a->cpu_quota == b->cpu_quota &&
+               (a->cpu_quota == 0 || a->cpu_period == b->cpu_period);
+}
+
+uint64_t plan_backoff_delay(uint64_t base_usec, uint64_t cap_usec, unsigned failures, uint64_t seed)
+{
+        uint64_t delay = base_usec, jitter;
+
+        for (unsigned i = 1; i < failures && delay < cap_usec; i++)
+                delay = delay > UINT64_MAX / 2 ? UINT64_MAX : delay * 2;
+        delay = MIN(delay, cap_usec);
+        jitter = delay / 10000 * (seed % 1001) + delay % 10000 * (seed % 1001) / 10000;
+        return jitter > cap_usec - delay ? cap_usec : delay + jitter;
+}
+
+unsigned plan_count_failure(unsigned failures, uint64_t started_boot_usec, uint64_t ended_boot_usec,
+                uint64_t reset_usec)
+{
+        if (started_boot_usec > 0 && ended_boot_usec >= started_boot_usec &&
+                        ended_boot_usec - started_boot_usec >= reset_usec)
+                return 1;
+        return failures == UINT32_MAX ? failures : failures + 1;
+}
+
+bool plan_wants_restart(RestartPolicy policy, const RunResult *result)
+{
+        switch (policy) {
+        case RESTART_ALWAYS: return true;
+        case RESTART_ON_FAILURE: return !run_result_is_success(result);
+        case RESTART_NEVER:
+        case _RESTART_POLICY_MAX:
+        case _RESTART_POLICY_INVALID: break;
+        }
+        return false;
+}
+
+static int add(Planner *p, PlanAction action)
+{
+        PlanAction *grown;
+        size_t n = p->plan.n_actions;
+
+        if (n % 8 == 0) {
+                grown = reallocarray(p->plan.actions, n + 8, sizeof(PlanAction));
+                if (!grown)
+                        return -ENOMEM;
+                p->plan.actions = grown;
+        }
+        p->plan.actions[p->plan.n_actions++] = action;
+        return 0;
+}
+
+static const PlanWant *find_want(const PlanDesired *d, const char *name)
+{
+        for (size_t i = 0; d && i < d->n_containers; i++)
+                if (streq(d->containers[i].name, name))
+                        return &d->containers[i];
+        return NULL;
+}
+
+static const PlanHave *find_have(const PlanObserved *o, const char *name)
+{
+        for (size_t i = 0; i < o->n_containers; i++)
+                if (streq(o->containers[i].name, name))
+                        return &o->containers[i];
+        return NULL;
+}
+
+static int plan_undeclared(Planner *p, const PlanHave *have)
+{
+        if (!have->alive)
+                return add(p, (PlanAction){ .verb = PLAN_FORGET, .name = have->name });
+        if (have->state == RUN_CREATING || have->state == RUN_RUNNING)
+                return add(p, (PlanAction){ .verb = PLAN_STOP, .name = have->name });
+        return 0; /* stopping, or over and being cleaned up */
+}
+
+static bool is_changed(const Planner *p, const PlanWant *want, const PlanHave *have)
+{
+        return have->generation != p->desired->generation &&
+               !streq(have->launch_hash, want->launch_hash);
+}
+
+static int plan_alive(Planner *p, const PlanWant *want, const PlanHave *have)
+{
+        bool settled = have->state != RUN_CREATING && have->state != RUN_RUNNING;
+        int r;
+
+        if (is_changed(p, want, have) || have->restart_wanted)
+                return settled ? 0 : add(p, (PlanAction){ .verb = PLAN_STOP, .name = have->name });
+        if (have->generation != p->desired->generation) {
+                r = add(p, (PlanAction){ .verb = PLAN_CONFIRM, .name = have->name });
+                if (r < 0)
+                        return r;
+        }
+        if (have->state == RUN_RUNNING && !limits_equal(&want->limits, &have->limits))
+                return add(p, (PlanAction){ .verb = PLAN_UPDATE, .name = have->name });
+        return 0;
+}
+
+/* What is due but cannot be started now is shown as waiting; what waits already stays as it is. */
+static int plan_wait(Planner *p, const char *name, const PlanHave *have)
+{
+        if (have && have->state == RUN_WAITING)
+                return 0;
+        return add(p, (PlanAction){ .verb = PLAN_WAIT, .name = name });
+}
+
+/* Something is due: may it start, and does it make the sandbox or join it? */
+static int plan_start(Planner *p, const char *name, const PlanHave *have, bool reset)
+{
+        bool create = p->sandbox != SANDBOX_READY;
+
+        if (!streq(p->observed->sandbox_hash, p->desired->sandbox_hash))
+                create = true;
+        if (create && p->n_alive > 0)
+                return plan_wait(p, name, have);
+        if (p->free_starts == 0) {
+                p->plan.wants_place = true;
+                return plan_wait(p, name, have);
+        }
+        p->free_starts--;
+        p->n_alive++;
+        if (create)
+                p->sandbox = SANDBOX_CREATING;
+        return add(p, (PlanAction){ .verb = PLAN_START,
+                                      .name = name,
+                                      .create = create,
+                                      .reset = reset });
+}
+
+static int plan_ended(Planner *p, const PlanHave *have)
+{
+        const PlanDesired *d = p->desired;
+        uint64_t at;
+        int r;
+
+        if (!plan_wants_restart(d->restart, &have->last))
+                return have->finished ? 0
+                                      : add(p, (PlanAction){ .verb = PLAN_FINISH,
+                                                               .name = have->name });
+        at = have->ended_boot_usec + plan_backoff_delay(d->backoff_base_usec, d->backoff_cap_usec,
+                                                     MAX(have->failures, 1U), have->seed);
+        if (have->restart_boot_usec != at) {
+                r = add(p, (PlanAction){ .verb = PLAN_BACK_OFF,
+                                           .name = have->name,
+                                           .at_usec = at });
+                if (r < 0)
+                        return r;
+        }
+        if (p->now >= at)
+                return plan_start(p, have->name, have, false);
+        p->plan.wake_usec = MIN(p->plan.wake_usec, at);
+        return 0;
+}
+
+static int plan_not_alive(Planner *p, const PlanWant *want, const PlanHave *have)
+{
+        int r;
+
+        if (!have || !*have->launch_hash || have->restart_wanted || is_changed(p, want, have))
+                return plan_start(p, want->name, have, true);
+        if (have->generation != p->desired->generation) {
+                r = add(p, (PlanAction){ .verb = PLAN_CONFIRM, .name = have->name });
+                if (r < 0)
+                        return r;
+        }
+        if (have->stopped || have->last.kind == RESULT_NONE)
+                return plan_start(p, want->name, have, false);
+        return plan_ended(p, have);
+}
+
+static int plan_declared(Planner *p)
+{
+        const PlanDesired *d = p->desired;
+        const PlanObserved *o = p->observed;
+        int r;
+
+        for (size_t i = 0; i < o->n_containers; i++)
+                if (!find_want(d, o->containers[i].name)) {
+                        r = plan_undeclared(p, &o->containers[i]);
+                        if (r < 0)
+                                return r;
+                }
+        for (size_t i = 0; i < d->n_containers; i++) {
+                const PlanWant *want = &d->containers[i];
+                const PlanHave *have = find_have(o, want->name);
+
+                r = have && have->alive ? plan_alive(p, want, have) : plan_not_alive(p, want, have);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int plan_removed(Planner *p)
+{
+        const PlanObserved *o = p->observed;
+        int r;
+
+        if (p->n_alive == 0)
+                return o->removing ? 0 : add(p, (PlanAction){ .verb = PLAN_REMOVE });
+        for (size_t i = 0; i < o->n_containers; i++) {
+                if (!o->containers[i].alive)
+                        continue;
+                r = plan_undeclared(p, &o->containers[i]);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+int plan_pod(const PlanDesired *desired, const PlanObserved *observed, uint64_t now_usec, Plan *ret)
+{
+        Planner p = {
+                .desired = desired,
+                .observed = observed,
+                .now = now_usec,
+                .plan.wake_usec = USEC_INFINITY,
+                .sandbox = observed->sandbox,
+                .free_starts = observed->free_starts,
+        };
+        int r = 0;
+
+        for (size_t i = 0; i < observed->n_containers; i++)
+                p.n_alive += observed->containers[i].alive;
+        if (!desired)
+                r = plan_removed(&p);
+        else if (!desired->blocked)
+                r = plan_declared(&p);
+        if (r < 0) {
+                plan_done(&p.plan);
+                return r;
+        }
+        *ret = p.plan;
+        return 0;
+}
+
+void plan_done(Plan *plan)
+{
+        free(plan->actions);
+        *plan = (Plan){ 0 };
+}

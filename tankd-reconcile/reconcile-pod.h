@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What reconcile-entry.c, reconcile-pod.c and reconcile-run.c share. */
+
+#include "reconcile.h"
+#include "shim-client.h"
+
+const RunResult *container_last_result(const ContainerEntry *c);
+/* Something of @c that is told or written down has changed. */
+void container_changed(ContainerEntry *c, unsigned announce);
+/* Its start is through or over: another one may begin. */
+void container_free_place(ContainerEntry *c);
+/* The run that makes the pod's sandbox has @made it, or never will. */
+void container_sandbox_decided(ContainerEntry *c, bool made);

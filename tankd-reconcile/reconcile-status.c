@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What people are told of a pod: its summed-up state, its reason, and all of it as JSON. */
+
+#include <stdio.h>
+
+#include "document.h"
+#include "log.h"
+#include "reconcile-pod.h"
+
+bool container_is_ready(const ContainerEntry *c)
+{
+        return c->state == RUN_RUNNING;
+}
+
+/* Containers that are no longer declared do not count, unless the pod is not either. */
+static bool container_counts(const ContainerEntry *c)
+{
+        const PodEntry *p = c->pod;
+
+        return !p->declared || !p->desired || pod_find_container(p->desired->pod, c->name);
+}
+
+StateSum pod_sum(const PodEntry *p)
+{
+        RunState states[2 * LIMIT_CONTAINERS] = {};
+        size_t index[2 * LIMIT_CONTAINERS], n = 0;
+        StateSum sum;
+
+        for (size_t i = 0; i < p->n_containers && n < ARRAY_SIZE(states); i++)
+                if (container_counts(p->containers[i])) {
+                        index[n] = i;
+                        states[n++] = p->containers[i]->state;
+                }
+        sum = pod_sum_states(states, n);
+        if (n > 0)
+                sum.decider = index[sum.decider];
+        if (!p->declared) {
+                sum.state = RUN_STOPPING;
+                sum.ready = false;
+        } else if (p->refused != REASON_NONE) {
+                sum.state = RUN_FAILED;
+                sum.ready = false;
+        }
+        return sum;
+}
+
+RunState pod_state(const PodEntry *p)
+{
+        return pod_sum(p).state;
+}
+
+Reason pod_reason(const PodEntry *p)
+{
+        StateSum sum = pod_sum(p);
+
+        if (!p->declared)
+                return REASON_NONE;
+        if (p->refused != REASON_NONE)
+                return p->refused;
+        if (p->held || p->manager->held_reason)
+                return REASON_HELD;
+        return p->n_containers > 0 ? p->containers[sum.decider]->reason : REASON_PENDING;
+}
+
+/* Of a container that does not run: why. "" when there is nothing to say. */
+static int container_message(const ContainerEntry *c, char **ret)
+{
+        const RunResult *last = container_last_result(c);
+        CLEANUP_FREE char *what = NULL;
+        int r;
+
+        if (c->message)
+                return asprintf(ret, "%s: %s", c->name, c->message) < 0 ? -ENOMEM : 0;
+        if (!last || c->state == RUN_RUNNING || c->state == RUN_CREATING ||
+                        c->state == RUN_STOPPING) {
+                *ret = strdup("");
+                return *ret ? 0 : -ENOMEM;
+        }
+        r = run_result_describe(last, &what);
+        if (r < 0)
+                return r;
+        return asprintf(ret, "%s: %s", c->name, what) < 0 ? -ENOMEM : 0;
+}
+
+int pod_message(const PodEntry *p, char **ret)
+{
+        const char *fixed = NULL;
+        StateSum sum = pod_sum(p);
+
+        if (!p->declared)
+                fixed = "no longer declared: being stopped and removed";
+        else if (p->refused != REASON_NONE)
+                fixed = strempty(p->refusal);
+        else if (p->manager->held_reason)
+                fixed = p->manager->held_reason;
+        else if (manager_has_predecessor(p))
+                fixed = "waits until the pod of this name that was declared before is gone";
+        else if (p->n_containers == 0)
+                fixed = "";
+        if (!fixed)
+                return container_message(p->containers[sum.decider], ret);
+        *ret = strdup(fixed);
+        return *ret ? 0 : -ENOMEM;
+}
+
+static json_t *json_time(uint64_t usec)
+{
+        char text[RFC3339_SIZE];
+
+        return usec == 0 ? json_null() : json_string(format_rfc3339(usec, text));
+}
+
+static uint64_t boot_to_realtime(uint64_t boot_usec)
+{
+        uint64_t now = now_boottime_usec(), real = now_realtime_usec();
+
+        return boot_usec >= now ? real + (boot_usec - now) : real - (now - boot_usec);
+}
+
+/* json_pack()'s "o" takes a NULL as a failure and frees the rest. */
+static json_t *results_json(const ContainerEntry *c)
+{
+        json_t *list = json_array();
+
+        for (size_t i = 0; list && i < c->n_results; i++) {
+                const RunResult *result = &c->results[i];
+                json_t *o = json_pack("{ss si so}", "kind", result_kind_to_string(result->kind),
+                                "code", result->code, "at", json_time(result->at_usec));
+
+                if (o && *result->stage)
+                        (void) json_object_set_new(o, "stage", json_string(result->stage));
+                if (!o || json_array_append_new(list, o) < 0) {
+                        json_decref(list);
+                        return NULL;
+                }
+        }
+        return list;
+}
+
+static json_t *container_json(const ContainerEntry *c)
+{
+        const ShimStatus *status = c->shim ? shim_status(c->shim) : NULL;
+        const Desired *d = c->pod->desired;
+        const Container *spec = d ? pod_find_container(d->pod, c->name) : NULL;
+        uint64_t started = status ? status->started_usec : 0;
+
+        return json_pack("{ss ss sb ss si si so ss ss so}", "name", c->name, "state",
+                        run_state_to_string(c->state), "ready", container_is_ready(c), "reason",
+                        reason_to_string(c->reason), "pid", status ? (int) status->pid : 0,
+                        "restarts", (int) MIN(c->restarts, (unsigned) INT32_MAX), "started_at",
+                        json_time(started), "image", spec ? strempty(spec->rootfs) : "", "digest",
+                        "", "results", results_json(c));
+}
+
+static json_t *containers_json(const PodEntry *p)
+{
+        json_t *list = json_array();
+
+        for (size_t i = 0; list && i < p->n_containers; i++) {
+                if (!container_counts(p->containers[i]))
+                        continue;
+                if (json_array_append_new(list, container_json(p->containers[i])) < 0) {
+                        json_decref(list);
+                        return NULL;
+                }
+        }
+        return list;
+}
+
+/* When the pod's next start is due; 0: none is. */
+static uint64_t pod_restart_at(const PodEntry *p)
+{
+        uint64_t at = USEC_INFINITY;
+
+        for (size_t i = 0; i < p->n_containers; i++)
+                if (p->containers[i]->reason == REASON_BACKING_OFF &&
+                                p->containers[i]->restart_boot_usec > 0)
+                        at = MIN(at, p->containers[i]->restart_boot_usec);
+        return at == USEC_INFINITY ? 0 : boot_to_realtime(at);
+}
+
+int pod_status_json(PodEntry *p, char **ret)
+{
+        CLEANUP_FREE char *message = NULL;
+        CLEANUP_JSON json_t *o = NULL;
+        StateSum sum = pod_sum(p);
+        int r;
+
+        r = pod_message(p, &message);
+        if (r < 0)
+                return r;
+        o = json_pack("{ss sb ss ss s[] so so}", "state", run_state_to_string(sum.state), "ready",
+                        sum.ready, "reason", reason_to_string(pod_reason(p)), "message", message,
+                        "addresses", "restart_at", json_time(pod_restart_at(p)), "containers",
+                        containers_json(p));
+        return o ? document_format(o, ret) : -ENOMEM;
+}

@@ -1,0 +1,853 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* One run's channel and life; see shim-client.h. The numbered steps are those of docs/protocol.md
+ * section 2.2; those of the shim are in its own source.
+ *
+ *   spawned ── hello ──> live ── channel gone ──> detached ── reconnected ──> live
+ *      |                   |                         |
+ *      +--- process gone --+-------------------------+──> cleaning ──> over
+ *
+ * The end of the process is what counts: its pidfd becomes readable after the kernel has closed its
+ * descriptors, so the lock is free by then. End of file on the channel alone says little. */
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bus-util.h"
+#include "failpoint.h"
+#include "fd.h"
+#include "limit.h"
+#include "log.h"
+#include "quantity.h"
+#include "shim-client.h"
+#include "shim-spawn.h"
+
+#define PROTOCOL_VERSION 1U
+
+#define HELLO_TIMEOUT_USEC    (10 * USEC_PER_SEC) /* from spawn, or stop before start, to the end */
+#define TEARDOWN_TIMEOUT_USEC (30 * USEC_PER_SEC) /* from `exited` to the end of the process */
+#define STOP_SLACK_USEC       (15 * USEC_PER_SEC) /* on top of grace: the shim itself is stuck */
+#define RECONNECT_MIN_USEC    (5 * USEC_PER_MSEC)
+#define RECONNECT_MAX_USEC    (5 * USEC_PER_SEC)
+#define ADOPT_TIMEOUT_USEC    (2 * USEC_PER_SEC)
+#define CLEANUP_RETRY_USEC    (5 * USEC_PER_SEC)
+
+typedef enum ShimPhase {
+        SHIM_SPAWNED,  /* hello is awaited on the inherited channel */
+        SHIM_LIVE,     /* hello was exchanged; a channel is there */
+        SHIM_DETACHED, /* the process lives and there is no channel, or no hello on it yet */
+        SHIM_ABORTED,  /* told to go before it was let go */
+        SHIM_CLEANING, /* the process is gone, a clean-up runs or is due again */
+        SHIM_OVER,
+} ShimPhase;
+
+struct Shim {
+        ShimContext *context;
+        void *userdata;
+        char run[ID128_SIZE];
+        char *run_path;
+        ShimPhase phase;
+        ShimStatus status;
+        bool adopting; /* `adopted` is owed */
+        bool is_child;
+        bool silent; /* killed by us because it did not answer */
+        uint64_t adopt_until;
+        uint64_t retry_usec;
+        unsigned n_cleanups;
+        int exit_status;
+
+        int dir_fd;
+        int channel;
+        sd_event_source *channel_source, *process_source, *timer;
+        PidRef process;
+        ShimHelper *cleanup;
+
+        bool told_to_go; /* by us, whatever became of it */
+        bool stop_wanted, stop_sent, update_wanted;
+        int stop_signal;
+        uint64_t stop_grace_usec;
+        Limits limits;
+};
+
+static int shim_connect(Shim *s);
+static void shim_process_gone(Shim *s);
+
+const char *shim_run(const Shim *s)
+{
+        return s->run;
+}
+
+const char *shim_run_path(const Shim *s)
+{
+        return s->run_path;
+}
+
+const ShimStatus *shim_status(const Shim *s)
+{
+        return &s->status;
+}
+
+void *shim_userdata(const Shim *s)
+{
+        return s->userdata;
+}
+
+int run_lock_test(int dir_fd)
+{
+        struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+        CLEANUP_CLOSE int fd = open_beneath(dir_fd, "lock", O_RDWR | O_CLOEXEC, 0);
+
+        if (fd < 0)
+                return fd;
+        if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
+                return -errno;
+        return lock.l_type != F_UNLCK;
+}
+
+/* ---- the run's record ---- */
+
+static void copy_word(const Record *r, const char *key, char *to, size_t size)
+{
+        (void) snprintf(to, size, "%s", strempty(record_get(r, key)));
+}
+
+static uint64_t number(const Record *r, const char *key)
+{
+        uint64_t v;
+
+        return record_get_u64(r, key, &v) < 0 ? 0 : v;
+}
+
+int shim_status_parse(const Record *r, ShimStatus *ret)
+{
+        const char *state = record_get(r, "state"), *kind = record_get(r, "result.kind");
+        ShimStatus s = {
+                .started = number(r, "started") > 0,
+                .shim_pid = (pid_t) number(r, "shim_pid"),
+                .pid = (pid_t) number(r, "pid"),
+                .started_usec = number(r, "started_usec"),
+                .started_boot_usec = number(r, "started_boot_usec"),
+                .ended_boot_usec = number(r, "ended_boot_usec"),
+                .generation = number(r, "generation"),
+                .stop_grace_usec = number(r, "stop.grace_usec"),
+        };
+
+        s.state = state ? run_state_from_string(state) : _RUN_STATE_INVALID;
+        if (s.state < 0)
+                return -EBADMSG;
+        if (s.state == RUN_EXITED && kind) {
+                s.result.kind = result_kind_from_string(kind);
+                if (s.result.kind < 0)
+                        return -EBADMSG;
+                s.result.code = (int) number(r, "result.code");
+                s.result.at_usec = number(r, "ended_usec");
+                copy_word(r, "result.stage", s.result.stage, sizeof(s.result.stage));
+        }
+        copy_word(r, "pod_uid", s.pod_uid, sizeof(s.pod_uid));
+        copy_word(r, "namespace", s.namespace, sizeof(s.namespace));
+        copy_word(r, "pod", s.pod, sizeof(s.pod));
+        copy_word(r, "container", s.container, sizeof(s.container));
+        *ret = s;
+        return 0;
+}
+
+static int shim_read_record(Shim *s, ShimStatus *ret)
+{
+        CLEANUP_FREE char *data = NULL;
+        size_t size;
+        Record record;
+        int r;
+
+        r = read_file_at(s->dir_fd, "record", LIMIT_RECORD_MAX, &data, &size);
+        if (r >= 0)
+                r = record_parse(data, size, 1, &record);
+        if (r >= 0)
+                r = shim_status_parse(&record, ret);
+        return r;
+}
+
+/* ---- timers ---- */
+
+static int shim_on_timer(sd_event_source *source, uint64_t usec, void *userdata);
+
+static void shim_arm(Shim *s, uint64_t usec)
+{
+        int r;
+
+        if (s->timer)
+                r = sd_event_source_set_time_relative(s->timer, usec);
+        else
+                r = sd_event_add_time_relative(s->context->event, &s->timer, CLOCK_BOOTTIME, usec,
+                                USEC_PER_MSEC, shim_on_timer, s);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
+        if (r < 0)
+                log_error_errno(r, "run %s: cannot arm a timer", s->run);
+}
+
+static void shim_disarm(Shim *s)
+{
+        if (s->timer)
+                (void) sd_event_source_set_enabled(s->timer, SD_EVENT_OFF);
+}
+
+static void shim_destroy_process(Shim *s, const char *why)
+{
+        int r;
+
+        log_error("run %s: the shim (pid %d) %s: killing it", s->run, (int) s->process.pid, why);
+        s->silent = true;
+        r = pidref_kill(&s->process, SIGKILL);
+        if (r < 0 && r != -ESRCH)
+                log_error_errno(r, "run %s: cannot kill the shim", s->run);
+}
+
+static void shim_adoption_done(Shim *s)
+{
+        if (!s->adopting)
+                return;
+        s->adopting = false;
+        s->context->ops->adopted(s, s->userdata);
+}
+
+/* ---- requests ---- */
+
+static int shim_send(Shim *s, RecordWriter *w)
+{
+        int r = record_finish(w);
+
+        if (r >= 0)
+                r = packet_send(s->channel, w->data, w->size, NULL, 0);
+        record_done(w);
+        return r;
+}
+
+static int shim_send_stop(Shim *s)
+{
+        RecordWriter w;
+
+        record_start(&w, PROTOCOL_VERSION);
+        record_put(&w, "type", "stop");
+        if (s->stop_signal > 0)
+                record_put_u64(&w, "signal", (uint64_t) s->stop_signal);
+        if (s->stop_grace_usec != USEC_INFINITY)
+                record_put_u64(&w, "grace_usec", s->stop_grace_usec);
+        return shim_send(s, &w);
+}
+
+static int shim_send_update(Shim *s)
+{
+        RecordWriter w;
+
+        record_start(&w, PROTOCOL_VERSION);
+        record_put(&w, "type", "update");
+        limits_put(&w, &s->limits);
+        return shim_send(s, &w);
+}
+
+void limits_put(RecordWriter *w, const Limits *l)
+{
+        if (l->memory > 0)
+                record_put_u64(w, "limit.memory", l->memory);
+        if (l->pids > 0)
+                record_put_u64(w, "limit.pids", l->pids);
+        if (l->cpu_quota > 0) {
+                record_put_u64(w, "limit.cpu_quota", l->cpu_quota);
+                record_put_u64(w, "limit.cpu_period", l->cpu_period);
+        }
+}
+
+/* The shim escalates by itself; this is for one that is stuck. */
+static void shim_arm_stop(Shim *s)
+{
+        uint64_t grace = s->stop_grace_usec;
+
+        if (grace == USEC_INFINITY)
+                grace = s->status.stop_grace_usec;
+        shim_arm(s, MIN(grace, UINT64_MAX - STOP_SLACK_USEC) + STOP_SLACK_USEC);
+}
+
+/* Sends what is owed; what does not go out now goes out when the channel takes it. */
+static void shim_flush(Shim *s)
+{
+        uint32_t events = EPOLLIN;
+        int r = 0;
+
+        if (s->phase != SHIM_LIVE || !s->channel_source)
+                return;
+        if (s->update_wanted) {
+                r = shim_send_update(s);
+                if (r >= 0)
+                        s->update_wanted = false;
+        }
+        if (r >= 0 && s->stop_wanted) {
+                r = shim_send_stop(s);
+                if (r >= 0) {
+                        s->stop_wanted = false;
+                        s->stop_sent = true;
+                        shim_arm_stop(s);
+                }
+        }
+        if (r == -EAGAIN)
+                events |= EPOLLOUT;
+        else if (r < 0) /* the channel is gone; end of file will say so */
+                log_debug("run %s: cannot send a request: %s", s->run, errno_words(r));
+        r = sd_event_source_set_io_events(s->channel_source, events);
+        if (r < 0)
+                log_error_errno(r, "run %s: cannot watch the channel", s->run);
+}
+
+void shim_stop(Shim *s, int signo, uint64_t grace_usec)
+{
+        s->told_to_go = s->stop_wanted = true;
+        s->stop_signal = signo;
+        s->stop_grace_usec = grace_usec;
+        if (s->phase == SHIM_SPAWNED) {
+                /* Not let go yet: end of file makes it remove what it made, and go. */
+                s->phase = SHIM_ABORTED;
+                s->channel_source = sd_event_source_disable_unref(s->channel_source);
+                s->channel = safe_close(s->channel);
+                shim_arm(s, HELLO_TIMEOUT_USEC);
+                return;
+        }
+        shim_flush(s);
+}
+
+void shim_update(Shim *s, const Limits *limits)
+{
+        s->update_wanted = true;
+        s->limits = *limits;
+        shim_flush(s);
+}
+
+int shim_kill(Shim *s, int signo)
+{
+        RecordWriter w;
+
+        if (s->phase != SHIM_LIVE)
+                return -ENOTCONN;
+        record_start(&w, PROTOCOL_VERSION);
+        record_put(&w, "type", "kill");
+        record_put_u64(&w, "signal", (uint64_t) signo);
+        return shim_send(s, &w);
+}
+
+/* ---- the channel ---- */
+
+static void shim_close_channel(Shim *s)
+{
+        s->channel_source = sd_event_source_disable_unref(s->channel_source);
+        s->channel = safe_close(s->channel);
+}
+
+static void shim_detach(Shim *s)
+{
+        shim_close_channel(s);
+        if (s->phase == SHIM_SPAWNED) {
+                /* It is about to end; if it does not, it gets no second chance. */
+                s->phase = SHIM_ABORTED;
+                return;
+        }
+        if (s->phase == SHIM_ABORTED)
+                return;
+        s->phase = SHIM_DETACHED;
+        /* Mostly the process is ending, and its pidfd is about to say so. */
+        s->retry_usec = RECONNECT_MIN_USEC;
+        shim_arm(s, s->retry_usec);
+}
+
+static int shim_send_hello(Shim *s)
+{
+        RecordWriter w;
+
+        record_start(&w, PROTOCOL_VERSION);
+        record_put(&w, "type", "hello");
+        record_put_u64(&w, "protocol", PROTOCOL_VERSION);
+        return shim_send(s, &w);
+}
+
+static int shim_send_start(Shim *s)
+{
+        RecordWriter w;
+
+        record_start(&w, PROTOCOL_VERSION);
+        record_put(&w, "type", "start");
+        return shim_send(s, &w);
+}
+
+static int shim_on_hello(Shim *s, const Record *record)
+{
+        uint64_t protocol;
+        int r;
+
+        r = record_get_u64(record, "protocol", &protocol);
+        if (r < 0)
+                return -EBADMSG;
+        if (protocol == 0 || protocol > PROTOCOL_VERSION)
+                return log_error_errno(-EPROTONOSUPPORT,
+                                "run %s: its shim speaks protocol %" PRIu64
+                                ", this program understands up to %u: use a newer tankd-reconcile",
+                                s->run, protocol, PROTOCOL_VERSION);
+        FAILPOINT("reconcile.hello");
+        if (s->phase == SHIM_SPAWNED) {
+                /* step 4 */
+                r = shim_send_hello(s);
+                if (r >= 0)
+                        r = shim_send_start(s);
+                if (r < 0)
+                        return r;
+                FAILPOINT("reconcile.start-sent");
+        }
+        s->phase = SHIM_LIVE;
+        shim_disarm(s);
+        if (s->stop_sent)
+                shim_arm_stop(s);
+        s->retry_usec = RECONNECT_MIN_USEC;
+        shim_adoption_done(s);
+        shim_flush(s);
+        return 0;
+}
+
+static int shim_on_message(Shim *s, const Record *record)
+{
+        const char *type = record_get(record, "type");
+        ShimStatus status;
+        uint64_t error;
+        int r;
+
+        if (!type)
+                return -EBADMSG;
+        if (streq(type, "error")) {
+                if (record_get_u64(record, "errno", &error) < 0 || error > INT32_MAX)
+                        error = EIO;
+                s->context->ops->refused(s, strempty(record_get(record, "request")), -(int) error,
+                                strempty(record_get(record, "message")), s->userdata);
+                return 0;
+        }
+        if (!streq(type, "hello") && !streq(type, "status"))
+                return 0; /* something a later minor version says */
+        r = shim_status_parse(record, &status);
+        if (r < 0)
+                return r;
+        if (s->phase != SHIM_LIVE && !streq(type, "hello"))
+                return -EPROTO;
+        s->status = status;
+        if (streq(type, "hello")) {
+                r = shim_on_hello(s, record);
+                if (r < 0)
+                        return r;
+        }
+        if (status.state == RUN_EXITED)
+                shim_arm(s, TEARDOWN_TIMEOUT_USEC);
+        s->context->ops->changed(s, s->userdata);
+        return 0;
+}
+
+static int shim_on_channel(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+        Shim *s = userdata;
+        Record record;
+        ssize_t n;
+        int r;
+
+        if (revents & EPOLLOUT)
+                shim_flush(s);
+        if (!(revents & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+                return 0;
+        n = packet_recv(fd, s->context->buffer, LIMIT_CHANNEL_MESSAGE, NULL, 0, NULL);
+        if (n == -EAGAIN || n == -EINTR)
+                return 0;
+        if (n <= 0) {
+                shim_detach(s);
+                return 0;
+        }
+        r = record_parse(s->context->buffer, (size_t) n, PROTOCOL_VERSION, &record);
+        if (r >= 0)
+                r = shim_on_message(s, &record);
+        if (r < 0) {
+                log_error_errno(r, "run %s: bad message from its shim, closing the channel",
+                                s->run);
+                shim_detach(s);
+        }
+        return 0;
+}
+
+static int shim_watch_channel(Shim *s)
+{
+        return sd_event_add_io(s->context->event, &s->channel_source, s->channel, EPOLLIN,
+                        shim_on_channel, s);
+}
+
+/* ---- the process ---- */
+
+static int shim_on_process(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+        Shim *s = userdata;
+        int r, status;
+
+        if (s->is_child) {
+                r = pidref_wait(&s->process, WNOHANG, &status);
+                if (r == 0)
+                        return 0;
+                s->exit_status = r < 0 ? 0 : status;
+        }
+        shim_process_gone(s);
+        return 0;
+}
+
+static int shim_watch_process(Shim *s)
+{
+        int r;
+
+        r = sd_event_add_io(s->context->event, &s->process_source, s->process.fd, EPOLLIN,
+                        shim_on_process, s);
+        if (r < 0)
+                return r;
+        /* What the shim said before it went is read before its end is looked at. */
+        return sd_event_source_set_priority(s->process_source, SD_EVENT_PRIORITY_NORMAL + 1);
+}
+
+static void shim_over(Shim *s)
+{
+        s->phase = SHIM_OVER;
+        shim_disarm(s);
+        shim_adoption_done(s);
+        s->context->ops->over(s, s->userdata); /* frees @s */
+}
+
+static void shim_cleanup_done(int status, void *userdata)
+{
+        Shim *s = userdata;
+
+        s->cleanup = shim_helper_free(s->cleanup);
+        if (status == 0) {
+                shim_over(s);
+                return;
+        }
+        if (s->n_cleanups++ % 12 == 0)
+                log_error("run %s: cleaning up %s/%s failed (see the lines of tank-shim above); "
+                          "trying again every %u s",
+                                s->run, s->context->pods_path, s->run_path,
+                                (unsigned) (CLEANUP_RETRY_USEC / USEC_PER_SEC));
+        shim_arm(s, CLEANUP_RETRY_USEC);
+}
+
+static void shim_cleanup(Shim *s)
+{
+        CLEANUP_FREE char *path = NULL;
+        int r;
+
+        s->phase = SHIM_CLEANING;
+        r = asprintf(&path, "%s/%s", s->context->pods_path, s->run_path) < 0 ? -ENOMEM : 0;
+        if (r >= 0)
+                r = shim_helper_spawn(
+                                s->context, "--cleanup", path, shim_cleanup_done, s, &s->cleanup);
+        else
+                path = NULL;
+        if (r < 0) {
+                log_error_errno(r, "run %s: cannot start its clean-up, trying again", s->run);
+                shim_arm(s, CLEANUP_RETRY_USEC);
+        }
+}
+
+/* Whether the run's own shim tore it down: its writable layer goes last. */
+static bool shim_tore_down(Shim *s)
+{
+        CLEANUP_FREE char *data = NULL;
+        const char *scratch;
+        size_t size;
+        Record record;
+
+        if (s->silent || (s->is_child && s->exit_status != 0))
+                return false;
+        if (read_file_at(s->dir_fd, "record", LIMIT_RECORD_MAX, &data, &size) < 0)
+                return true; /* it made nothing */
+        if (record_parse(data, size, 1, &record) < 0)
+                return false;
+        scratch = record_get(&record, "scratch");
+        return isempty(scratch) || access(scratch, F_OK) < 0;
+}
+
+static void shim_set_lost(Shim *s, ResultKind kind, int code, const char *stage)
+{
+        s->status.state = RUN_EXITED;
+        s->status.pid = 0;
+        s->status.result =
+                        (RunResult){ .kind = kind, .code = code, .at_usec = now_realtime_usec() };
+        (void) snprintf(s->status.result.stage, sizeof(s->status.result.stage), "%s", stage);
+        s->status.ended_boot_usec = now_boottime_usec();
+}
+
+/* The process is gone, or was not there: say what became of the run, and clean up behind it. */
+static void shim_process_gone(Shim *s)
+{
+        ShimStatus status;
+
+        shim_close_channel(s);
+        s->process_source = sd_event_source_disable_unref(s->process_source);
+        pidref_done(&s->process);
+        shim_disarm(s);
+        if (shim_read_record(s, &status) >= 0)
+                s->status = status;
+        if (s->status.state != RUN_EXITED || s->status.result.kind == RESULT_NONE) {
+                if (s->status.started)
+                        shim_set_lost(s, RESULT_SHIM_LOST, 0, "");
+                else if (s->is_child && !s->told_to_go)
+                        /* It went before it was let go, and nobody told it to. */
+                        shim_set_lost(s, RESULT_SETUP_FAILED, s->silent ? ETIMEDOUT : EPROTO,
+                                        "shim");
+                else
+                        s->status.state = RUN_EXITED; /* nothing ran: no result */
+        }
+        if (s->is_child && WIFSIGNALED(s->exit_status) && !s->silent)
+                log_warning("run %s: its shim was killed by signal %d", s->run,
+                                WTERMSIG(s->exit_status));
+        if (shim_tore_down(s)) {
+                shim_over(s);
+                return;
+        }
+        shim_adoption_done(s);
+        s->context->ops->changed(s, s->userdata);
+        shim_cleanup(s);
+}
+
+/* ---- spawning ---- */
+
+static Shim *shim_new(ShimContext *c, const char *run_path, const char *run, void *userdata)
+{
+        Shim *s = calloc(1, sizeof(Shim));
+
+        if (!s)
+                return NULL;
+        s->run_path = strdup(run_path);
+        if (!s->run_path) {
+                free(s);
+                return NULL;
+        }
+        s->context = c;
+        s->userdata = userdata;
+        s->process = PIDREF_NULL;
+        s->dir_fd = s->channel = -EBADF;
+        s->retry_usec = RECONNECT_MIN_USEC;
+        s->stop_grace_usec = USEC_INFINITY;
+        s->status.state = RUN_CREATING;
+        (void) snprintf(s->run, sizeof(s->run), "%s", run);
+        return s;
+}
+
+Shim *shim_free(Shim *s)
+{
+        if (!s)
+                return NULL;
+        shim_close_channel(s);
+        sd_event_source_disable_unref(s->process_source);
+        sd_event_source_disable_unref(s->timer);
+        shim_helper_free(s->cleanup);
+        pidref_done(&s->process);
+        safe_close(s->dir_fd);
+        free(s->run_path);
+        free(s);
+        return NULL;
+}
+
+DEFINE_CLEANUP(Shim *, shim_freep, shim_free);
+
+static int make_run_directory(ShimContext *c, const char *run_path, int *ret_fd)
+{
+        CLEANUP_CLOSE int dir = -EBADF, lock = -EBADF;
+        int r;
+
+        r = mkdir_p_open_at(c->pods_fd, run_path, 0700, &dir);
+        if (r < 0)
+                return r;
+        lock = openat(dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (lock < 0)
+                return -errno;
+        *ret_fd = TAKE_FD(dir);
+        return 0;
+}
+
+int shim_spawn(ShimContext *c, const char *run_path, const char *run, const void *launch,
+                size_t launch_size, void *userdata, Shim **ret)
+{
+        CLEANUP(shim_freep) Shim *s = shim_new(c, run_path, run, userdata);
+        CLEANUP_CLOSE int memfd = -EBADF, theirs = -EBADF;
+        int pair[2], r;
+
+        if (!s)
+                return -ENOMEM;
+        r = make_run_directory(c, run_path, &s->dir_fd);
+        if (r < 0)
+                return r;
+        FAILPOINT("reconcile.run-directory-made");
+        r = memfd_sealed("tank-launch", launch, launch_size, &memfd);
+        if (r < 0)
+                return r;
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+                return -errno;
+        s->channel = pair[0];
+        theirs = pair[1];
+        r = fd_set_nonblock(theirs, false);
+        if (r < 0)
+                return r;
+        r = shim_watch_channel(s);
+        if (r < 0)
+                return r;
+        /* step 2 */
+        r = shim_exec(c, (const char *const[]){ "tank-shim", NULL },
+                        (const int[]){ theirs, memfd, s->dir_fd }, 3, &s->process);
+        if (r < 0)
+                return r;
+        FAILPOINT("reconcile.spawned");
+        s->is_child = true;
+        s->phase = SHIM_SPAWNED;
+        r = shim_watch_process(s);
+        if (r < 0) {
+                (void) pidref_kill(&s->process, SIGKILL);
+                (void) pidref_wait(&s->process, 0, NULL);
+                return r;
+        }
+        shim_arm(s, HELLO_TIMEOUT_USEC);
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+/* ---- adopting ---- */
+
+/* A pid that is read from a record is that of the shim only while the lock is held: seen held after
+ * the pidfd was opened, the number cannot have been given to anybody else before. */
+static int shim_take_process(Shim *s)
+{
+        ShimStatus status;
+        int r;
+
+        if (pidref_is_set(&s->process))
+                return 0;
+        r = shim_read_record(s, &status);
+        if (r < 0)
+                return r;
+        r = pidref_set_pid(&s->process, status.shim_pid);
+        if (r < 0)
+                return r;
+        r = run_lock_test(s->dir_fd);
+        if (r > 0) {
+                s->status = status;
+                r = shim_watch_process(s);
+        } else if (r == 0)
+                r = -ESRCH;
+        if (r < 0)
+                pidref_done(&s->process);
+        return r;
+}
+
+static int shim_connect(Shim *s)
+{
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        char path[FD_PATH_MAX];
+        CLEANUP_CLOSE int fd = -EBADF;
+        int r;
+
+        r = shim_take_process(s);
+        if (r < 0)
+                return r;
+        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return -errno;
+        (void) snprintf(address.sun_path, sizeof(address.sun_path), "%s/control",
+                        fd_path(s->dir_fd, path));
+        if (connect(fd, (struct sockaddr *) &address, sizeof(address)) < 0)
+                return -errno;
+        s->channel = TAKE_FD(fd);
+        r = shim_watch_channel(s);
+        if (r >= 0)
+                r = shim_send_hello(s);
+        if (r < 0)
+                shim_close_channel(s);
+        return r;
+}
+
+/* The lock decides: free means over; held means connect, again and again until it works. */
+static void shim_try_connect(Shim *s)
+{
+        int r;
+
+        if (s->channel >= 0) {
+                /* Connected, and no hello in all this time. */
+                shim_close_channel(s);
+                r = -ETIMEDOUT;
+        } else {
+                r = run_lock_test(s->dir_fd);
+                if (r == 0 || r == -ENOENT) {
+                        shim_process_gone(s);
+                        return;
+                }
+                r = shim_connect(s);
+        }
+        if (s->adopting && now_boottime_usec() >= s->adopt_until) {
+                log_warning_errno(r < 0 ? r : -ETIMEDOUT,
+                                "run %s: its shim lives and does not answer; going on without it",
+                                s->run);
+                shim_adoption_done(s);
+        }
+        /* With a connection: the time within which hello must come. */
+        shim_arm(s, r >= 0 ? USEC_PER_SEC : s->retry_usec);
+        s->retry_usec = MIN(s->retry_usec * 2, RECONNECT_MAX_USEC);
+}
+
+static int shim_on_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Shim *s = userdata;
+
+        switch (s->phase) {
+        case SHIM_SPAWNED: shim_destroy_process(s, "said no hello within 10 s"); break;
+        case SHIM_ABORTED: shim_destroy_process(s, "did not give up when it was told to"); break;
+        case SHIM_LIVE:
+                if (s->status.state == RUN_EXITED)
+                        shim_destroy_process(s, "did not end after its container");
+                else if (s->stop_sent)
+                        shim_destroy_process(s, "did not stop its container");
+                break;
+        case SHIM_DETACHED: shim_try_connect(s); break;
+        case SHIM_CLEANING: shim_cleanup(s); break;
+        case SHIM_OVER: break;
+        }
+        return 0;
+}
+
+int shim_adopt(ShimContext *c, const char *run_path, const char *run, void *userdata, Shim **ret)
+{
+        CLEANUP(shim_freep) Shim *s = shim_new(c, run_path, run, userdata);
+        ShimStatus status;
+        int r;
+
+        if (!s)
+                return -ENOMEM;
+        s->dir_fd = open_beneath(c->pods_fd, run_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+        if (s->dir_fd < 0)
+                return s->dir_fd;
+        r = run_lock_test(s->dir_fd);
+        if (r < 0 && r != -ENOENT)
+                return r;
+        r = shim_read_record(s, &status);
+        if (r >= 0)
+                s->status = status;
+        else if (r == -EPROTONOSUPPORT)
+                return r;
+        s->phase = SHIM_DETACHED;
+        s->adopting = true;
+        s->adopt_until = now_boottime_usec() + ADOPT_TIMEOUT_USEC;
+        shim_arm(s, 0);
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+void shim_retry(Shim *s)
+{
+        if (s->phase == SHIM_DETACHED && s->channel < 0 && s->retry_usec >= RECONNECT_MAX_USEC)
+                shim_arm(s, 0);
+}
