@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The host's half of a root file system: the run's scratch directory, and detached copies of what
+ * the container shall see of the host's files, idmapped so that the container's root owns what root
+ * owns on disk. Nothing is ever attached in the host's mount namespace, so nothing can leak there.
+ *
+ *     <scratch>/lower  mount point of the read-only root     upper, work  the writable layer
+ *     <scratch>/root   mount point of the overlay            hosts, hostname, resolv.conf
+ */
+
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fd.h"
+#include "shim-mount.h"
+
+#define ETC_FILE_MAX (64U * 1024U)
+
+void trees_init(Trees *t)
+{
+        t->scratch = t->lower = t->init = -EBADF;
+        for (size_t i = 0; i < LIMIT_MOUNTS; i++)
+                t->volumes[i] = -EBADF;
+}
+
+void trees_done(Trees *t)
+{
+        t->scratch = safe_close(t->scratch);
+        t->lower = safe_close(t->lower);
+        t->init = safe_close(t->init);
+        for (size_t i = 0; i < LIMIT_MOUNTS; i++)
+                t->volumes[i] = safe_close(t->volumes[i]);
+}
+
+size_t trees_list(Trees *t, const Launch *launch, int *fds[static TREES_FDS_MAX])
+{
+        size_t n = 0;
+
+        fds[n++] = &t->scratch;
+        fds[n++] = &t->lower;
+        if (!launch->init_none)
+                fds[n++] = &t->init;
+        for (size_t i = 0; i < launch->n_mounts; i++)
+                fds[n++] = &t->volumes[i];
+        return n;
+}
+
+/* ---- scratch ---- */
+
+static int put_file(int dir_fd, const char *name, const char *a, size_t size, const char *b)
+{
+        CLEANUP_CLOSE int fd = openat(dir_fd, name,
+                O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+        int r;
+
+        if (fd < 0)
+                return -errno;
+        r = write_full(fd, a, size);
+        return r < 0 ? r : write_full(fd, b, strlen(b));
+}
+
+/* A pod on the host's network resolves as the host does; every other has nobody to ask. */
+static int put_etc_files(int dir_fd, const Launch *launch)
+{
+        CLEANUP_FREE char *names = NULL, *hostname = NULL, *hosts = NULL, *resolv = NULL;
+        size_t hosts_size = 0, resolv_size = 0;
+        int r;
+
+        if (asprintf(&hostname, "%s\n", launch->hostname) < 0)
+                return -ENOMEM;
+        if (launch->network_host) {
+                r = read_file_at(AT_FDCWD, "/etc/hosts", ETC_FILE_MAX, &hosts, &hosts_size);
+                if (r >= 0 || r == -ENOENT)
+                        r = read_file_at(AT_FDCWD, "/etc/resolv.conf", ETC_FILE_MAX, &resolv,
+                                &resolv_size);
+                if (r < 0 && r != -ENOENT)
+                        return r;
+                r = asprintf(&names, "127.0.0.1 %s\n", launch->hostname);
+        } else {
+                r = asprintf(&names,
+                        "127.0.0.1 localhost %s\n"
+                        "::1 localhost ip6-localhost ip6-loopback\n",
+                        launch->hostname);
+        }
+        if (r < 0)
+                return -ENOMEM;
+        r = put_file(dir_fd, "hosts", strempty(hosts), hosts_size, names);
+        if (r >= 0)
+                r = put_file(dir_fd, "hostname", "", 0, hostname);
+        if (r >= 0)
+                r = put_file(dir_fd, "resolv.conf", strempty(resolv), resolv_size, "");
+        return r;
+}
+
+int scratch_make(const Launch *launch, SetupReport *reterr)
+{
+        static const char *const dirs[] = { "lower", "upper", "work", "root" };
+        CLEANUP_CLOSE int dir_fd = -EBADF;
+        struct stat st;
+        int r;
+
+        if (stat(launch->rootfs, &st) < 0)
+                return setup_report_set(reterr, -errno, "rootfs", "%.180s", launch->rootfs);
+        if (!S_ISDIR(st.st_mode))
+                return setup_report_set(reterr, -ENOTDIR, "rootfs", "%.180s", launch->rootfs);
+        r = mkdir_p_open_at(AT_FDCWD, launch->scratch, 0700, &dir_fd);
+        if (r < 0)
+                return setup_report_set(reterr, r, "rootfs", "scratch directory %.150s",
+                        launch->scratch);
+        for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+                if (mkdirat(dir_fd, dirs[i], 0700) < 0)
+                        return setup_report_set(reterr, -errno, "rootfs",
+                                "scratch directory %.150s/%s", launch->scratch, dirs[i]);
+        }
+        /* The upper directory's attributes are those of the container's "/". The scratch directory
+         * itself is passed by the container's root, whose ids are foreign on an unmapped mount. */
+        if (fchmod(dir_fd, 0711) < 0 || fchownat(dir_fd, "upper", st.st_uid, st.st_gid, 0) < 0
+                || fchmodat(dir_fd, "upper", st.st_mode & 07777, 0) < 0)
+                return setup_report_set(reterr, -errno, "rootfs", "writable layer");
+        r = put_etc_files(dir_fd, launch);
+        if (r < 0)
+                return setup_report_set(reterr, r, "rootfs", "files for /etc");
+        return 0;
+}
+
+/* ---- trees ---- */
+
+/* mountinfo writes blank, tab, newline and backslash as \ooo. */
+static void unescape(char *s)
+{
+        char *to = s;
+
+        while (*s) {
+                if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] && s[3]) {
+                        *to++ = (char) ((s[1] - '0') * 64 + (s[2] - '0') * 8 + (s[3] - '0'));
+                        s += 4;
+                } else {
+                        *to++ = *s++;
+                }
+        }
+        *to = 0;
+}
+
+/* EINVAL does not say which mount of a tree cannot be idmapped: find the first that refuses. */
+static void name_refusing_mount(const char *source, int userns_fd, char *buf, size_t size)
+{
+        CLEANUP(fclosep) FILE *f = fopen("/proc/self/mountinfo", "re");
+        CLEANUP_FREE char *line = NULL;
+        size_t n = 0, prefix = strlen(source);
+
+        (void) snprintf(buf, size, "%s", source);
+        while (f && getline(&line, &n, f) >= 0) {
+                char point[4096], type[64];
+                int fd = -EBADF;
+
+                if (sscanf(line, "%*s %*s %*s %*s %4095s %*[^-]- %63s", point, type) != 2)
+                        continue;
+                unescape(point);
+                if (strncmp(point, source, prefix) != 0
+                        || (point[prefix] != '/' && point[prefix] != 0))
+                        continue;
+                if (mount_detach(AT_FDCWD, point, false, 0, userns_fd, &fd) == -EINVAL) {
+                        (void) snprintf(buf, size, "%.150s (%s)", point, type);
+                        return;
+                }
+                (void) safe_close(fd);
+        }
+}
+
+static int volume_make(const LaunchMount *m, int userns_fd, int *ret_fd, SetupReport *reterr)
+{
+        uint64_t attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
+                | (m->read_only ? MOUNT_ATTR_RDONLY : 0);
+        CLEANUP_CLOSE int source = -EBADF;
+        char where[192];
+        int r;
+
+        source = open(m->source, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (source < 0)
+                return setup_report_set(reterr, -errno, "volume", "%.180s", m->source);
+        if (m->idmap == IDMAP_OFF)
+                userns_fd = -EBADF;
+        r = mount_detach(source, "", true, attributes, userns_fd, ret_fd);
+        if (r == -EINVAL && userns_fd >= 0) {
+                name_refusing_mount(m->source, userns_fd, where, sizeof(where));
+                return setup_report_set(reterr, r, "volume",
+                        "the file system at %.150s cannot be idmapped; set idmap: off", where);
+        }
+        if (r < 0)
+                return setup_report_set(reterr, r, "volume", "%.180s", m->source);
+        return 0;
+}
+
+/* Executed from a copy of its own mount, read-only for ever: /proc/1/exe in the container leads to
+ * that mount, and opening it for writing gives EROFS whoever asks. */
+static int init_make(const Launch *launch, int *ret_fd, SetupReport *reterr)
+{
+        CLEANUP_FREE char *path = NULL;
+        int r;
+
+        if (asprintf(&path, "%s/tank-init", launch->libexec_dir) < 0) {
+                path = NULL;
+                return setup_report_set(reterr, -ENOMEM, "init", "tank-init");
+        }
+        r = mount_detach(AT_FDCWD, path, false,
+                MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, -EBADF, ret_fd);
+        return r < 0 ? setup_report_set(reterr, r, "init", "%.180s", path) : 0;
+}
+
+int trees_make(const Launch *launch, int userns_fd, Trees *ret, SetupReport *reterr)
+{
+        CLEANUP(trees_done) Trees t;
+        int r;
+
+        trees_init(&t);
+        r = mount_detach(AT_FDCWD, launch->scratch, false, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
+                userns_fd, &t.scratch);
+        if (r < 0)
+                return setup_report_set(reterr, r, "rootfs", "%.120s%s", launch->scratch,
+                        r == -EINVAL ? ": this file system cannot be idmapped" : "");
+        r = mount_detach(AT_FDCWD, launch->rootfs, false, MOUNT_ATTR_RDONLY, userns_fd, &t.lower);
+        if (r < 0)
+                return setup_report_set(reterr, r, "rootfs", "%.120s%s", launch->rootfs,
+                        r == -EINVAL ? ": this file system cannot be idmapped" : "");
+        if (!launch->init_none) {
+                r = init_make(launch, &t.init, reterr);
+                if (r < 0)
+                        return r;
+        }
+        for (size_t i = 0; i < launch->n_mounts; i++) {
+                r = volume_make(&launch->mounts[i], userns_fd, &t.volumes[i], reterr);
+                if (r < 0)
+                        return r;
+        }
+        *ret = t;
+        trees_init(&t);
+        return 0;
+}
