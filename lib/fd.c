@@ -205,7 +205,7 @@ int cloexec_fds_from(int first)
                                                                     : -errno;
 }
 
-#define PACKET_FDS_MAX 16U
+#define PACKET_FDS_MAX 72U /* the most is a start with LIMIT_MOUNTS volumes */
 
 int packet_send(int fd, const void *data, size_t size, const int *fds, size_t n_fds)
 {

@@ -18,6 +18,7 @@
 
 #include "clock.h"
 #include "fd.h"
+#include "log.h"
 #include "quantity.h"
 #include "shim-cgroup.h"
 #include "shim-scope.h"
@@ -227,8 +228,6 @@ int shim_cgroup_new(const Launch *launch, ShimCgroup **ret, char reterr[static C
                 r = free_and_strdup(&c->path, launch->cgroup_path);
         if (r < 0)
                 return r;
-        while (c->path[0] == '/')
-                memmove(c->path, c->path + 1, strlen(c->path));
         /* A scope's ancestors are systemd's to set up. */
         r = make_path(mount_fd, c->path, c->unified && !c->scope, &c->node);
         if (r < 0)
@@ -252,6 +251,22 @@ int shim_cgroup_new(const Launch *launch, ShimCgroup **ret, char reterr[static C
                 return r;
         }
         *ret = TAKE_PTR(c);
+        return 0;
+}
+
+/* A shim that died before it could tell: where it would have made them. */
+static int expect_mirrors(ShimCgroup *c)
+{
+        for (size_t i = 0; i < ARRAY_SIZE(mirror_controllers) && !c->unified; i++) {
+                char *dir;
+                int r;
+
+                if (asprintf(&dir, CGROUP_ROOT "/%s/%s", mirror_controllers[i], c->path) < 0)
+                        return -ENOMEM;
+                r = strv_append_take(&c->mirrors, dir);
+                if (r < 0)
+                        return r;
+        }
         return 0;
 }
 
@@ -279,10 +294,10 @@ int shim_cgroup_open(const char *path, char *const *mirrors, ShimCgroup **ret)
         c->ctr = openat(c->node, "ctr", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (c->ctr >= 0)
                 c->events = openat(c->ctr, "cgroup.events", O_RDONLY | O_CLOEXEC);
-        r = strv_copy(mirrors, &c->mirrors);
+        r = strv_length(mirrors) > 0 ? strv_copy(mirrors, &c->mirrors) : expect_mirrors(c);
         if (r < 0)
                 return r;
-        STRV_FOREACH(m, mirrors)
+        STRV_FOREACH(m, c->mirrors)
         {
                 if (c->n_mirrors == CGROUP_MIRRORS_MAX)
                         break;
@@ -484,6 +499,15 @@ int shim_cgroup_oom_kills(ShimCgroup *c, uint64_t *ret)
 int shim_cgroup_events_fd(ShimCgroup *c)
 {
         return c->events;
+}
+
+void shim_cgroup_events_clear(ShimCgroup *c)
+{
+        char buf[256];
+
+        /* The kernel keeps signalling until this very descriptor has been read from the start. */
+        if (pread(c->events, buf, sizeof(buf), 0) < 0)
+                log_debug("cannot read cgroup.events");
 }
 
 int shim_cgroup_enter_shim(ShimCgroup *c)

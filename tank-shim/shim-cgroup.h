@@ -56,6 +56,7 @@ int shim_cgroup_set_limits(ShimCgroup *c, const LaunchLimits *limits,
 int shim_cgroup_oom_kills(ShimCgroup *c, uint64_t *ret);
 /* ctr/cgroup.events: EPOLLPRI when it gets empty. Borrowed. */
 int shim_cgroup_events_fd(ShimCgroup *c);
+void shim_cgroup_events_clear(ShimCgroup *c); /* at each wake-up, before asking */
 /* The shim moves into <node>/shim. */
 int shim_cgroup_enter_shim(ShimCgroup *c);
 

@@ -5,8 +5,8 @@
  *   1. identity is looked up while the files can still be read whatever the user may see
  *   2. session keyring, so that the host's is left behind
  *   3. no_new_privs, then ids and capability sets (bounding first: it needs CAP_SETPCAP)
- *   4. working directory, as the user; it must be inside the root
- *   5. every descriptor above 2 becomes close-on-exec
+ *   4. every descriptor above 2 is closed, but the one for the report
+ *   5. working directory, as the user; it must be inside the root
  *   6. the filter, then execve: nothing but the PATH search runs under it
  *
  * Without no_new_privs a filter needs CAP_SYS_ADMIN in the user namespace, so it comes before 3. */
@@ -145,6 +145,15 @@ int capabilities_set(uint64_t permitted)
         return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
 }
 
+int capabilities_keep(uint64_t set)
+{
+        uint64_t have = 0;
+        int r;
+
+        r = capabilities_get(&have);
+        return r < 0 ? r : capabilities_set(set & have);
+}
+
 int capabilities_bound(uint64_t set)
 {
         for (unsigned c = 0; c < 64; c++) {
@@ -177,14 +186,25 @@ void confine_reset_signals(void)
         (void) sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static int load_filter(int fd)
+typedef struct Filter {
+        struct sock_filter *instructions; /* NULL: unconfined */
+        size_t n;
+} Filter;
+
+static void filter_done(Filter *f)
+{
+        free(f->instructions);
+}
+
+/* @fd is shared by all children: no offset of its own is used. */
+static int filter_read(int fd, Filter *ret)
 {
         CLEANUP_FREE char *data = NULL;
-        struct sock_fprog program;
         struct stat st;
         size_t size;
         ssize_t n;
 
+        *ret = (Filter) { 0 };
         if (fd < 0)
                 return 0;
         if (fstat(fd, &st) < 0)
@@ -196,16 +216,50 @@ static int load_filter(int fd)
         data = malloc(size);
         if (!data)
                 return -ENOMEM;
-        n = pread(fd, data, size, 0); /* the descriptor is shared: no offset of its own */
+        n = pread(fd, data, size, 0);
         if (n < 0)
                 return -errno;
         if ((size_t) n != size)
                 return -EBADMSG;
-        program = (struct sock_fprog) {
-                .len = (unsigned short) (size / sizeof(struct sock_filter)),
-                .filter = (struct sock_filter *) (void *) data,
-        };
+        ret->n = size / sizeof(struct sock_filter);
+        ret->instructions = (struct sock_filter *) (void *) TAKE_PTR(data);
+        return 0;
+}
+
+static int filter_install(const Filter *f)
+{
+        struct sock_fprog program = { .len = (unsigned short) f->n, .filter = f->instructions };
+
+        if (!f->instructions)
+                return 0;
         return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0 ? -errno : 0;
+}
+
+int confine_load_filter(int fd)
+{
+        CLEANUP(filter_done) Filter f;
+        int r;
+
+        r = filter_read(fd, &f);
+        return r < 0 ? r : filter_install(&f);
+}
+
+/* Pipes and terminals are the container's root's so far; a program that opens /dev/stdout anew
+ * does so as the user. Descriptors of other kinds stay as they are. */
+static void give_stdio(const Identity *id)
+{
+        struct stat st;
+        int r = 0;
+
+        for (int fd = 0; fd <= 2; fd++) {
+                if (fstat(fd, &st) < 0 || st.st_uid != 0 || st.st_uid == id->uid)
+                        continue;
+                if (S_ISFIFO(st.st_mode))
+                        r = fchown(fd, id->uid, id->gid);
+                else if (S_ISCHR(st.st_mode) && isatty(fd))
+                        r = fchown(fd, id->uid, (gid_t) -1);
+                (void) r; /* opening it anew is all that is lost */
+        }
 }
 
 int confine_apply(const ConfinePolicy *policy, const Identity *id, SetupReport *reterr)
@@ -216,10 +270,11 @@ int confine_apply(const ConfinePolicy *policy, const Identity *id, SetupReport *
         if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL, 0, 0, 0) < 0
                 && errno != ENOSYS)
                 return setup_report_set(reterr, -errno, "keyring", "session keyring");
+        give_stdio(id);
         if (policy->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
                 return setup_report_set(reterr, -errno, "capabilities", "no_new_privs");
         if (!policy->no_new_privileges) {
-                r = load_filter(policy->seccomp_fd);
+                r = confine_load_filter(policy->seccomp_fd);
                 if (r < 0)
                         return setup_report_set(reterr, r, "seccomp", "system call filter");
         }
@@ -340,51 +395,55 @@ static int execute(char *const *argv, char *const *env)
         return error;
 }
 
+/* Nothing but 0, 1, 2 and the report at 3. Closed, not only marked: a working directory or a command
+ * by way of /proc/self/fd would still reach what execve() is about to close. */
+static int close_all_but_report(int *report_fd)
+{
+        if (*report_fd != 3) {
+                if (dup3(*report_fd, 3, O_CLOEXEC) < 0)
+                        return -errno;
+                *report_fd = 3;
+        }
+        return close_fds_from(4);
+}
+
+static int prepare_execute(const ConfinePolicy *policy, const ConfineProgram *program,
+        const Identity *id, int *report_fd, char ***ret_env, SetupReport *report)
+{
+        CLEANUP(filter_done) Filter filter = { 0 };
+        int r;
+
+        r = build_environment(program, id, ret_env);
+        if (r < 0)
+                return setup_report_set(report, r, "exec", "environment");
+        if (policy->no_new_privileges) {
+                r = filter_read(policy->seccomp_fd, &filter);
+                if (r < 0)
+                        return setup_report_set(report, r, "seccomp", "system call filter");
+        }
+        r = close_all_but_report(report_fd);
+        if (r < 0)
+                return setup_report_set(report, r, "exec", "closing descriptors");
+        r = enter_directory(program->cwd, report);
+        if (r < 0)
+                return r;
+        r = filter_install(&filter);
+        return r < 0 ? setup_report_set(report, r, "seccomp", "system call filter") : 0;
+}
+
 void confine_execute(const ConfinePolicy *policy, const ConfineProgram *program, const Identity *id,
         int report_fd)
 {
-        CLEANUP_STRV char **env = NULL;
         SetupReport report = { 0 };
+        char **env = NULL;
         int r;
 
-        r = build_environment(program, id, &env);
-        if (r < 0) {
-                (void) setup_report_set(&report, r, "exec", "environment");
-                setup_report_send_and_exit(report_fd, &report);
+        r = prepare_execute(policy, program, id, &report_fd, &env, &report);
+        if (r >= 0) {
+                r = execute(program->argv, env);
+                (void) setup_report_set(&report, r, "exec", "%.150s", program->argv[0]);
         }
-        if (enter_directory(program->cwd, &report) < 0)
-                setup_report_send_and_exit(report_fd, &report);
-        r = cloexec_fds_from(3);
-        if (r < 0) {
-                (void) setup_report_set(&report, r, "exec", "closing descriptors");
-                setup_report_send_and_exit(report_fd, &report);
-        }
-        if (policy->no_new_privileges) {
-                r = load_filter(policy->seccomp_fd);
-                if (r < 0) {
-                        (void) setup_report_set(&report, r, "seccomp", "system call filter");
-                        setup_report_send_and_exit(report_fd, &report);
-                }
-        }
-        r = execute(program->argv, env);
-        (void) setup_report_set(&report, r, "exec", "%.150s", program->argv[0]);
         setup_report_send_and_exit(report_fd, &report);
-}
-
-/* Programs open /dev/stdout and /dev/tty anew, which only the owner may. What the host's root made
- * was given to the container's root by the shim; where that was not possible the descriptors still
- * work as they are. */
-static void give_stdio(const Identity *id)
-{
-        struct stat st;
-
-        for (int fd = 0; fd < 3; fd++) {
-                if (fstat(fd, &st) < 0)
-                        continue;
-                if ((S_ISFIFO(st.st_mode) || (S_ISCHR(st.st_mode) && isatty(fd)))
-                        && fchown(fd, id->uid, (gid_t) -1) < 0)
-                        continue;
-        }
 }
 
 void confine_exec(const ConfinePolicy *policy, const ConfineProgram *program, int report_fd)

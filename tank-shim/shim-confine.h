@@ -58,9 +58,10 @@ void identity_done(Identity *id);
 
 /* Session keyring, no_new_privs, ids, capability sets. */
 int confine_apply(const ConfinePolicy *policy, const Identity *id, SetupReport *reterr);
+int confine_load_filter(int fd); /* nothing with -EBADF */
 /* Dispositions and mask as a fresh process has them. */
 void confine_reset_signals(void);
-/* After those two: changes directory, marks every descriptor above 2 close-on-exec, loads the
+/* After those two: closes every descriptor above 2 but the report's, changes directory, loads the
  * filter, finds argv[0] in PATH, executes. Comes back only to report. */
 _Noreturn void confine_execute(const ConfinePolicy *policy, const ConfineProgram *program,
         const Identity *id, int report_fd);
@@ -71,6 +72,7 @@ _Noreturn void confine_exec(const ConfinePolicy *policy, const ConfineProgram *p
 /* The shim itself gives up what it does not need with these two. */
 int capabilities_bound(uint64_t set);
 int capabilities_set(uint64_t permitted);
+int capabilities_keep(uint64_t set); /* of those that it has */
 
 /* "CAP_CHOWN" or "ALL" added to and taken from the default set. -EINVAL for an unknown name. */
 int capabilities_from_launch(char *const *add, char *const *drop, uint64_t *ret);

@@ -268,20 +268,39 @@ static int parse_security(Parser *p, Launch *l)
         return 0;
 }
 
+static int parse_limits(Parser *p, LaunchLimits *ret)
+{
+        LaunchLimits l = { .cpu_period = 100000 };
+        int r;
+
+        r = get_u64(p, "limit.memory", INT64_MAX, &l.memory);
+        if (r >= 0)
+                r = get_u64(p, "limit.pids", INT32_MAX, &l.pids);
+        if (r >= 0)
+                r = get_u64(p, "limit.cpu_quota", INT64_MAX, &l.cpu_quota);
+        if (r >= 0)
+                r = get_u64(p, "limit.cpu_period", USEC_PER_SEC, &l.cpu_period);
+        if (r >= 0)
+                *ret = l;
+        return r;
+}
+
+int launch_parse_limits(
+        const Record *record, LaunchLimits *ret, char reterr[static LAUNCH_ERROR_MAX])
+{
+        Parser p = { .record = *record, .error = reterr };
+
+        reterr[0] = 0;
+        return parse_limits(&p, ret);
+}
+
 static int parse_resources(Parser *p, Launch *l)
 {
         uint64_t signo = 15, files = LIMIT_LOG_FILES_MIN;
         int r;
 
         l->stop_grace_usec = 10 * USEC_PER_SEC;
-        l->limits.cpu_period = 100000;
-        r = get_u64(p, "limit.memory", INT64_MAX, &l->limits.memory);
-        if (r >= 0)
-                r = get_u64(p, "limit.pids", INT32_MAX, &l->limits.pids);
-        if (r >= 0)
-                r = get_u64(p, "limit.cpu_quota", INT64_MAX, &l->limits.cpu_quota);
-        if (r >= 0)
-                r = get_u64(p, "limit.cpu_period", USEC_PER_SEC, &l->limits.cpu_period);
+        r = parse_limits(p, &l->limits);
         if (r >= 0)
                 r = get_u64(p, "stop.signal", 64, &signo);
         if (r >= 0)
@@ -310,6 +329,10 @@ static int parse_resources(Parser *p, Launch *l)
         if (!!l->cgroup_scope == !!l->cgroup_path)
                 return refuse(p, -EINVAL, "launch record: exactly one of cgroup.scope and "
                                           "cgroup.path is needed");
+        /* Beneath each hierarchy's mount in any case. */
+        if (l->cgroup_path)
+                memmove(l->cgroup_path, l->cgroup_path + strspn(l->cgroup_path, "/"),
+                        strlen(l->cgroup_path + strspn(l->cgroup_path, "/")) + 1);
         return 0;
 }
 

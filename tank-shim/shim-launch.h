@@ -9,6 +9,7 @@
 
 #include "limit.h"
 #include "macro.h"
+#include "record.h"
 
 #define LAUNCH_VERSION 1U
 
@@ -68,6 +69,9 @@ typedef struct Launch {
 #define LAUNCH_ERROR_MAX 256
 int launch_read(int fd, Launch **ret, char reterr[static LAUNCH_ERROR_MAX]);
 int launch_parse(const void *data, size_t size, Launch **ret,
+        char reterr[static LAUNCH_ERROR_MAX]);
+/* The `limit.*` keys alone, of an update message. */
+int launch_parse_limits(const Record *record, LaunchLimits *ret,
         char reterr[static LAUNCH_ERROR_MAX]);
 Launch *launch_free(Launch *l);
 DEFINE_CLEANUP(Launch *, launch_freep, launch_free);

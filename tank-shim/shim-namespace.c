@@ -12,13 +12,16 @@
 #include "fd.h"
 #include "shim-namespace.h"
 
-int namespaces_enter(int pidfd, bool userns_host)
+int namespaces_enter(int pidfd, const Launch *launch)
 {
-        int flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
+        int flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
 
-        /* One's own user namespace cannot be entered again (EINVAL), any other can. */
-        if (!userns_host)
+        /* One's own user namespace cannot be entered again (EINVAL), and entering the host's
+         * network, where we are already, needs a right that the shim gave up. */
+        if (!launch->userns_host)
                 flags |= CLONE_NEWUSER;
+        if (!launch->network_host)
+                flags |= CLONE_NEWNET;
         return setns(pidfd, flags) < 0 ? -errno : 0;
 }
 

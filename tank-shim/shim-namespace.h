@@ -15,7 +15,7 @@
 /* Everything but the cgroup namespace (it is joined last, by the placed child: CLONE_INTO_CGROUP
  * cannot name a cgroup beside the root of the caller's namespace). Afterwards root and working
  * directory are the container's root; the pid namespace counts for children only. -ESRCH: over. */
-int namespaces_enter(int pidfd, bool userns_host);
+int namespaces_enter(int pidfd, const Launch *launch);
 int namespaces_enter_cgroup(int pidfd);
 
 /* One child of the shim. With @enter it is made by way of a helper that first runs @enter and then

@@ -144,7 +144,7 @@ static int bind_over(int source_dir, const char *source, int target_dir, const c
 
 /* What tells about or reaches the machine beside the container. A name that this kernel does not
  * have needs no mask. */
-static int mask(Rootfs *f, int dir_fd, const char *name, int empty_dir)
+static int mask(Rootfs *f, int dir_fd, const char *name)
 {
         struct stat st;
         int r;
@@ -152,7 +152,8 @@ static int mask(Rootfs *f, int dir_fd, const char *name, int empty_dir)
         if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return errno == ENOENT ? 0 : fail(f, -errno, "masks", name);
         if (S_ISDIR(st.st_mode))
-                r = bind_over(empty_dir, "", dir_fd, name, MOUNT_ATTR_RDONLY);
+                r = bind_over(f->trees->scratch, "empty", dir_fd, name,
+                        MOUNT_ATTR_RDONLY | ATTR_STRICT);
         else
                 r = bind_over(AT_FDCWD, "/dev/null", dir_fd, name, 0);
         return r < 0 ? fail(f, r, "masks", name) : 0;
@@ -185,19 +186,10 @@ static int restrict_proc_and_sys(Rootfs *f)
                 "latency_stats", "sched_debug", "scsi", "timer_list", "timer_stats" };
         static const char *const masked_sys[] = { "devices/virtual/powercap", "firmware" };
         static const char *const read_only[] = { "bus", "fs", "irq", "sys", "sysrq-trigger" };
-        CLEANUP_CLOSE int empty = -EBADF;
         int r;
 
-        r = mount_new("tmpfs",
-                (const char *const[]){ "source=tmpfs", "size=0", "nr_inodes=1", "mode=555", NULL },
-                MOUNT_ATTR_RDONLY | ATTR_STRICT, &empty);
-        if (r >= 0)
-                /* A mount can be copied only from where it is attached. */
-                r = mount_attach(empty, f->trees->scratch, "work");
-        if (r < 0)
-                return fail(f, r, "masks", "empty directory");
         for (size_t i = 0; i < ARRAY_SIZE(masked_proc); i++) {
-                r = mask(f, f->proc, masked_proc[i], empty);
+                r = mask(f, f->proc, masked_proc[i]);
                 if (r < 0)
                         return r;
         }
@@ -207,7 +199,7 @@ static int restrict_proc_and_sys(Rootfs *f)
                         return r;
         }
         for (size_t i = 0; i < ARRAY_SIZE(masked_sys); i++) {
-                r = mask(f, f->sys, masked_sys[i], empty);
+                r = mask(f, f->sys, masked_sys[i]);
                 if (r < 0)
                         return r;
         }

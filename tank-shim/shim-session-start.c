@@ -95,7 +95,7 @@ static int session_enter(void *userdata)
 {
         const ChildContext *c = userdata;
 
-        return namespaces_enter(c->shim->main.fd, c->shim->launch->userns_host);
+        return namespaces_enter(c->shim->main.fd, c->shim->launch);
 }
 
 /* ---- the shim's side ---- */

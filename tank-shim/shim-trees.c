@@ -6,6 +6,7 @@
  *
  *     <scratch>/lower  mount point of the read-only root     upper, work  the writable layer
  *     <scratch>/root   mount point of the overlay            hosts, hostname, resolv.conf
+ *     <scratch>/empty  what masked directories show
  */
 
 #include <stdio.h>
@@ -96,7 +97,7 @@ static int put_etc_files(int dir_fd, const Launch *launch)
 
 int scratch_make(const Launch *launch, SetupReport *reterr)
 {
-        static const char *const dirs[] = { "lower", "upper", "work", "root" };
+        static const char *const dirs[] = { "lower", "upper", "work", "root", "empty" };
         CLEANUP_CLOSE int dir_fd = -EBADF;
         struct stat st;
         int r;
@@ -116,7 +117,8 @@ int scratch_make(const Launch *launch, SetupReport *reterr)
         }
         /* The upper directory's attributes are those of the container's "/". The scratch directory
          * itself is passed by the container's root, whose ids are foreign on an unmapped mount. */
-        if (fchmod(dir_fd, 0711) < 0 || fchownat(dir_fd, "upper", st.st_uid, st.st_gid, 0) < 0
+        if (fchmod(dir_fd, 0711) < 0 || fchmodat(dir_fd, "empty", 0555, 0) < 0
+                || fchownat(dir_fd, "upper", st.st_uid, st.st_gid, 0) < 0
                 || fchmodat(dir_fd, "upper", st.st_mode & 07777, 0) < 0)
                 return setup_report_set(reterr, -errno, "rootfs", "writable layer");
         r = put_etc_files(dir_fd, launch);

@@ -16,36 +16,39 @@
 #include "macro.h"
 #include "pidref.h"
 #include "shim-cgroup.h"
+#include "shim-channel.h"
 #include "shim-confine.h"
 #include "shim-dbus.h"
 #include "shim-launch.h"
 #include "shim-log.h"
 #include "shim-pty.h"
+#include "shim-sandbox.h"
 #include "shim-session.h"
 #include "state.h"
-
-typedef struct Sandbox Sandbox;
-typedef struct ShimChannel ShimChannel;
 
 typedef struct Shim {
         sd_event *event;
         Launch *launch;
         int run_dir;          /* <run>/pods/<pod>/<container>/<run> */
         int lock_fd;          /* held for life: held = alive */
+        char boot_id[ID128_SIZE];
 
-        const RunState state; /* creating, running, stopping, exited; only shim_set_state() writes */
-        bool started;
-        bool aborted;         /* stopped before it ran */
+        const RunState state; /* creating, running, stopping, exited; one setter, in shim.c */
+        bool started;         /* told to start: from here on nobody is needed */
         RunResult result;
-        char result_message[256];
+        char result_message[256]; /* for people: what failed, beside stage and errno */
         uint64_t started_usec, started_boot_usec, ended_usec, ended_boot_usec;
 
         PidRef main;          /* the container's first process: tank-init, or the workload itself */
-        int workload_fd;      /* pidfd of the workload: what signals go to */
+        int workload_fd;      /* pidfd of the workload beneath tank-init, -EBADF: it is main */
+        int status_fd;        /* where tank-init writes the workload's wait status */
         ConfinePolicy policy;
         ShimCgroup *cgroup;
         Sandbox *sandbox;     /* the start in progress */
-        uint64_t stop_grace_usec;
+
+        int stop_signal;      /* of the stop that is asked for */
+        uint64_t stop_grace_usec, stop_deadline;
+        SetupReport failure;  /* of the start that failed */
 
         ShimLog *log;
         ShimPty *pty;
@@ -53,14 +56,21 @@ typedef struct Shim {
         ShimBus *bus;         /* may be NULL */
         ShimChannel *channel;
 
-        sd_event_source *child_source, *status_source, *stop_timer, *cgroup_source, *grace_source;
-        int status_fd;        /* where tank-init writes the workload's wait status */
-        int workload_status;  /* valid with have_workload_status */
-        bool have_workload_status, main_gone;
-        unsigned teardown_waits;
+        sd_event_source *main_source, *grace_source, *empty_source, *settle_source;
+        unsigned finishing;   /* parts that are not done yet at the end */
 } Shim;
 
+/* @run_dir, @lock_fd are borrowed, @launch is taken. Writes the first record; @channel is taken. */
+int shim_new(Launch *launch, int run_dir, int lock_fd, int channel, Shim **ret);
+/* Runs until the container is over and everything of it is removed. */
+int shim_run(Shim *s);
+Shim *shim_free(Shim *s);
+DEFINE_CLEANUP(Shim *, shim_freep, shim_free);
+
+void shim_start(Shim *s);
+/* The spawning reconciler is gone: the end of everything before the start, nothing after it. */
+void shim_channel_lost(Shim *s);
 /* To the workload. -ESRCH: not running. */
 int shim_kill(Shim *s, int signo);
-/* signal (0: that of the launch), then SIGKILL after @grace_usec; shortens a stop under way. */
-int shim_stop(Shim *s, int signo, uint64_t grace_usec);
+/* @signo (0: that of the launch), then SIGKILL after @grace_usec; shortens a stop under way. */
+void shim_stop(Shim *s, int signo, uint64_t grace_usec);
