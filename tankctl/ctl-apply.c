@@ -363,7 +363,7 @@ int verb_diff(const Arguments *a)
 
         if (r == 0)
                 r = print_all_changes(a, &d, false, &changes);
-        if (r == 0 && a->exit_code && changes > 0)
+        if (r == 0 && changes > 0)
                 return EXIT_CODE_FAILED;
         return r;
 }

@@ -70,11 +70,6 @@ int resource_read(sd_bus *bus, const Resource *resource, bool with_status, json_
         int r;
 
         r = store_get(bus, resource->type, resource->namespace, resource->name, &doc, &e);
-        if (r < 0 && !resource->known &&
-                        (sd_bus_error_has_name(&e, TANK_ERROR_NOT_FOUND) ||
-                                        sd_bus_error_has_name(&e, TANK_ERROR_UNAVAILABLE)))
-                return ctl_usage_error("there is no type \"%s\" and no %s \"%s\" either",
-                                resource->type, resource->type, resource->name);
         if (r < 0)
                 return ctl_bus_failure(NULL, &e, r);
         if (streq(resource->type, "pod") && with_status) {

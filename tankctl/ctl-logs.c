@@ -195,7 +195,7 @@ static int open_logs(sd_bus *bus, const Target *t, int *ret_directory, char **re
         if (r < 0)
                 return r;
         if (!name)
-                return tank_error_set(reterr, TANK_ERROR_NOT_FOUND, "there is no log yet");
+                return -EBADMSG;
         r = free_and_strdup(ret_name, name);
         if (r >= 0)
                 *ret_directory = TAKE_FD(directory);

@@ -36,12 +36,6 @@ static const Option apply_options[] = {
 
 static const Option validate_options[] = { OPTION_FILES, {} };
 
-static const Option diff_options[] = {
-        OPTION_FILES,
-        { 0, "exit-code", OPTION_FLAG, FIELD(exit_code), NULL, "exit with 1 if there are any" },
-        {},
-};
-
 static const Option delete_options[] = {
         OPTION_FILES,
         OPTION_WAIT("return when nothing of them is left"),
@@ -124,7 +118,7 @@ const Verb ctl_verbs[] = {
                         "Shows, place by place, how the files differ from what is stored. Exits "
                         "with 0\n"
                         "whether or not they do, unless --exit-code is given.",
-                        diff_options, VERB_NAMESPACE, OUTPUTS_NONE, 0, 0, EXIT_CODE_USAGE,
+                        validate_options, VERB_NAMESPACE, OUTPUTS_NONE, 0, 0, EXIT_CODE_USAGE,
                         verb_diff },
         { "get", "[TYPE [NAME]]", "list things, or show one",
                         "Shows pods, or things of another TYPE: what is declared, and how it is. "

@@ -410,7 +410,7 @@ static int reader_key(YamlReader *r, const yaml_event_t *event, YamlPosition at,
         if (event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && streq(s, "<<"))
                 return fail(reterr, at, "merge keys (<<) are not understood; write the keys out");
         if (json_object_get(top->value, s))
-                return fail(reterr, at, "the key \"%.60s\" is there twice", s);
+                return fail(reterr, at, "duplicate key \"%.60s\"", s);
         top->key = strdup(s);
         if (!top->key)
                 return -ENOMEM;

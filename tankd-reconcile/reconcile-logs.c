@@ -66,7 +66,8 @@ static int find_only_container(int dir, char **ret)
         return 0;
 }
 
-static int list_files(int dir, const char *container, char ***ret)
+/* @live: the container may write, so its current file is named before it is there. */
+static int list_files(int dir, const char *container, bool live, char ***ret)
 {
         CLEANUP_STRV char **names = NULL;
         struct stat st;
@@ -79,7 +80,8 @@ static int list_files(int dir, const char *container, char ***ret)
                         (void) snprintf(name, sizeof(name), "%.63s.log", container);
                 else
                         (void) snprintf(name, sizeof(name), "%.63s.log.%u", container, i - 1);
-                if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+                if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? i > 1 || !live
+                                                                     : !S_ISREG(st.st_mode))
                         continue;
                 r = strv_append(&names, name);
                 if (r < 0)
@@ -128,7 +130,7 @@ int manager_open_logs(Manager *m, const char *namespace, const char *pod, const 
                                         "there is no log of pod %s/%s", namespace, pod);
                 container = only;
         }
-        r = list_files(dir, container, ret_names);
+        r = list_files(dir, container, p, ret_names);
         if (r < 0)
                 return r;
         if (!*ret_names && !p) {

@@ -205,8 +205,8 @@ static void test_depth(void **state)
 static void test_refused(void **state)
 {
         assert_refuses("a: 1\nb:\n\t- c\n", 3, 1, "tab");
-        assert_refuses("a: 1\nb: {c: 1, c: 2}\n", 2, 11, "twice");
-        assert_refuses("\"a\": 1\na: 2\n", 2, 1, "twice");
+        assert_refuses("a: 1\nb: {c: 1, c: 2}\n", 2, 11, "duplicate");
+        assert_refuses("\"a\": 1\na: 2\n", 2, 1, "duplicate");
         assert_refuses("a: !!str 1\n", 1, 4, "tag");
         assert_refuses("a: ! 1\n", 1, 4, "tag");
         assert_refuses("a: !x {b: 1}\n", 1, 4, "tag");
