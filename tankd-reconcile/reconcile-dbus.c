@@ -172,7 +172,7 @@ static int method_get_status_authorized(
 {
         CLEANUP_FREE char *status = NULL;
         const char *namespace, *name;
-        PodEntry *p;
+        PodEntry *p = NULL;
         int r;
 
         r = sd_bus_message_read(m, "ss", &namespace, &name);
@@ -189,7 +189,7 @@ static int method_get_run_authorized(
         char bus_name[sizeof(TANK_SHIM_NAME_PREFIX) + 16];
         const char *namespace, *name, *container;
         ContainerEntry *c;
-        PodEntry *p;
+        PodEntry *p = NULL;
         int r;
 
         r = sd_bus_message_read(m, "sss", &namespace, &name, &container);
@@ -214,7 +214,7 @@ static int method_restart_authorized(
         const char *namespace, *name, *container;
         ContainerEntry *c = NULL;
         Manager *manager = userdata;
-        PodEntry *p;
+        PodEntry *p = NULL;
         int r;
 
         r = sd_bus_message_read(m, "sss", &namespace, &name, &container);
@@ -262,7 +262,7 @@ static int method_kill_authorized(
         const char *namespace, *name, *container;
         ContainerEntry *c = NULL;
         bool killed = false;
-        PodEntry *p;
+        PodEntry *p = NULL;
         int r, signo;
 
         r = sd_bus_message_read(m, "sssi", &namespace, &name, &container, &signo);
