@@ -279,8 +279,18 @@ life_with_death_at()
   apply <<<"$(jq -c '.containers[0].limits.pids = 60' <<<"$document")"
   kill_daemon reconcile
   one_runs "$1: adoption" 2
+  rm -f "$MARK/once"
+  pod once "$with_mark | .restart = \"never\"" -- sh -c 'echo x >>/mark/once; exit 3' | apply
+  until_state once exited
+  wait_for 20 all_ready
+  until_state once exited
+  [ "$(result_of once)" = "exited 3" ]
+  tankctl delete pod once -n "$NS"
   tankctl delete pod web -n "$NS"
+  until_state once deleted 30
   until_state web deleted 30
+  wait_for 20 all_ready
+  [ "$(wc -l <"$MARK/once")" = 1 ]
   wait_for 10 equals 0 sh -c "grep -lE '^0::/tank-$TANK_INSTANCE/' /proc/[0-9]*/cgroup 2>/dev/null | wc -l"
   [ -e "$BATS_TEST_TMPDIR/once" ] || {
     echo "$1: no life of a pod passes there"
