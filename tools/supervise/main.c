@@ -43,6 +43,7 @@ static const char *const programs[] = {
         "tankd-reconcile/tankd-reconcile",
         "tank-shim/tank-shim",
         "tank-shim/init/tank-init",
+        "tank-shim/seccomp/tank-seccomp",
 };
 
 static void set_instance(Sandbox *s)
