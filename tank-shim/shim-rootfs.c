@@ -4,9 +4,10 @@
  * limits what these mounts can be. Order:
  *
  *   1. everything of the host becomes private, so that nothing done here is seen there
- *   2. the scratch tree is attached (over "/": the one place that is certain to exist and to be
- *      reachable), the read-only root below it, and the overlay of both; `userxattr` and its
- *      user.overlay.* marks always, with the host's user namespace, too: one form on disk
+ *   2. the scratch tree is attached (over /proc: a place that every host has and that is needed by
+ *      name no more; its own path may lead through directories closed to the container's root), the
+ *      read-only root below it, and the overlay of both; `userxattr` and its user.overlay.* marks
+ *      always, with the host's user namespace, too: one form on disk
  *   3. /proc, /dev, /sys: before the host's are out of reach, since the kernel lets a user
  *      namespace mount proc and sysfs only while it sees others
  *   4. masks, volumes, files in /etc
@@ -112,7 +113,7 @@ static int mount_overlay(Rootfs *f)
 
         if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
                 return fail(f, -errno, "rootfs", "making the mounts private");
-        r = mount_attach(f->trees->scratch, AT_FDCWD, "/");
+        r = mount_attach(f->trees->scratch, AT_FDCWD, "/proc");
         if (r < 0)
                 return fail(f, r, "rootfs", "attaching the scratch directory");
         if (fchdir(f->trees->scratch) < 0)
@@ -407,17 +408,37 @@ static int bind_etc(Rootfs *f)
         return 0;
 }
 
+static int mount_id(const char *path, uint64_t *ret)
+{
+        struct statx sx;
+
+        if (statx(AT_FDCWD, path, AT_NO_AUTOMOUNT, STATX_MNT_ID, &sx) < 0)
+                return -errno;
+        if (!(sx.stx_mask & STATX_MNT_ID))
+                return -ENODATA;
+        *ret = sx.stx_mnt_id;
+        return 0;
+}
+
+/* The old root ends up on top of the new one and is taken off at once, with all the host's mounts
+ * below it. What lies on top is seen through "/..", not through "/": asked until nothing does, for
+ * one that stayed would be the way out. */
 static int pivot(Rootfs *f)
 {
-        /* The old root ends up on top of the new one and is taken off at once, with all the host's
-         * mounts below it. */
+        uint64_t ours = 0, top = 0;
+        int r;
+
         if (fchdir(f->root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
                 return fail(f, -errno, "rootfs", "pivot_root");
-        if (umount2(".", MNT_DETACH) < 0)
-                return fail(f, -errno, "rootfs", "detaching the host's tree");
-        if (chdir("/") < 0)
-                return fail(f, -errno, "rootfs", "/");
-        return 0;
+        r = mount_id("/", &ours);
+        for (int i = 0; i < 16 && r >= 0; i++) {
+                r = mount_id("/..", &top);
+                if (r >= 0 && top == ours)
+                        return chdir("/") < 0 ? fail(f, -errno, "rootfs", "/") : 0;
+                if (r >= 0 && umount2("/..", MNT_DETACH) < 0)
+                        r = -errno;
+        }
+        return fail(f, r < 0 ? r : -EBUSY, "rootfs", "detaching the host's tree");
 }
 
 int rootfs_enter(const Launch *launch, Trees *trees, SetupReport *reterr)

@@ -213,7 +213,7 @@ static int on_settle(sd_event_source *source, void *userdata)
         if (r < 0)
                 log_debug_errno(r, "%s/%s/%s: cannot lower oom_score_adj, ignoring", LOG_NAME(s));
         drop_privileges(s);
-        r = shim_bus_new(s, &s->bus);
+        r = s->launch->bus_name ? shim_bus_new(s, &s->bus) : 0;
         if (r < 0)
                 log_warning_errno(r, "%s/%s/%s: not on the bus, ignoring", LOG_NAME(s));
         return 0;
