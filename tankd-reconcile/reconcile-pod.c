@@ -142,9 +142,9 @@ static void container_stop(ContainerEntry *c)
         const Container *spec = d ? pod_find_container(d->pod, c->name) : NULL;
 
         container_transition(c, CONTAINER_EVENT_STOP, REASON_NONE);
-        /* What is declared now goes before what was at the start; a declaration that is gone
-         * leaves the latter. */
-        if (spec && c->pod->declared)
+        /* What was declared last goes before what the run was started with, also when the
+         * declaration is gone; of a container that was taken out of it only the latter is left. */
+        if (spec)
                 shim_stop(c->shim, spec->stop_signal, spec->stop_grace_usec);
         else
                 shim_stop(c->shim, 0, USEC_INFINITY);

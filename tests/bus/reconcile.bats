@@ -1,0 +1,440 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+#
+# tankd-reconcile with a real store on a real bus, and a shim that makes no sandbox.
+
+load reconcile
+
+setup()
+{
+  setup_tank
+}
+teardown()
+{
+  teardown_tank
+}
+
+pid_is_not()
+{
+  local now
+  now=$(pid_of "$1")
+  [ -n "$now" ] && [ "$now" -gt 0 ] && [ "$now" != "$2" ]
+}
+
+restarts_at_least()
+{
+  is "$1" ".containers[0].restarts >= $2"
+}
+
+@test "an applied pod runs; what changes nothing of the launch keeps the process" {
+  pod web -- sleep 1000 | apply
+  wait_for running web
+  pid=$(pid_of web)
+  [ -d "/proc/$pid" ]
+  pod web -- sleep 1000 | apply
+  pod web '.labels = {a: "b"} | .restart = "on-failure" | .grace = "3s"
+    | .containers[0].tty = false | .containers[0].stop = {signal: "SIGINT"}' -- sleep 1000 | apply
+  sync
+  [ "$(pid_of web)" = "$pid" ]
+  # The stop parameters that are declared now are used, although the run began with others.
+  tankctl delete pod web
+  wait_for gone web
+  grep -x 'stop main signal=2 grace=3000' "$dir/notes"
+  dead "$pid"
+  [ -z "$(ls "$dir/run/pods")" ]
+}
+
+@test "a changed command is a new process with counts at zero" {
+  pod web -- sleep 1000 | apply
+  wait_for running web
+  pid=$(pid_of web)
+  kill -KILL "$pid"
+  wait_for restarts_at_least web 1
+  wait_for running web
+  pid=$(pid_of web)
+  pod web -- sleep 1001 | apply
+  wait_for pid_is_not web "$pid"
+  is web '.containers[0].restarts == 0'
+  grep -zx 'sleep' "/proc/$(pid_of web)/cmdline"
+  grep -zx '1001' "/proc/$(pid_of web)/cmdline"
+}
+
+@test "crashes: results, counts, back-off that grows to its cap" {
+  pod loop -- sh -c 'exit 3' | apply
+  wait_for restarts_at_least loop 4
+  is loop '.containers[0].results | length >= 4 and all(.kind == "exited" and .code == 3)'
+  wait_for is loop '.containers[0].results | length == 5'
+  # From end to start at most 400 ms: the fifth comes that much after the fourth at least.
+  status loop '[.containers[0].results[].at[20:26]]'
+  wait_for is loop '.reason == "BackingOff" and .state == "waiting" and .restart_at != null'
+  tankctl delete pod loop
+  wait_for gone loop
+}
+
+@test "on-failure and never: what is over stays over, also after a reboot" {
+  pod job '.restart = "never"' -- sh -c 'exit 3' | apply
+  pod clean '.restart = "on-failure"' -- true | apply
+  wait_for is job '.state == "failed" and .reason == "Error"'
+  wait_for is clean '.state == "exited" and .reason == "Completed"'
+  wait_for test -e "$dir/state/results"
+  sync
+  is job '.state == "failed" and .containers[0].restarts == 0'
+  # A reboot: nothing is left of the run directory.
+  end "$reconcile_pid"
+  rm -rf "${dir:?}/run"
+  mkdir "$dir/run"
+  : >"$dir/notes"
+  start_reconcile
+  wait_for is job '.state == "failed" and .reason == "Error" and
+    (.containers[0].results | length) == 1'
+  wait_for is clean '.state == "exited"'
+  sync
+  [ ! -s "$dir/notes" ]
+  # Another command is another job.
+  pod job '.restart = "never"' -- sh -c 'exit 4' | apply
+  wait_for is job '.containers[0].results[-1].code == 4'
+  # And a person may ask.
+  tankctl restart clean
+  wait_for is clean '(.containers[0].results | length) == 2 and .state == "exited"'
+  # Results go with the pod.
+  tankctl delete pod job
+  tankctl delete pod clean
+  wait_for gone job
+  wait_for gone clean
+  [ -z "$(ls "$dir/state/results")" ]
+}
+
+@test "a changed policy counts for what is over already" {
+  pod job '.restart = "never"' -- sh -c 'sleep 0.1; exit 1' | apply
+  wait_for is job '.state == "failed"'
+  pod job '.restart = "always"' -- sh -c 'sleep 0.1; exit 1' | apply
+  wait_for restarts_at_least job 2
+  pod job '.restart = "never"' -- sh -c 'sleep 0.1; exit 1' | apply
+  wait_for is job '.state == "failed"'
+}
+
+@test "restart: a new process, counts at zero; a back-off ends at once" {
+  pod web '.backoff = {base: "1h", cap: "1h"}' -- sleep 1000 | apply
+  wait_for running web
+  kill -KILL "$(pid_of web)"
+  wait_for is web '.reason == "BackingOff" and .containers[0].restarts == 1'
+  tankctl restart web
+  wait_for running web
+  is web '.containers[0].restarts == 0'
+  pid=$(pid_of web)
+  tankctl restart web
+  wait_for pid_is_not web "$pid"
+  run tankctl restart nothing
+  [ "$status" = 3 ]
+  # Deleting does not wait for a back-off either.
+  kill -KILL "$(pid_of web)"
+  wait_for is web '.reason == "BackingOff"'
+  tankctl delete pod web
+  wait_for gone web
+}
+
+@test "events in order, with the generation they belong to" {
+  busctl --system monitor --json=short --match="interface='org.tankd.Reconcile1'" \
+    >"$dir/events" 2>/dev/null 3>&- &
+  monitor=$!
+  wait_for grep -q . "$dir/events" || true
+  pod web '.backoff.base = "100ms"' -- sh -c 'sleep 0.2; exit 3' | apply
+  wait_for restarts_at_least web 1
+  tankctl delete pod web
+  wait_for gone web
+  wait_for grep -q '"deleted"' "$dir/events"
+  end "$monitor"
+  run jq -r 'select(.member == "PodEvent") | .payload.data[4]' "$dir/events"
+  [ "$(head -n 5 <<<"$output" | tr '\n' ' ')" = "applied starting running ready backing-off " ]
+  [ "$(tail -n 1 <<<"$output")" = deleted ]
+  run jq -r 'select(.payload.data[4] == "backing-off") | .payload.data[5, 6]' "$dir/events"
+  [ "${lines[0]}" = 1 ]
+  [[ "${lines[1]}" == "exited with 3; restart 1 in "* ]]
+}
+
+@test "the reconciler is killed: same processes, same counts, and what happened meanwhile" {
+  pod a -- sleep 1000 | apply
+  pod b -- sleep 1000 | apply
+  pod c -- sleep 1000 | apply
+  wait_for running a
+  kill -KILL "$(pid_of a)"
+  wait_for restarts_at_least a 1
+  for p in a b c; do wait_for running "$p"; done
+  a=$(pid_of a) b=$(pid_of b) c=$(pid_of c)
+  c_shim=$(tr '\0' '\n' <"$(grep -l "pod=c" "$dir"/run/pods/*/main/*/record)" | sed -n 's/^shim_pid=//p')
+  end "$reconcile_pid" KILL
+  kill -KILL "$b"
+  kill -KILL "$c_shim"
+  pod d -- sleep 1000 | apply
+  : >"$dir/notes"
+  start_reconcile
+  wait_for running d
+  wait_for running a
+  [ "$(pid_of a)" = "$a" ]
+  is a '.containers[0].restarts == 1 and (.containers[0].results | length) == 1'
+  wait_for is b '.containers[0].results[0] | .kind == "signaled" and .code == 9'
+  wait_for running b
+  is b '.containers[0].restarts == 1'
+  wait_for is c '.containers[0].results[0].kind == "shim-lost"'
+  wait_for running c
+  grep -x cleanup "$dir/notes"
+  dead "$c"
+  # SIGTERM leaves everything running as well.
+  c=$(pid_of c)
+  end "$reconcile_pid"
+  [ -d "/proc/$a" ] && [ -d "/proc/$c" ]
+  start_reconcile
+  wait_for running c
+  [ "$(pid_of c)" = "$c" ]
+  [ "$(pid_of a)" = "$a" ]
+}
+
+@test "deleted and changed while the reconciler was away" {
+  pod a -- sleep 1000 | apply
+  pod b -- sleep 1000 | apply
+  wait_for running a
+  wait_for running b
+  a=$(pid_of a) b=$(pid_of b)
+  end "$reconcile_pid" KILL
+  tankctl delete pod a
+  pod b -- sleep 1001 | apply
+  start_reconcile
+  wait_for gone a
+  dead "$a"
+  wait_for pid_is_not b "$b"
+  dead "$b"
+  is b '.containers[0].restarts == 0'
+}
+
+@test "the store is killed: what is known is kept, crashes are answered" {
+  pod a -- sleep 1000 | apply
+  wait_for running a
+  end "$store_pid" KILL
+  wait_for reconciler_is no-store
+  kill -KILL "$(pid_of a)"
+  wait_for restarts_at_least a 1
+  wait_for running a
+  a=$(pid_of a)
+  # A reconciler that starts without a store leaves everything as it is.
+  end "$reconcile_pid" KILL
+  start_reconcile
+  wait_for running a
+  reconciler_is no-store
+  run sync
+  [ "$status" != 0 ]
+  start_store
+  wait_for reconciler_is ok
+  [ "$(pid_of a)" = "$a" ]
+  pod b -- sleep 1000 | apply
+  wait_for running b
+}
+
+@test "the bus is killed: everybody comes back, no process is another" {
+  pod a -- sleep 1000 | apply
+  wait_for running a
+  a=$(pid_of a)
+  end "$bus_pid" KILL
+  rm -f "$dir/bus"
+  start_bus
+  wait_for has_owner org.tankd.Reconcile1
+  wait_for has_owner org.tankd.Store1
+  wait_for reconciler_is ok
+  [ "$(pid_of a)" = "$a" ]
+  pod b -- sleep 1000 | apply
+  wait_for running b
+}
+
+@test "another database: held; nothing is stopped; crashes are answered; accepted by a person" {
+  pod a -- sleep 1000 | apply
+  wait_for running a
+  a=$(pid_of a)
+  end "$store_pid"
+  start_store --data-dir "$dir/other"
+  wait_for reconciler_is held
+  pod b -- sleep 1000 | apply
+  wait_for is b '.state == "waiting" and .reason == "Held"'
+  is a '.state == "running" and .reason == "Held" and (.message | test("accept-store"))'
+  [ "$(pid_of a)" = "$a" ]
+  run tankctl restart a
+  [ "$status" = 1 ]
+  kill -KILL "$a"
+  wait_for pid_is_not a "$a"
+  a=$(pid_of a)
+  # Also when the reconciler is restarted: what it knows is on disk.
+  end "$reconcile_pid" KILL
+  start_reconcile
+  wait_for has_owner org.tankd.Reconcile1
+  wait_for reconciler_is held
+  wait_for is b '.reason == "Held"'
+  [ "$(pid_of a)" = "$a" ]
+  kill -KILL "$a"
+  wait_for pid_is_not a "$a"
+  busctl --system call org.tankd.Reconcile1 /org/tankd/Reconcile1 org.tankd.Reconcile1 AcceptStore
+  wait_for gone a
+  wait_for running b
+  reconciler_is ok
+  run busctl --system call org.tankd.Reconcile1 /org/tankd/Reconcile1 org.tankd.Reconcile1 AcceptStore
+  [ "$status" != 0 ]
+}
+
+@test "the known database comes back: no longer held, what was shown of the other one is gone" {
+  pod a -- sleep 1000 | apply
+  wait_for running a
+  a=$(pid_of a)
+  end "$store_pid"
+  start_store --data-dir "$dir/other"
+  wait_for reconciler_is held
+  pod b -- sleep 1000 | apply
+  wait_for is b '.reason == "Held"'
+  end "$store_pid"
+  start_store
+  wait_for reconciler_is ok
+  wait_for gone b
+  [ "$(pid_of a)" = "$a" ]
+  is a '.reason == ""'
+}
+
+@test "an older copy of the database: held" {
+  pod a -- sleep 1000 | apply
+  wait_for running a
+  end "$store_pid"
+  cp -a "$dir/state/store" "$dir/old"
+  start_store
+  wait_for reconciler_is ok
+  pod b -- sleep 1000 | apply
+  wait_for running b
+  b=$(pid_of b)
+  end "$store_pid"
+  start_store --data-dir "$dir/old"
+  wait_for reconciler_is held
+  [ -d "/proc/$b" ]
+  is b '.state == "running"'
+}
+
+@test "several containers: the first makes the sandbox, the others join, restarts join" {
+  pod duo '.containers += [{name: "side", image: {rootfs: "/"}, command: ["sleep", "2000"]}]' \
+    -- sleep 1000 | apply
+  wait_for is duo '.ready'
+  [ "$(cat "$dir/notes")" = $'start main sandbox=create\nstart side sandbox=join' ]
+  main=$(pid_of duo)
+  side=$(status duo '.containers[1].pid')
+  kill -KILL "$main"
+  wait_for pid_is_not duo "$main"
+  [ "$(tail -n 1 "$dir/notes")" = 'start main sandbox=join' ]
+  [ "$(status duo '.containers[1].pid')" = "$side" ]
+  is duo '.containers[0].restarts == 1 and .containers[1].restarts == 0'
+  # One of them is taken out.
+  pod duo -- sleep 1000 | apply
+  wait_for is duo '.containers | length == 1'
+  dead "$side"
+  # Another network is another sandbox: all stop before it is made anew.
+  pod duo '.network = "host"' -- sleep 1000 | apply
+  wait_for grep -qx 'start main sandbox=create' <(tail -n 1 "$dir/notes") ||
+    [ "$(tail -n 1 "$dir/notes")" = 'start main sandbox=create' ]
+}
+
+@test "deleted and declared anew: the new one waits until the old one is gone" {
+  pod web '.grace = "700ms"' -- sh -c 'trap "" TERM; sleep 1000 & wait; sleep 1000' | apply
+  wait_for running web
+  old=$(pid_of web)
+  tankctl delete pod web
+  pod web -- sleep 1002 | apply
+  wait_for is web '.state == "waiting" and (.message | test("gone"))'
+  [ -d "/proc/$old" ]
+  wait_for running web
+  dead "$old"
+  [ "$(ls "$dir/run/pods" | wc -l)" = 1 ]
+}
+
+@test "limits change in place; a refusal is shown" {
+  pod web '.containers[0].limits = {memory: "64MiB"}' -- sleep 1000 | apply
+  wait_for running web
+  pid=$(pid_of web)
+  pod web '.containers[0].limits = {memory: "128MiB", pids: 50}' -- sleep 1000 | apply
+  wait_for grep -qx 'update main memory=134217728 pids=50' "$dir/notes"
+  [ "$(pid_of web)" = "$pid" ]
+  pod hard '.containers[0].env = {FAULT: "refuse-update"}' -- sleep 1000 | apply
+  wait_for running hard
+  pod hard '.containers[0] += {env: {FAULT: "refuse-update"}, limits: {pids: 50}}' -- sleep 1000 |
+    apply
+  wait_for is hard '.message | test("asked for by the test")'
+}
+
+@test "shims that fail: each is a result, and the policy goes on" {
+  pod early '.containers[0].env = {FAULT: "die-early"}' -- sleep 1 | apply
+  pod started '.containers[0].env = {FAULT: "die-started"}' -- sleep 1 | apply
+  pod died '.containers[0].env = {FAULT: "die-running"}' -- sleep 1000 | apply
+  pod setup '.containers[0].env = {FAULT: "fail-setup"}' -- sleep 1 | apply
+  wait_for is early '.containers[0].results[0].kind == "setup-failed" and .containers[0].restarts > 1'
+  wait_for is started '.containers[0].results[0].kind == "setup-failed"'
+  wait_for is died '.containers[0].results[0].kind == "shim-lost" and .containers[0].restarts > 1'
+  wait_for is setup '.containers[0].results[0] | .stage == "rootfs" and .code == 2'
+  for p in early started died setup; do
+    tankctl delete pod "$p"
+    wait_for gone "$p"
+  done
+  # What a lost shim left behind was killed.
+  run pgrep -f 'sleep 1000'
+  [ "$status" = 1 ] || ! grep -z "FAKE_SHIM_NOTES=$dir" /proc/"$output"/environ
+}
+
+@test "fifty pods at once" {
+  for i in $(seq 50); do
+    pod "p$i" -- sleep 1000
+    echo ---
+  done | apply
+  all_run()
+  {
+    [ "$(busctl --system --json=short call org.tankd.Reconcile1 /org/tankd/Reconcile1 \
+      org.tankd.Reconcile1 ListStatus 'sa{sv}' '' 0 |
+      jq '[.data[0][] | .[4] | fromjson | select(.ready)] | length')" = 50 ]
+  }
+  wait_for all_run
+  # Pages: 20 + 20 + 10, each pod once.
+  token=
+  names=
+  for want in 20 20 10; do
+    run busctl --system --json=short call org.tankd.Reconcile1 /org/tankd/Reconcile1 \
+      org.tankd.Reconcile1 ListStatus 'sa{sv}' default 2 limit u 20 continue s "$token"
+    [ "$(jq '.data[0] | length' <<<"$output")" = "$want" ]
+    token=$(jq -r '.data[1]' <<<"$output")
+    names+=$(jq -r '.data[0][][1]' <<<"$output")$'\n'
+  done
+  [ -z "$token" ]
+  [ "$(sort -u <<<"$names" | grep -c .)" = 50 ]
+}
+
+@test "pods and containers are objects" {
+  pod web-1 -- sleep 1000 | apply
+  wait_for running web-1
+  object=/org/tankd/Reconcile1/pod/default/web_2d1
+  run busctl --system get-property org.tankd.Reconcile1 "$object" org.tankd.Reconcile1.Pod State
+  [ "$output" = 's "running"' ]
+  run busctl --system get-property org.tankd.Reconcile1 "$object/main" \
+    org.tankd.Reconcile1.Container Pid
+  [ "$output" = "u $(pid_of web-1)" ]
+  busctl --system tree --list org.tankd.Reconcile1 | grep -x "$object/main"
+  run busctl --system introspect org.tankd.Reconcile1 /org/tankd/Reconcile1/pod/default/nothing \
+    org.tankd.Reconcile1.Pod
+  [ "$status" != 0 ] || [ -z "$(grep property <<<"$output")" ]
+}
+
+@test "logs are found by name, also of what is gone" {
+  pod web -- sleep 1000 | apply
+  wait_for running web
+  mkdir -p "$dir/log/default/web"
+  echo '2026-01-01T00:00:00.000000Z out F 1 hello' >"$dir/log/default/web/main.log"
+  [ "$(tankctl logs web)" = hello ]
+  tankctl delete pod web
+  wait_for gone web
+  run tankctl logs web
+  [ "$output" = hello ]
+  run tankctl logs nothing
+  [ "$status" = 3 ]
+}
+
+@test "one reconciler for a run directory" {
+  run "$build/tankd-reconcile/tankd-reconcile"
+  [ "$status" = 1 ]
+  [[ "$output" == *"another tankd-reconcile"* ]]
+}
