@@ -103,21 +103,6 @@ static inline int free_and_strdup(char **p, const char *s)
         return 0;
 }
 
-/* NULL-terminated string vectors. */
-char **strv_free(char **v);
-size_t strv_length(char *const *v);
-int strv_append(char ***v, const char *s); /* copies */
-int strv_append_take(char ***v, char *s);  /* takes @s on success, frees it on failure */
-int strv_copy(char *const *v, char ***ret);
-bool strv_contains(char *const *v, const char *s);
-bool strv_equal(char *const *a, char *const *b);
-static inline void strv_freep(char ***v)
-{
-        strv_free(*v);
-}
-#define CLEANUP_STRV       CLEANUP(strv_freep)
-#define STRV_FOREACH(i, v) for (char *const *i = (v); i && *i; i++)
-
 #define PRINTF_LIKE(f, a) __attribute__((__format__(__printf__, f, a)))
 
 #define USEC_PER_MSEC UINT64_C(1000)

@@ -7,6 +7,7 @@
 
 #include "quantity.h"
 #include "record.h"
+#include "strv.h"
 
 static bool writer_reserve(RecordWriter *w, size_t n)
 {

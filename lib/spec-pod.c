@@ -8,6 +8,7 @@
 #include "document.h"
 #include "quantity.h"
 #include "spec-table.h"
+#include "strv.h"
 
 static const char *const network_mode_table[_NETWORK_MODE_MAX] = {
         [NETWORK_NONE] = "none",

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* NULL-terminated string vectors; NULL is the empty one. */
-
-#include "macro.h"
+#include "strv.h"
 
 char **strv_free(char **v)
 {

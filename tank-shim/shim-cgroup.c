@@ -22,6 +22,7 @@
 #include "quantity.h"
 #include "shim-cgroup.h"
 #include "shim-scope.h"
+#include "strv.h"
 
 #define CGROUP_ROOT "/sys/fs/cgroup"
 

@@ -15,6 +15,7 @@
 #include "shim-cleanup.h"
 #include "shim-pins.h"
 #include "shim-record.h"
+#include "strv.h"
 
 #define KILL_TIMEOUT_USEC (10 * USEC_PER_SEC)
 

@@ -26,6 +26,7 @@
 #include "capability.h"
 #include "fd.h"
 #include "shim-confine.h"
+#include "strv.h"
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

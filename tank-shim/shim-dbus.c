@@ -18,6 +18,7 @@
 #include "log.h"
 #include "shim-dbus.h"
 #include "shim.h"
+#include "strv.h"
 
 typedef struct ExecCall ExecCall;
 

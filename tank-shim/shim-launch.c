@@ -13,6 +13,7 @@
 #include "quantity.h"
 #include "record.h"
 #include "shim-launch.h"
+#include "strv.h"
 
 typedef struct Parser {
         Record record;

@@ -24,6 +24,7 @@
 #include "shim-namespace.h"
 #include "shim-session-start.h"
 #include "shim.h"
+#include "strv.h"
 
 /* ---- the child ---- */
 

@@ -35,6 +35,7 @@
 #include "shim-session-start.h"
 #include "shim-session.h"
 #include "shim.h"
+#include "strv.h"
 
 #define SESSION_VERSION  1U
 #define HANG_UP_ACCURACY (10 * USEC_PER_MSEC)

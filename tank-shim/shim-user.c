@@ -13,6 +13,7 @@
 #include "limit.h"
 #include "quantity.h"
 #include "shim-confine.h"
+#include "strv.h"
 
 typedef struct File {
         char *data;

@@ -19,6 +19,7 @@
 #include "fd.h"
 #include "limit.h"
 #include "log.h"
+#include "strv.h"
 
 #define NAME_TIMEOUT_USEC (2 * USEC_PER_SEC)
 

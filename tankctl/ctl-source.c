@@ -19,6 +19,7 @@
 #include "log.h"
 #include "names.h"
 #include "spec.h"
+#include "strv.h"
 
 typedef struct Loader {
         const char *namespace;

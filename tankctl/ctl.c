@@ -11,6 +11,7 @@
 #include "error.h"
 #include "names.h"
 #include "quantity.h"
+#include "strv.h"
 
 #define FIELD(f) offsetof(Arguments, f)
 

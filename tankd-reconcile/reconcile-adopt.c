@@ -21,6 +21,7 @@
 #include "reconcile-launch.h"
 #include "reconcile-record.h"
 #include "shim-client.h"
+#include "strv.h"
 
 DEFINE_CLEANUP(DIR *, closedirp, closedir);
 

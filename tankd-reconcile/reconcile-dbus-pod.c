@@ -8,6 +8,7 @@
 #include "log.h"
 #include "reconcile-dbus.h"
 #include "reconcile-pod.h"
+#include "strv.h"
 
 /* ---- paths ---- */
 

@@ -19,6 +19,7 @@
 #include "reconcile-logs.h"
 #include "reconcile-watch.h"
 #include "shim-client.h"
+#include "strv.h"
 
 static BusAccess *get_access(void *userdata)
 {

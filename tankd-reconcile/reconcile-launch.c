@@ -16,6 +16,7 @@
 #include "log.h"
 #include "reconcile-launch.h"
 #include "shim-client.h"
+#include "strv.h"
 
 /* ---- hashes ---- */
 

@@ -11,6 +11,7 @@
 #include "fd.h"
 #include "names.h"
 #include "reconcile-logs.h"
+#include "strv.h"
 
 /* A follower must have something to watch before the first line is written. */
 static int open_log_directory(

@@ -31,6 +31,7 @@
 #include "quantity.h"
 #include "record.h"
 #include "state.h"
+#include "strv.h"
 
 enum { CHANNEL_FD = 3, LAUNCH_FD = 4, DIR_FD = 5 };
 

@@ -20,6 +20,7 @@
 #include "document.h"
 #include "error.h"
 #include "fd.h"
+#include "strv.h"
 
 /* ---- the command line ---------------------------------------------------------------------- */
 

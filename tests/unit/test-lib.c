@@ -26,6 +26,7 @@
 #include "pidref.h"
 #include "record.h"
 #include "state.h"
+#include "strv.h"
 
 static char *test_dir;
 static int test_fd = -EBADF;

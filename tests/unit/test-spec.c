@@ -15,6 +15,7 @@
 #include "error.h"
 #include "spec-table.h"
 #include "spec-util.h"
+#include "strv.h"
 
 static const char everything[] =
                 "{'restart': 'on-failure', 'name': 'web', 'kind': 'pod', 'namespace': 'prod',"

@@ -15,6 +15,7 @@
 
 #include "fd.h"
 #include "log.h"
+#include "strv.h"
 #include "supervise.h"
 
 #define STOP_USEC     (5 * USEC_PER_SEC)
