@@ -119,13 +119,17 @@ int boot_id(char ret[static ID128_SIZE])
 
 int random_id(char ret[static ID128_SIZE])
 {
+        static const char digits[] = "0123456789abcdef";
         unsigned char bytes[16];
 
         /* 16 bytes are never short or interrupted once the pool is up; before, it blocks. */
         if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t) sizeof(bytes))
                 return -EIO;
-        for (size_t i = 0; i < sizeof(bytes); i++)
-                (void) snprintf(ret + 2 * i, 3, "%02x", bytes[i]);
+        for (size_t i = 0; i < sizeof(bytes); i++) {
+                ret[2 * i] = digits[bytes[i] >> 4];
+                ret[2 * i + 1] = digits[bytes[i] & 15];
+        }
+        ret[ID128_SIZE - 1] = '\0';
         return 0;
 }
 

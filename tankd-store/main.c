@@ -195,7 +195,7 @@ int main(int argc, char *argv[])
 
         log_setup("tankd-store");
         /* Three threads that seldom allocate at once do not need an arena each. */
-        (void) mallopt(M_ARENA_MAX, 1);
+        (void) mallopt(M_ARENA_MAX, 2);
         (void) umask(0077);
         r = parse_options(argc, argv, &options);
         if (r == -EINVAL)

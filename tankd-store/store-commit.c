@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Loop and thread share the two lists under one mutex; the thread holds it only to take and to give
+/* Loop and thread share two lists under one mutex; the thread holds it only to take and to give
  * back. Everything the thread reads of a transaction stays unchanged while it is queued.
  *
  *      loop                              thread
- *      submit: append to waiting ------> takes all that waits
+ *      submit: append to gathered
+ *      no more input, or enough:
+ *      append to waiting --------------> takes all that waits
  *      (next batch gathers)              batch, synced write, witness
- *      on_event <------- eventfd ------- append to finished */
+ *      on_event <------- eventfd ------- append to finished
+ *
+ * What came in together goes out together: a thread woken by the first of many calls would sync
+ * that one alone, and each batch costs a sync, two wake-ups and a signal to every subscriber. The
+ * loop says that there is no more input by coming to its idle source; a client that waits for each
+ * answer pays one turn of the loop for it. */
 
 #include "store-commit.h"
 
@@ -21,12 +28,18 @@
 #include "log.h"
 #include "store-meta.h"
 
+/* Enough for the sync to be shared; few enough for it to overlap with the reading of the rest. */
+#define GATHER_MAX 16U
+
 struct Commit {
-        sd_event_source *source;
+        sd_event_source *source, *idle_source;
         int event_fd;
         Guard *guard;
         CommitDone done;
         void *userdata;
+
+        Transaction *gathered, **gathered_last; /* the loop's alone */
+        size_t n_gathered;
 
         pthread_t thread;
         pthread_mutex_t lock;
@@ -204,35 +217,56 @@ static int on_event(sd_event_source *s, int fd, uint32_t revents, void *userdata
         return 0;
 }
 
+static void release(Commit *c)
+{
+        if (!c->gathered)
+                return;
+        pthread_mutex_lock(&c->lock);
+        *c->waiting_last = c->gathered;
+        c->waiting_last = c->gathered_last;
+        pthread_cond_signal(&c->work);
+        pthread_mutex_unlock(&c->lock);
+        c->gathered = NULL;
+        c->gathered_last = &c->gathered;
+        c->n_gathered = 0;
+}
+
+static int on_idle(sd_event_source *s, void *userdata)
+{
+        release(userdata);
+        return 0;
+}
+
 int commit_submit(Commit *c, Transaction *t)
 {
         size_t bytes = transaction_bytes(t);
-        int r = 0;
+        int r;
 
         /* Both are the loop's alone. A single transaction always fits. */
         if (c->n_queued >= LIMIT_WRITES_WAITING ||
                         (c->n_queued > 0 && c->queued_bytes + bytes > LIMIT_WRITES_WAITING_BYTES))
                 return -EBUSY;
-
-        t->next = NULL;
         pthread_mutex_lock(&c->lock);
-        if (c->failed < 0)
-                r = c->failed;
-        else {
-                *c->waiting_last = t;
-                c->waiting_last = &t->next;
-                pthread_cond_signal(&c->work);
-        }
+        r = c->failed;
         pthread_mutex_unlock(&c->lock);
+        if (r >= 0 && !c->gathered)
+                r = sd_event_source_set_enabled(c->idle_source, SD_EVENT_ONESHOT);
         if (r < 0)
                 return r;
+
+        t->next = NULL;
+        *c->gathered_last = t;
+        c->gathered_last = &t->next;
         c->n_queued++;
         c->queued_bytes += bytes;
+        if (++c->n_gathered >= GATHER_MAX)
+                release(c);
         return 0;
 }
 
 void commit_drain(Commit *c)
 {
+        release(c);
         pthread_mutex_lock(&c->lock);
         while (c->waiting || c->busy)
                 pthread_cond_wait(&c->idle, &c->lock);
@@ -263,6 +297,7 @@ int commit_new(sd_event *event, Db *db, Guard *guard, CommitDone done, void *use
         c->userdata = userdata;
         c->waiting_last = &c->waiting;
         c->finished_last = &c->finished;
+        c->gathered_last = &c->gathered;
         pthread_mutex_init(&c->lock, NULL);
         pthread_cond_init(&c->work, NULL);
         pthread_cond_init(&c->idle, NULL);
@@ -279,6 +314,11 @@ int commit_new(sd_event *event, Db *db, Guard *guard, CommitDone done, void *use
         r = sd_event_source_set_priority(c->source, SD_EVENT_PRIORITY_NORMAL - 1);
         if (r < 0)
                 goto fail;
+        if ((r = sd_event_add_defer(event, &c->idle_source, on_idle, c)) < 0 ||
+                        (r = sd_event_source_set_enabled(c->idle_source, SD_EVENT_OFF)) < 0 ||
+                        (r = sd_event_source_set_priority(c->idle_source, SD_EVENT_PRIORITY_IDLE)) <
+                                        0)
+                goto fail;
         r = -pthread_create(&c->thread, NULL, commit_thread, c);
         if (r < 0)
                 goto fail;
@@ -286,6 +326,7 @@ int commit_new(sd_event *event, Db *db, Guard *guard, CommitDone done, void *use
         return 0;
 
 fail:
+        sd_event_source_disable_unref(c->idle_source);
         sd_event_source_disable_unref(c->source);
         safe_close(c->event_fd);
         free(c);
@@ -303,6 +344,7 @@ Commit *commit_free(Commit *c)
         pthread_mutex_unlock(&c->lock);
         pthread_join(c->thread, NULL);
 
+        sd_event_source_disable_unref(c->idle_source);
         sd_event_source_disable_unref(c->source);
         safe_close(c->event_fd);
         pthread_cond_destroy(&c->idle);

@@ -3,7 +3,7 @@
 
 /* The one way into the database: transactions are handed to the commit thread, which puts all that
  * wait into one batch, syncs it once, and gives them back to the loop through an eventfd. While it
- * waits for the disk the next batch gathers by itself: no timer, no added delay.
+ * waits for the disk the next batch gathers: no timer, no added delay.
  *
  * A transaction belongs to the commit queue from commit_submit() until its batch comes back. After
  * a failure every transaction that waits fails too (it may build upon the failed one), and none is

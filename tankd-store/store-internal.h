@@ -69,5 +69,7 @@ void overlay_walk(Store *s, OverlayEach each, void *userdata);
 /* What a write has to build upon: the write under way, else the committed record (then its bytes
  * are in *ret_buffer). -ENOENT: absent, or about to be; -EBADMSG, -EPROTONOSUPPORT: unreadable. */
 int store_lookup(Store *s, const ObjectKey *key, StoreRecord *ret, char **ret_buffer);
+/* 1 or 0, whether it can be read or not. */
+int store_exists(Store *s, const ObjectKey *key);
 /* How many objects stand in a namespace, counting no further than @max. */
 int store_count_namespace(Store *s, const char *namespace, size_t max, size_t *ret);

@@ -43,6 +43,20 @@ int store_lookup(Store *s, const ObjectKey *key, StoreRecord *ret, char **ret_bu
         return r;
 }
 
+int store_exists(Store *s, const ObjectKey *key)
+{
+        CLEANUP_FREE char *value = NULL;
+        const Op *pending = overlay_find(s, key);
+        StoreKey k = object_key_encode(key);
+        size_t size;
+        int r;
+
+        if (pending)
+                return pending->record.operation != OPERATION_DELETED;
+        r = db_get(s->db, NULL, DB_OBJECTS, &k, &value, &size);
+        return r == -ENOENT ? 0 : r < 0 ? r : 1;
+}
+
 typedef struct Count {
         const char *namespace;
         size_t n, max;

@@ -79,10 +79,92 @@ static int check_format(const char *p, size_t size)
         return p[0] == FORMAT_JSON ? 0 : -EPROTONOSUPPORT;
 }
 
+/* ---- decoding a header: as this program writes it, without a parser; else as JSON ---- */
+
+typedef struct Cursor {
+        const char *p, *end;
+} Cursor;
+
+static bool take_literal(Cursor *c, const char *s)
+{
+        size_t n = strlen(s);
+
+        if ((size_t) (c->end - c->p) < n || memcmp(c->p, s, n) != 0)
+                return false;
+        c->p += n;
+        return true;
+}
+
+static bool take_u64(Cursor *c, const char *before, uint64_t *ret)
+{
+        const char *first;
+        uint64_t n = 0;
+
+        if (!take_literal(c, before))
+                return false;
+        first = c->p;
+        for (; c->p < c->end && *c->p >= '0' && *c->p <= '9'; c->p++)
+                n = n * 10 + (uint64_t) (*c->p - '0');
+        *ret = n;
+        return c->p > first && c->p - first <= 18; /* longer ones may not fit: left to the parser */
+}
+
+static bool take_operation(Cursor *c, const char *before, Operation *ret)
+{
+        if (!take_literal(c, before))
+                return false;
+        for (Operation o = 0; o < _OPERATION_MAX; o++)
+                if (take_literal(c, operation_table[o])) {
+                        *ret = o;
+                        return true;
+                }
+        return false;
+}
+
+static bool take_uid(Cursor *c, const char *before, char ret[static ID128_SIZE])
+{
+        if (!take_literal(c, before) || c->end - c->p < ID128_SIZE)
+                return false;
+        memcpy(ret, c->p, ID128_SIZE - 1);
+        ret[ID128_SIZE - 1] = 0;
+        c->p += ID128_SIZE - 1;
+        return id_is_valid(ret);
+}
+
+static bool decode_own_header(const char *p, const char *end, StoreRecord *r)
+{
+        Cursor c = { p, end };
+
+        return take_u64(&c, "{\"created\":", &r->created_usec) &&
+               take_u64(&c, ",\"generation\":", &r->generation) &&
+               take_operation(&c, ",\"operation\":\"", &r->operation) &&
+               take_u64(&c, "\",\"revision\":", &r->revision) &&
+               take_uid(&c, ",\"uid\":\"", r->uid) &&
+               take_u64(&c, "\",\"updated\":", &r->updated_usec) && take_literal(&c, "}") &&
+               c.p == end;
+}
+
+static int decode_header(const char *p, const char *end, StoreRecord *r)
+{
+        CLEANUP_JSON json_t *head = NULL;
+
+        if (decode_own_header(p, end, r))
+                return 0;
+        head = json_loadb(p, (size_t) (end - p), JSON_REJECT_DUPLICATES, NULL);
+        if (!json_is_object(head))
+                return -EBADMSG;
+        r->operation = operation_from_string(json_get_string(head, "operation"));
+        if (r->operation < 0 || get_u64(head, "created", &r->created_usec) < 0 ||
+                        get_u64(head, "updated", &r->updated_usec) < 0 ||
+                        get_u64(head, "generation", &r->generation) < 0 ||
+                        get_u64(head, "revision", &r->revision) < 0 || get_uid(head, r->uid) < 0)
+                return -EBADMSG;
+        return 0;
+}
+
 int store_record_decode(const void *data, size_t size, StoreRecord *ret)
 {
         const char *p = data, *lf;
-        CLEANUP_JSON json_t *head = NULL;
         StoreRecord r = {};
         int e;
 
@@ -92,24 +174,19 @@ int store_record_decode(const void *data, size_t size, StoreRecord *ret)
         lf = memchr(p, '\n', size);
         if (!lf)
                 return -EBADMSG;
-        head = json_loadb(p + 1, (size_t) (lf - p - 1), JSON_REJECT_DUPLICATES, NULL);
-        if (!json_is_object(head))
-                return -EBADMSG;
+        e = decode_header(p + 1, lf, &r);
+        if (e < 0)
+                return e;
 
-        r.operation = operation_from_string(json_get_string(head, "operation"));
         r.document = lf + 1;
         r.document_size = size - (size_t) (lf + 1 - p);
-        if (r.operation < 0 || get_u64(head, "created", &r.created_usec) < 0 ||
-                        get_u64(head, "updated", &r.updated_usec) < 0 ||
-                        get_u64(head, "generation", &r.generation) < 0 ||
-                        get_u64(head, "revision", &r.revision) < 0 || get_uid(head, r.uid) < 0)
-                return -EBADMSG;
-
-        if (r.operation == OPERATION_DELETED
-                                        ? r.document_size != 0
-                                        : r.document_size < 2 || r.document[0] != '{' ||
-                                                          r.document[r.document_size - 1] != '}')
-                return -EBADMSG;
+        if (r.operation == OPERATION_DELETED)
+                e = r.document_size == 0 ? 0 : -EBADMSG;
+        else if (r.document_size < 2 || r.document[0] != '{' ||
+                        r.document[r.document_size - 1] != '}')
+                e = -EBADMSG;
+        if (e < 0)
+                return e;
         *ret = r;
         return 0;
 }

@@ -134,8 +134,6 @@ static int check_privileges(
 
 static int check_namespace(Store *s, const ObjectKey *key, sd_bus_error *reterr)
 {
-        CLEANUP_FREE char *buffer = NULL;
-        StoreRecord record;
         ObjectKey k;
         int r;
 
@@ -143,8 +141,8 @@ static int check_namespace(Store *s, const ObjectKey *key, sd_bus_error *reterr)
                 return 0;
         r = object_key_init(&k, "namespace", "", key->namespace);
         if (r >= 0)
-                r = store_lookup(s, &k, &record, &buffer);
-        if (r == -ENOENT)
+                r = store_exists(s, &k);
+        if (r == 0)
                 return tank_error_set(reterr, TANK_ERROR_NOT_FOUND,
                                 "namespace: there is no namespace '%s': declare it first",
                                 key->namespace);
