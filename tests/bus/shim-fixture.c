@@ -26,14 +26,6 @@
 
 #define POD_UID "00000000000000000000000000000001"
 
-static const char bus_config[] =
-                "<busconfig><type>system</type><listen>%s</listen><policy context=\"default\">"
-                "<allow user=\"*\"/><allow own=\"*\"/><allow send_type=\"method_call\"/>"
-                "<allow send_type=\"signal\"/><allow send_requested_reply=\"true\"/>"
-                "<allow receive_type=\"method_call\"/><allow receive_type=\"method_return\"/>"
-                "<allow receive_type=\"error\"/><allow receive_type=\"signal\"/>"
-                "</policy></busconfig>";
-
 static const char *build_dir(void)
 {
         const char *dir = getenv("TANK_BUILD_DIR");
@@ -78,28 +70,6 @@ static void reap(pid_t *pid, int signo)
                 (void) kill(*pid, signo);
         (void) waitpid(*pid, NULL, 0);
         *pid = 0;
-}
-
-/* ---- the bus ---- */
-
-void shim_fixture_start_bus(ShimFixture *f)
-{
-        char config[128], c;
-        int p[2];
-
-        (void) snprintf(config, sizeof(config), "--config-file=%s/bus.conf", f->dir);
-        assert_int_equal(pipe2(p, O_CLOEXEC), 0);
-        f->bus = spawn((char *[]){ (char *) "dbus-daemon", (char *) "--nofork", config,
-                                       (char *) "--print-address=3", NULL },
-                        &p[1], 1);
-        (void) close(p[1]);
-        assert_int_equal(read(p[0], &c, 1), 1); /* it prints when it listens */
-        (void) close(p[0]);
-}
-
-void shim_fixture_kill_bus(ShimFixture *f)
-{
-        reap(&f->bus, SIGKILL);
 }
 
 void shim_fixture_wait_for_name(ShimFixture *f)
@@ -314,25 +284,15 @@ static void start_shim(ShimFixture *f, const FixtureOptions *o)
 
 void shim_fixture_init(ShimFixture *f, const FixtureOptions *options)
 {
-        CLEANUP_FREE char *config = NULL;
-        CLEANUP_CLOSE int dir_fd = -EBADF;
         char path[128];
 
         *f = (ShimFixture){ .dir = "/tmp/tank-test-shim.XXXXXX", .channel = -EBADF };
         assert_non_null(mkdtemp(f->dir));
         assert_int_equal(chmod(f->dir, 0755), 0);
-        (void) snprintf(f->address, sizeof(f->address), "unix:path=%s/bus", f->dir);
         (void) snprintf(f->cgroup, sizeof(f->cgroup), "tank-test-%d", (int) getpid());
         (void) snprintf(f->log, sizeof(f->log), "%s/log/default/web/app.log", f->dir);
 
-        assert_true(asprintf(&config, bus_config, f->address) > 0);
-        dir_fd = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        assert_int_equal(write_file_atomic_at(
-                                         dir_fd, "bus.conf", config, strlen(config), 0644, false),
-                        0);
-        assert_int_equal(setenv("DBUS_SYSTEM_BUS_ADDRESS", f->address, 1), 0);
-        shim_fixture_start_bus(f);
-
+        assert_int_equal(private_bus_init(&f->bus), 0);
         (void) snprintf(path, sizeof(path), "%s/root", f->dir);
         make_root(path);
         start_shim(f, options);
@@ -355,7 +315,7 @@ void shim_fixture_done(ShimFixture *f)
                 reap(&f->shim, SIGKILL);
         }
         f->channel = safe_close(f->channel);
-        reap(&f->bus, SIGTERM);
+        private_bus_done(&f->bus);
 
         (void) snprintf(program, sizeof(program), "%s/tank-shim/tank-shim", build_dir());
         (void) snprintf(path, sizeof(path), "%s/run/pods/" POD_UID, f->dir);

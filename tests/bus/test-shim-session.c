@@ -793,10 +793,14 @@ static void test_nobody_may_not(void **state)
                                 setresuid(NOBODY, NOBODY, NOBODY) < 0 ||
                                 sd_bus_open_system(&bus) < 0)
                         _exit(2);
-                /* Refused before the arguments are looked at. */
+                /* By the bus policy, and where that lets it through by the shim, which looks at
+                 * the caller before the arguments. */
                 r = sd_bus_call_method(bus, fixture.bus_name, TANK_SHIM_PATH, TANK_SHIM_INTERFACE,
                                 "Exec", &error, NULL, "aayaaya{sv}", 0, 0, 0);
-                _exit(r < 0 && streq_ptr(error.name, TANK_ERROR_ACCESS_DENIED) ? 0 : 1);
+                _exit(r < 0 && (streq_ptr(error.name, TANK_ERROR_ACCESS_DENIED) ||
+                                               streq_ptr(error.name, SD_BUS_ERROR_ACCESS_DENIED))
+                                                ? 0
+                                                : 1);
         }
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_true(WIFEXITED(status));
@@ -828,12 +832,12 @@ static void test_bus_dies(void **state)
         Client c = start(SH("cat; exit 5"), NULL);
 
         wait_started(&c);
-        shim_fixture_kill_bus(&fixture);
+        private_bus_kill(&fixture.bus);
         finish(&c, &input, &out, &out);
         expect_exit(&c, "exited", 5);
         assert_string_equal(out.data, "still here\n");
 
-        shim_fixture_start_bus(&fixture);
+        assert_int_equal(private_bus_start(&fixture.bus), 0);
         shim_fixture_wait_for_name(&fixture);
         expect_output(SH("echo again"), NULL, "again\n");
 }
