@@ -19,7 +19,6 @@
 
 #include "fd.h"
 #include "shim-child.h"
-#include "shim-mount.h"
 #include "shim-pty.h"
 
 typedef struct MainState {
@@ -143,7 +142,7 @@ static int set_up(MainState *m)
         if (r >= 0)
                 r = become_root(m);
         if (r >= 0)
-                r = rootfs_enter(m->c->launch, &m->trees, &m->report);
+                r = rootfs_enter(m->c->launch, m->c->etc, &m->trees, &m->report);
         if (r >= 0)
                 r = set_up_pod(m);
         if (r >= 0)

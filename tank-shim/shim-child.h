@@ -5,10 +5,12 @@
 
 #include "shim-confine.h"
 #include "shim-launch.h"
+#include "shim-mount.h"
 
 typedef struct MainChild {
         const Launch *launch;
         const ConfinePolicy *policy;
+        const EtcFiles *etc;
         int init_filter;  /* for tank-init, -EBADF: none */
         int sync;         /* the child's end of the SEQPACKET pair */
         int parent_sync;  /* the shim's, closed first: else its end would never be seen */

@@ -24,7 +24,7 @@ int mount_attach(int tree_fd, int dir_fd, const char *name);
 
 /* What the shim prepared for one start, in the order in which it is sent. */
 typedef struct Trees {
-        int scratch; /* upper/ work/ lower/ root/ and the files for /etc */
+        int scratch; /* upper/ and work/ */
         int lower;   /* the root file system, read-only */
         int init;    /* tank-init itself, on a read-only mount; -EBADF with init=none */
         int volumes[LIMIT_MOUNTS]; /* as in the launch's mounts, -EBADF beyond the last */
@@ -35,13 +35,20 @@ void trees_init(Trees *t);
 void trees_done(Trees *t);
 size_t trees_list(Trees *t, const Launch *launch, int *fds[static TREES_FDS_MAX]);
 
-/* On the host: the scratch directory with its content, … */
+/* The content of the files in /etc that are the run's own. */
+typedef struct EtcFiles {
+        char *hosts, *hostname, *resolv;
+} EtcFiles;
+void etc_files_done(EtcFiles *e);
+
+/* On the host: those, the scratch directory, … */
+int etc_files_make(const Launch *launch, EtcFiles *ret, SetupReport *reterr);
 int scratch_make(const Launch *launch, SetupReport *reterr);
 /* … and the trees, idmapped to @userns_fd (-EBADF with userns=host). */
 int trees_make(const Launch *launch, int userns_fd, Trees *ret, SetupReport *reterr);
 
 /* In the child, as root of the user namespace, in new mount, PID, cgroup (and the pod's other)
  * namespaces: builds the root and makes it "/". Trees are consumed. */
-int rootfs_enter(const Launch *launch, Trees *trees, SetupReport *reterr);
+int rootfs_enter(const Launch *launch, const EtcFiles *etc, Trees *trees, SetupReport *reterr);
 /* Then, with a terminal: /dev/console is this slave. */
 int rootfs_bind_console(int slave_fd, SetupReport *reterr);

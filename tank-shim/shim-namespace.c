@@ -59,8 +59,14 @@ static pid_t clone_child(uint64_t flags, int cgroup_fd, bool sibling, int *ret_p
 
 static _Noreturn void run_child(const SpawnRequest *req, bool in_cgroup)
 {
-        if (req->place && cgroup_place_enter(req->place, in_cgroup) < 0)
-                _exit(EXIT_FAILURE); /* unaccounted is not an option */
+        int r = req->place ? cgroup_place_enter(req->place, in_cgroup) : 0;
+
+        if (r < 0) { /* unaccounted is not an option */
+                SetupReport report = { 0 };
+
+                (void) setup_report_set(&report, r, "cgroup", "entering the cgroup");
+                setup_report_send_and_exit(req->report_fd, &report);
+        }
         req->child(req->userdata);
 }
 

@@ -11,6 +11,7 @@
 #include "macro.h"
 #include "pidref.h"
 #include "shim-cgroup.h"
+#include "shim-confine.h"
 
 /* Everything but the cgroup namespace (it is joined last, by the placed child: CLONE_INTO_CGROUP
  * cannot name a cgroup beside the root of the caller's namespace). Afterwards root and working
@@ -26,6 +27,7 @@ typedef struct SpawnRequest {
         const CgroupPlace *place;     /* NULL: stay in the shim's */
         void (*child)(void *userdata) __attribute__((__noreturn__));
         void *userdata;
+        int report_fd;                /* where a child that cannot get into its place says so */
 } SpawnRequest;
 
 /* The child is in its @place (v2 and mirrors) before child() runs; signals are still blocked as in

@@ -4,10 +4,11 @@
  * limits what these mounts can be. Order:
  *
  *   1. everything of the host becomes private, so that nothing done here is seen there
- *   2. the scratch tree is attached (over /proc: a place that every host has and that is needed by
- *      name no more; its own path may lead through directories closed to the container's root), the
- *      read-only root below it, and the overlay of both; `userxattr` and its user.overlay.* marks
- *      always, with the host's user namespace, too: one form on disk
+ *   2. a small tmpfs holds the mount points and the run's files for /etc. It is attached over
+ *      /proc: a place that every host has and that is needed by name no more, whereas the way to
+ *      the run's own directories may lead through some that are closed to the container's root. In
+ *      it the read-only root, the writable layer, and the overlay of both; `userxattr` and its
+ *      user.overlay.* marks always, with the host's user namespace, too: one form on disk
  *   3. /proc, /dev, /sys: before the host's are out of reach, since the kernel lets a user
  *      namespace mount proc and sysfs only while it sees others
  *   4. masks, volumes, files in /etc
@@ -34,8 +35,10 @@
 
 typedef struct Rootfs {
         const Launch *launch;
+        const EtcFiles *etc;
         Trees *trees;
-        int root; /* the overlay's root directory */
+        int stage; /* the tmpfs: lower/ layer/ root/ empty/ hosts hostname resolv.conf */
+        int root;  /* the overlay's root directory */
         int proc, dev, sys;
         SetupReport *report;
 } Rootfs;
@@ -103,28 +106,65 @@ static int open_dir_in_root(int root, const char *path, int *ret_fd)
 
 /* ---- the overlay ---- */
 
-static int mount_overlay(Rootfs *f)
+static int put_file(Rootfs *f, const char *name, const char *content)
 {
-        /* The layer is as young as the run and dies with it: nothing in it needs a sync. */
-        static const char *const options[] = { "source=overlay", "lowerdir=lower",
-                "upperdir=upper", "workdir=work", "userxattr", "volatile", NULL };
         CLEANUP_CLOSE int fd = -EBADF;
+        int r;
+
+        fd = openat(f->stage, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+        if (fd < 0)
+                return fail(f, -errno, "etc", name);
+        r = write_full(fd, content, strlen(content));
+        return r < 0 ? fail(f, r, "etc", name) : 0;
+}
+
+static int mount_stage(Rootfs *f)
+{
+        static const char *const dirs[] = { "lower", "layer", "root", "empty" };
         int r;
 
         if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
                 return fail(f, -errno, "rootfs", "making the mounts private");
-        r = mount_attach(f->trees->scratch, AT_FDCWD, "/proc");
+        r = mount_new("tmpfs",
+                (const char *const[]){ "source=tank", "mode=755", "size=256k", "nr_inodes=32", NULL },
+                ATTR_STRICT, &f->stage);
+        if (r >= 0)
+                r = mount_attach(f->stage, AT_FDCWD, "/proc");
         if (r < 0)
-                return fail(f, r, "rootfs", "attaching the scratch directory");
-        if (fchdir(f->trees->scratch) < 0)
-                return fail(f, -errno, "rootfs", "scratch directory");
-        r = mount_attach(f->trees->lower, f->trees->scratch, "lower");
+                return fail(f, r, "rootfs", "staging");
+        for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+                if (mkdirat(f->stage, dirs[i], 0555) < 0)
+                        return fail(f, -errno, "rootfs", "staging");
+        }
+        r = put_file(f, "hosts", f->etc->hosts);
+        if (r >= 0)
+                r = put_file(f, "hostname", f->etc->hostname);
+        if (r >= 0)
+                r = put_file(f, "resolv.conf", f->etc->resolv);
+        return r;
+}
+
+static int mount_overlay(Rootfs *f)
+{
+        /* The layer is as young as the run and dies with it: nothing in it needs a sync, neither
+         * when a program asks for one nor, for the whole disk, when it is unmounted. */
+        static const char *const options[] = { "source=overlay", "lowerdir=lower",
+                "upperdir=layer/upper", "workdir=layer/work", "userxattr", "volatile", NULL };
+        CLEANUP_CLOSE int fd = -EBADF;
+        int r;
+
+        if (fchdir(f->stage) < 0)
+                return fail(f, -errno, "rootfs", "staging");
+        r = mount_attach(f->trees->scratch, f->stage, "layer");
+        if (r < 0)
+                return fail(f, r, "rootfs", "attaching the writable layer");
+        r = mount_attach(f->trees->lower, f->stage, "lower");
         if (r < 0)
                 return fail(f, r, "rootfs", "attaching the root file system");
         r = mount_new("overlay", options, MOUNT_ATTR_NODEV, &fd);
         if (r < 0)
                 return fail(f, r, "rootfs", "overlay");
-        r = mount_attach(fd, f->trees->scratch, "root");
+        r = mount_attach(fd, f->stage, "root");
         if (r < 0)
                 return fail(f, r, "rootfs", "attaching the overlay");
         f->root = TAKE_FD(fd);
@@ -153,7 +193,7 @@ static int mask(Rootfs *f, int dir_fd, const char *name)
         if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return errno == ENOENT ? 0 : fail(f, -errno, "masks", name);
         if (S_ISDIR(st.st_mode))
-                r = bind_over(f->trees->scratch, "empty", dir_fd, name,
+                r = bind_over(f->stage, "empty", dir_fd, name,
                         MOUNT_ATTR_RDONLY | ATTR_STRICT);
         else
                 r = bind_over(AT_FDCWD, "/dev/null", dir_fd, name, 0);
@@ -387,7 +427,7 @@ static int bind_etc_file(Rootfs *f, int etc, const char *name)
         target = openat(etc, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC, 0644);
         if (target < 0)
                 return fail(f, -errno, "etc", name);
-        r = bind_over(f->trees->scratch, name, target, "", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+        r = bind_over(f->stage, name, target, "", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
         return r < 0 ? fail(f, r, "etc", name) : 0;
 }
 
@@ -441,16 +481,17 @@ static int pivot(Rootfs *f)
         return fail(f, r < 0 ? r : -EBUSY, "rootfs", "detaching the host's tree");
 }
 
-int rootfs_enter(const Launch *launch, Trees *trees, SetupReport *reterr)
+int rootfs_enter(const Launch *launch, const EtcFiles *etc, Trees *trees, SetupReport *reterr)
 {
-        static int (*const steps[])(Rootfs *) = { mount_overlay, mount_proc, mount_dev, mount_sys,
+        static int (*const steps[])(Rootfs *) = { mount_stage, mount_overlay, mount_proc, mount_dev, mount_sys,
                 restrict_proc_and_sys, mount_volumes, bind_etc, pivot };
-        Rootfs f = { .launch = launch, .trees = trees, .report = reterr,
-                .root = -EBADF, .proc = -EBADF, .dev = -EBADF, .sys = -EBADF };
+        Rootfs f = { .launch = launch, .etc = etc, .trees = trees, .report = reterr,
+                .stage = -EBADF, .root = -EBADF, .proc = -EBADF, .dev = -EBADF, .sys = -EBADF };
         int r = 0;
 
         for (size_t i = 0; i < ARRAY_SIZE(steps) && r >= 0; i++)
                 r = steps[i](&f);
+        (void) safe_close(f.stage);
         (void) safe_close(f.root);
         (void) safe_close(f.proc);
         (void) safe_close(f.dev);

@@ -152,13 +152,15 @@ static uint64_t clone_flags(const Launch *l)
         return flags;
 }
 
-static int spawn(Sandbox *s, const Ends *e, int init_filter, int pod_dir, SetupReport *reterr)
+static int spawn(Sandbox *s, const Ends *e, const EtcFiles *etc, int init_filter, int pod_dir,
+        SetupReport *reterr)
 {
         CLEANUP(cgroup_place_done) CgroupPlace place = CGROUP_PLACE_NULL;
         Shim *shim = s->shim;
         MainChild child = {
                 .launch = shim->launch,
                 .policy = &shim->policy,
+                .etc = etc,
                 .init_filter = init_filter,
                 .sync = e->sync,
                 .parent_sync = s->sync,
@@ -173,6 +175,7 @@ static int spawn(Sandbox *s, const Ends *e, int init_filter, int pod_dir, SetupR
                 .place = &place,
                 .child = main_child,
                 .userdata = &child,
+                .report_fd = e->sync,
         };
         int r;
 
@@ -302,9 +305,13 @@ static int on_sync(sd_event_source *source, int sync, uint32_t revents, void *us
                 ssize_t size;
 
                 size = packet_recv(sync, buf, sizeof(buf), &fd, 1, &n);
-                if (size == -EAGAIN || size == -EINTR)
+                if (size == -EAGAIN)
                         return 0;
-                if (size == 0 || size == -ECONNRESET) {
+                /* Told once, and before what the child said, when it ended without having read
+                 * everything. */
+                if (size == -ECONNRESET)
+                        continue;
+                if (size == 0) {
                         finish(s);
                         return 0;
                 }
@@ -330,6 +337,7 @@ static int start(Sandbox *s, SetupReport *reterr)
 {
         CLEANUP(ends_done) Ends ends = { -EBADF, -EBADF, -EBADF, -EBADF };
         CLEANUP_CLOSE int pod_dir = -EBADF, userns = -EBADF, init_filter = -EBADF;
+        CLEANUP(etc_files_done) EtcFiles etc = { 0 };
         Shim *shim = s->shim;
         int r;
 
@@ -338,13 +346,15 @@ static int start(Sandbox *s, SetupReport *reterr)
                 return setup_report_set(reterr, -errno, "namespaces", "the pod's run directory");
         r = seccomp_open(shim->launch, &shim->policy.seccomp_fd, &init_filter, reterr);
         if (r >= 0)
+                r = etc_files_make(shim->launch, &etc, reterr);
+        if (r >= 0)
                 r = scratch_make(shim->launch, reterr);
         if (r < 0)
                 return r;
         r = make_ends(s, &ends);
         if (r < 0)
                 return setup_report_set(reterr, r, "stdio", "pipes");
-        r = spawn(s, &ends, init_filter, pod_dir, reterr);
+        r = spawn(s, &ends, &etc, init_filter, pod_dir, reterr);
         ends_done(&ends); /* else the container's ends would never be seen */
         if (r < 0)
                 return r;
@@ -358,6 +368,31 @@ static int start(Sandbox *s, SetupReport *reterr)
                 return r;
         r = sd_event_add_io(shim->event, &s->source, s->sync, EPOLLIN, on_sync, s);
         return r < 0 ? setup_report_set(reterr, r, "namespaces", "event loop") : 0;
+}
+
+/* The first failure is the cause: a step of ours that found the child gone is explained by what the
+ * child said before it went. */
+static void prefer_report_of_child(Sandbox *s, SetupReport *report)
+{
+        _Alignas(SetupReport) char buf[sizeof(SetupReport)];
+
+        for (;;) {
+                ssize_t size;
+                size_t n = 0;
+                int fd = -EBADF;
+
+                size = packet_recv(s->sync, buf, sizeof(buf), &fd, 1, &n);
+                if (size == -ECONNRESET)
+                        continue;
+                if (size <= 0)
+                        return;
+                if (n > 0)
+                        (void) safe_close(fd);
+                if (size == sizeof(SetupReport)) {
+                        memcpy(report, buf, sizeof(*report));
+                        return;
+                }
+        }
 }
 
 int sandbox_start(Shim *shim, SandboxDone done, Sandbox **ret, SetupReport *reterr)
@@ -377,6 +412,7 @@ int sandbox_start(Shim *shim, SandboxDone done, Sandbox **ret, SetupReport *rete
                 if (pidref_is_set(&shim->main)) {
                         (void) pidref_kill(&shim->main, SIGKILL);
                         (void) pidref_wait(&shim->main, 0, &status);
+                        prefer_report_of_child(s, reterr);
                         pidref_done(&shim->main);
                 }
                 sandbox_free(s);

@@ -188,6 +188,7 @@ static int spawn(ShimCgroup *cgroup, const char *leaf, ChildContext *c, PidRef *
                 .place = &place,
                 .child = session_child,
                 .userdata = c,
+                .report_fd = c->setup,
         };
         int r;
 

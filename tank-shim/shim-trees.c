@@ -4,10 +4,9 @@
  * the container shall see of the host's files, idmapped so that the container's root owns what root
  * owns on disk. Nothing is ever attached in the host's mount namespace, so nothing can leak there.
  *
- *     <scratch>/lower  mount point of the read-only root     upper, work  the writable layer
- *     <scratch>/root   mount point of the overlay            hosts, hostname, resolv.conf
- *     <scratch>/empty  what masked directories show
- */
+ * The scratch directory holds the writable layer (upper/, work/) and nothing else: making a file on
+ * a disk takes longer than mounting, so all that is only mounted on or read is in a tmpfs that the
+ * container's half makes. */
 
 #include <stdio.h>
 #include <sys/mount.h>
@@ -50,54 +49,56 @@ size_t trees_list(Trees *t, const Launch *launch, int *fds[static TREES_FDS_MAX]
 
 /* ---- scratch ---- */
 
-static int put_file(int dir_fd, const char *name, const char *a, size_t size, const char *b)
+static int read_host_file(const char *path, char **ret)
 {
-        CLEANUP_CLOSE int fd = openat(dir_fd, name,
-                O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+        size_t size;
         int r;
 
-        if (fd < 0)
-                return -errno;
-        r = write_full(fd, a, size);
-        return r < 0 ? r : write_full(fd, b, strlen(b));
+        r = read_file_at(AT_FDCWD, path, ETC_FILE_MAX, ret, &size);
+        return r == -ENOENT ? 0 : r;
 }
 
-/* A pod on the host's network resolves as the host does; every other has nobody to ask. */
-static int put_etc_files(int dir_fd, const Launch *launch)
+void etc_files_done(EtcFiles *e)
 {
-        CLEANUP_FREE char *names = NULL, *hostname = NULL, *hosts = NULL, *resolv = NULL;
-        size_t hosts_size = 0, resolv_size = 0;
-        int r;
+        free(e->hosts);
+        free(e->hostname);
+        free(e->resolv);
+}
 
-        if (asprintf(&hostname, "%s\n", launch->hostname) < 0)
-                return -ENOMEM;
+int etc_files_make(const Launch *launch, EtcFiles *ret, SetupReport *reterr)
+{
+        CLEANUP(etc_files_done) EtcFiles e = { 0 };
+        CLEANUP_FREE char *host = NULL;
+        int r = 0, n;
+
+        /* A pod on the host's network resolves as the host does; any other has nobody to ask. */
         if (launch->network_host) {
-                r = read_file_at(AT_FDCWD, "/etc/hosts", ETC_FILE_MAX, &hosts, &hosts_size);
-                if (r >= 0 || r == -ENOENT)
-                        r = read_file_at(AT_FDCWD, "/etc/resolv.conf", ETC_FILE_MAX, &resolv,
-                                &resolv_size);
-                if (r < 0 && r != -ENOENT)
-                        return r;
-                r = asprintf(&names, "127.0.0.1 %s\n", launch->hostname);
-        } else {
-                r = asprintf(&names,
-                        "127.0.0.1 localhost %s\n"
-                        "::1 localhost ip6-localhost ip6-loopback\n",
-                        launch->hostname);
+                r = read_host_file("/etc/hosts", &host);
+                if (r >= 0)
+                        r = read_host_file("/etc/resolv.conf", &e.resolv);
         }
         if (r < 0)
-                return -ENOMEM;
-        r = put_file(dir_fd, "hosts", strempty(hosts), hosts_size, names);
-        if (r >= 0)
-                r = put_file(dir_fd, "hostname", "", 0, hostname);
-        if (r >= 0)
-                r = put_file(dir_fd, "resolv.conf", strempty(resolv), resolv_size, "");
-        return r;
+                return setup_report_set(reterr, r, "etc", "the host's hosts and resolv.conf");
+        if (host)
+                n = asprintf(&e.hosts, "%s\n127.0.0.1 %s\n", host, launch->hostname);
+        else
+                n = asprintf(&e.hosts, "127.0.0.1 localhost %s\n::1 localhost ip6-localhost\n",
+                        launch->hostname);
+        if (n < 0)
+                e.hosts = NULL;
+        if (asprintf(&e.hostname, "%s\n", launch->hostname) < 0)
+                e.hostname = NULL;
+        if (!e.resolv)
+                e.resolv = strdup("");
+        if (!e.hosts || !e.hostname || !e.resolv)
+                return setup_report_set(reterr, -ENOMEM, "etc", "%s", "");
+        *ret = e;
+        e = (EtcFiles) { 0 };
+        return 0;
 }
 
 int scratch_make(const Launch *launch, SetupReport *reterr)
 {
-        static const char *const dirs[] = { "lower", "upper", "work", "root", "empty" };
         CLEANUP_CLOSE int dir_fd = -EBADF;
         struct stat st;
         int r;
@@ -110,20 +111,12 @@ int scratch_make(const Launch *launch, SetupReport *reterr)
         if (r < 0)
                 return setup_report_set(reterr, r, "rootfs", "scratch directory %.150s",
                         launch->scratch);
-        for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
-                if (mkdirat(dir_fd, dirs[i], 0700) < 0)
-                        return setup_report_set(reterr, -errno, "rootfs",
-                                "scratch directory %.150s/%s", launch->scratch, dirs[i]);
-        }
-        /* The upper directory's attributes are those of the container's "/". The scratch directory
-         * itself is passed by the container's root, whose ids are foreign on an unmapped mount. */
-        if (fchmod(dir_fd, 0711) < 0 || fchmodat(dir_fd, "empty", 0555, 0) < 0
+        /* The upper directory's attributes are those of the container's "/". */
+        if (mkdirat(dir_fd, "work", 0700) < 0 || mkdirat(dir_fd, "upper", 0700) < 0
                 || fchownat(dir_fd, "upper", st.st_uid, st.st_gid, 0) < 0
                 || fchmodat(dir_fd, "upper", st.st_mode & 07777, 0) < 0)
-                return setup_report_set(reterr, -errno, "rootfs", "writable layer");
-        r = put_etc_files(dir_fd, launch);
-        if (r < 0)
-                return setup_report_set(reterr, r, "rootfs", "files for /etc");
+                return setup_report_set(reterr, -errno, "rootfs", "writable layer in %.150s",
+                        launch->scratch);
         return 0;
 }
 

@@ -138,8 +138,9 @@ static int begin(Shim *s)
         r = shim_cgroup_new(l, &s->cgroup, message);
         if (r < 0)
                 return setup_report_set(&s->failure, r, "cgroup", "%.200s", message);
-        /* Where to clean up must be known before there is something to clean up. */
-        r = shim_record_write(s);
+        /* Where to clean up must be known before there is something to clean up. A path was in the
+         * record from the start; a scope's is known only now. */
+        r = l->cgroup_scope ? shim_record_write(s) : 0;
         if (r < 0)
                 return setup_report_set(&s->failure, r, "record", "the run's record");
         FAILPOINT("shim.cgroup");
