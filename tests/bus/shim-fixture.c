@@ -198,6 +198,22 @@ static void make_root(const char *root)
         assert_int_equal(access(path, X_OK), 0);
 }
 
+/* As installed: tank-init and tank-seccomp side by side. */
+static void make_libexec(const ShimFixture *f)
+{
+        static const char *const programs[] = { "init/tank-init", "seccomp/tank-seccomp" };
+        char to[256], from[256];
+
+        (void) snprintf(from, sizeof(from), "%s/libexec", f->dir);
+        assert_int_equal(mkdir(from, 0755), 0);
+        for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
+                (void) snprintf(to, sizeof(to), "%s/tank-shim/%s", build_dir(), programs[i]);
+                (void) snprintf(from, sizeof(from), "%s/libexec/%s", f->dir,
+                                strchr(programs[i], '/') + 1);
+                assert_int_equal(symlink(to, from), 0);
+        }
+}
+
 static void put_launch(ShimFixture *f, const FixtureOptions *o, const char *run, RecordWriter *w)
 {
         static const char *const sleeps[] = { "/bin/sleep", "100000", NULL };
@@ -222,7 +238,7 @@ static void put_launch(ShimFixture *f, const FixtureOptions *o, const char *run,
         record_put(w, "env", "COLOUR=red");
         record_put(w, "tty", o->tty ? "1" : "0");
         record_put(w, "init", "tank");
-        record_put(w, "seccomp", "unconfined");
+        record_put(w, "seccomp", "default");
         record_put(w, "no_new_privileges", "1");
         record_put(w, "privileged", "0");
         record_putf(w, "stop.signal", "%d", SIGTERM);
@@ -234,7 +250,7 @@ static void put_launch(ShimFixture *f, const FixtureOptions *o, const char *run,
         record_put(w, "cgroup.path", f->cgroup);
         record_put(w, "bus_name", f->bus_name);
         record_putf(w, "seccomp_cache", "%s/run/seccomp", f->dir);
-        record_putf(w, "libexec_dir", "%s/tank-shim/init", build_dir());
+        record_putf(w, "libexec_dir", "%s/libexec", f->dir);
         for (const char *const *e = o->extra; e && *e; e++) {
                 CLEANUP_FREE char *key = strndup(*e, strcspn(*e, "="));
                 record_put(w, key, *e + strlen(key) + 1);
@@ -295,8 +311,8 @@ void shim_fixture_init(ShimFixture *f, const FixtureOptions *options)
         assert_int_equal(private_bus_init(&f->bus), 0);
         (void) snprintf(path, sizeof(path), "%s/root", f->dir);
         make_root(path);
+        make_libexec(f);
         start_shim(f, options);
-        shim_fixture_wait_for_name(f);
 }
 
 void shim_fixture_done(ShimFixture *f)

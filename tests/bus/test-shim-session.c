@@ -907,6 +907,7 @@ static void test_container_ends(void **state)
 static int group_setup(void **state)
 {
         shim_fixture_init(&fixture, &(FixtureOptions){});
+        shim_fixture_wait_for_name(&fixture);
         return 0;
 }
 
