@@ -1,0 +1,217 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+#
+# tankd-store as a process, over a real bus.
+
+setup()
+{
+  bats_require_minimum_version 1.5.0
+  load store.bash
+  setup_dir
+  start_bus
+}
+
+changes_since() # REVISION [OPTION…]
+{
+  local since=$1
+  shift
+  call GetChanges 'sta{sv}' "$(property DatabaseId)" "$since" $(($# / 3)) "$@"
+}
+
+@test "create, get, apply, unchanged, delete" {
+  start_store
+  run -0 call Create 'sa{sv}' "$(widget a '"x":1')" 0
+  [[ $output =~ ^\[\"([0-9a-f]{32})\",1,2\]$ ]]
+  uid=${BASH_REMATCH[1]}
+  refused 'there already' Create 'sa{sv}' "$(widget a)" 0
+
+  run -0 call Apply 'sa{sv}' '{"x":1, "name":"a","kind":"widget","namespace":"default"}' 0
+  [ "$output" = "[\"$uid\",1,2,\"unchanged\"]" ]
+  run -0 apply a '"x":2'
+  [ "$output" = "[\"$uid\",2,3,\"updated\"]" ]
+  [ "$(property Revision)" = 3 ]
+
+  document=$(call Get sss widget default a | jq -r '.[0]')
+  [ "$(jq -c 'del(.meta)' <<<"$document")" = '{"kind":"widget","name":"a","namespace":"default","x":2}' ]
+  [ "$(jq -c '.meta | [.uid, .generation, .revision]' <<<"$document")" = "[\"$uid\",2,3]" ]
+  [[ $(jq -r .meta.created <<<"$document") =~ ^[0-9-]{10}T[0-9:]{8}\.[0-9]{6}Z$ ]]
+
+  # What was read can be brought back as it is; what moved on cannot.
+  run -0 call Apply 'sa{sv}' "$document" 0
+  [[ $output == *unchanged* ]]
+  apply a '"x":3'
+  refused 'stands at revision 4' Apply 'sa{sv}' "$(jq -c '.x = 9' <<<"$document")" 0
+  refused 'stands at revision 4' Apply 'sa{sv}' "$(widget a)" 1 if-revision t 3
+  refused 'stands at revision 4' Delete 'sssa{sv}' widget default a 1 if-revision t 3
+
+  [ "$(call Delete 'sssa{sv}' widget default a 1 if-revision t 4)" = '[true,5]' ]
+  [ "$(call Delete 'sssa{sv}' widget default a 0)" = '[false,5]' ]
+  refused 'there is no widget default/a' Get sss widget default a
+}
+
+@test "what is not a document, an option, a name" {
+  start_store
+  refused 'not valid JSON' Apply 'sa{sv}' '{' 0
+  refused 'status: ' Apply 'sa{sv}' "$(widget a '"status":{}')" 0
+  refused 'no option "force"' Apply 'sa{sv}' "$(widget a)" 1 force b true
+  refused "must be of the type 't', not 'u'" Apply 'sa{sv}' "$(widget a)" 1 if-revision u 1
+  refused "no namespace 'nowhere'" Apply 'sa{sv}' "$(widget a '"namespace":"nowhere"')" 0
+  refused 'names are 1 to 63' Get sss widget default A/b
+  refused 'greater than 0' List 'ssa{sv}' widget '' 1 limit u 0
+  refused 'not a token' List 'ssa{sv}' widget '' 1 continue s nonsense
+  refused 'this is the database' GetChanges 'sta{sv}' other 0 0
+  refused 'it went back' GetChanges 'sta{sv}' "$(property DatabaseId)" 99 0
+  [ "$(property Revision)" = 1 ]
+}
+
+@test "lists are paged, and no namespace reaches into another" {
+  start_store
+  for namespace in prod prod-2 production; do
+    call Apply 'sa{sv}' "{\"kind\":\"namespace\",\"name\":\"$namespace\"}" 0
+    apply a "\"namespace\":\"$namespace\""
+  done
+  list()
+  {
+    call List 'ssa{sv}' "$@"
+  }
+  [ "$(list widget prod 0 | jq -c '.[0] | map(fromjson.namespace)')" = '["prod"]' ]
+  page=$(list widget '' 1 limit u 2)
+  [ "$(jq -c '.[0] | map(fromjson.namespace)' <<<"$page")" = '["prod","prod-2"]' ]
+  apply late
+  page=$(list widget '' 2 limit u 2 continue s "$(jq -r '.[1]' <<<"$page")")
+  [ "$(jq -c '[(.[0] | map(fromjson.namespace)), .[1], .[2]]' <<<"$page")" = '[["production"],"",7]' ]
+  refused 'still holds 1 object' Delete 'sssa{sv}' namespace '' prod 0
+  refused 'always exists' Delete 'sssa{sv}' namespace '' default 0
+}
+
+@test "changes since a revision, with documents when asked" {
+  start_store
+  apply a '"x":1'
+  apply a '"x":2'
+  call Delete 'sssa{sv}' widget default a 0
+  run -0 changes_since 1
+  [ "$(jq -c '.[0] | map([.[0], .[1], .[4], .[5]])' <<<"$output")" = \
+    '[[2,"created","a",""],[3,"updated","a",""],[4,"deleted","a",""]]' ]
+  run -0 changes_since 1 limit u 1 documents b true
+  [ "$(jq -c '[(.[0][0][5] | fromjson.x), .[1], .[2]]' <<<"$output")" = '[1,true,2]' ]
+  run -0 changes_since 4
+  [ "$output" = '[[],false,4]' ]
+}
+
+@test "one Changed for each commit, and none for what changes nothing" {
+  start_store
+  busctl --system --json=short monitor --match \
+    "type='signal',interface='org.tankd.Store1',member='Changed'" >"$dir/signals" 2>"$dir/monitor" 3>&- &
+  # shellcheck disable=SC2034 # teardown ends it
+  monitor_pid=$!
+  wait_for grep -q Monitoring "$dir/monitor"
+  apply a
+  apply a
+  apply b
+  call Delete 'sssa{sv}' widget default a 0
+  call Delete 'sssa{sv}' widget default a 0
+  apply last
+  wait_for grep -q last "$dir/signals"
+  id=$(property DatabaseId)
+  [ "$(jq -c 'select(.member == "Changed") | .payload.data' "$dir/signals")" = "[\"$id\",2,[[\"widget\",\"default\",\"a\",\"created\"]]]
+[\"$id\",3,[[\"widget\",\"default\",\"b\",\"created\"]]]
+[\"$id\",4,[[\"widget\",\"default\",\"a\",\"deleted\"]]]
+[\"$id\",5,[[\"widget\",\"default\",\"last\",\"created\"]]]" ]
+}
+
+@test "seeds are created where they are missing" {
+  {
+    echo '{"kind":"namespace","name":"prod"}'
+    widget a '"namespace":"prod","x":1' && echo
+    echo 'nonsense'
+    widget b '"namespace":"nowhere"' && echo
+  } >"$dir/seed"
+  start_store --seed "$dir/seed"
+  [ "$(call Get sss widget prod a | jq '.[0] | fromjson.x')" = 1 ]
+  grep -q "$dir/seed:3: .*not valid JSON" "$dir/store.log"
+  grep -q "$dir/seed:4: .*nowhere" "$dir/store.log"
+  apply a '"namespace":"prod","x":2'
+  end "$store_pid"
+  start_store --seed "$dir/seed"
+  [ "$(call Get sss widget prod a | jq '.[0] | fromjson.x')" = 2 ]
+  end "$store_pid"
+  run -1 "$build/tankd-store/tankd-store" --seed "$dir/missing"
+  [[ $output == *"$dir/missing"* ]]
+}
+
+@test "the database stays; a second store is refused it" {
+  start_store
+  apply a
+  id=$(property DatabaseId)
+  run -1 "$build/tankd-store/tankd-store"
+  [[ $output == *'only one tankd-store may'* ]]
+  end "$store_pid"
+  start_store
+  [ "$(property DatabaseId)" = "$id" ]
+  [ "$(property Revision)" = 2 ]
+  [ "$(property State)" = ok ]
+  [ "$(property Backend)" = rocksdb ]
+  end "$store_pid" KILL || true
+  start_store
+  call Get sss widget default a
+}
+
+@test "options that are not there are refused" {
+  run -2 "$build/tankd-store/tankd-store" --memory
+  run -2 "$build/tankd-store/tankd-store" word
+  run -0 "$build/tankd-store/tankd-store" --version
+  [[ $output == 'tankd-store '* ]]
+  run -0 "$build/tankd-store/tankd-store" --help
+  [ "$(awk 'length > 80' <<<"$output")" = '' ]
+}
+
+@test "the bus may come late, and go" {
+  end "$bus_pid" KILL || true
+  wait_for eval "! busctl --system status >/dev/null 2>&1"
+  spawn_store
+  wait_for grep -q 'no system bus yet' "$dir/store.log"
+  start_bus
+  wait_for has_owner org.tankd.Store1
+  apply a
+  kill -KILL "$bus_pid"
+  wait_for eval "! busctl --system status >/dev/null 2>&1"
+  start_bus
+  wait_for has_owner org.tankd.Store1
+  call Get sss widget default a
+}
+
+@test "missing acknowledged writes are told: reads only" {
+  start_store
+  apply a
+  end "$store_pid"
+  start_store
+  apply b
+  end "$store_pid"
+  log=$(printf '%s\n' "$dir"/state/store/db/*.log | tail -n 1)
+  truncate -s 0 "$log"
+  start_store
+  [ "$(property State)" = degraded ]
+  refused 'acknowledged' Apply 'sa{sv}' "$(widget c)" 0
+  call Get sss widget default a
+}
+
+@test "whoever is neither root nor in the group is refused by the store itself" {
+  kill -KILL "$bus_pid"
+  wait_for eval "! busctl --system status >/dev/null 2>&1"
+  start_bus "$(open_config)"
+  start_store
+  apply a
+  as_nobody()
+  {
+    setpriv --reuid=65534 --regid=65534 --clear-groups busctl --system call org.tankd.Store1 \
+      /org/tankd/Store1 org.tankd.Store1 "$@" 2>&1
+  }
+  for arguments in 'Get sss widget default a' 'List ssa{sv} widget default 0' \
+    "GetChanges sta{sv} $(property DatabaseId) 0 0" 'Delete sssa{sv} widget default a 0' \
+    'Apply sa{sv} {} 0' 'Create sa{sv} {} 0'; do
+    # shellcheck disable=SC2086 # words
+    run -1 as_nobody $arguments
+    [[ $output == *'needs the right'* ]]
+  done
+  [ "$(property Revision)" = 2 ]
+}
