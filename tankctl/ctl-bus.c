@@ -31,7 +31,7 @@ void ctl_bus_translate(sd_bus_error *e, const char *destination)
         CLEANUP_BUS_ERROR sd_bus_error old = *e;
         const char *program = streq(destination, TANK_STORE_NAME)       ? "tankd-store"
                               : streq(destination, TANK_RECONCILE_NAME) ? "tankd-reconcile"
-                                                                        : destination;
+                                                                        : "the container's shim";
 
         *e = SD_BUS_ERROR_NULL;
         if (!old.name)
