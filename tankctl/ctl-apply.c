@@ -295,7 +295,7 @@ static int wait_for_all(Waiter *waiter, const Writer *w)
                 if (!streq(x->declaration->type, "pod") || sd_bus_error_is_set(&x->error))
                         continue;
                 r = waiter_wait(waiter, x->declaration->namespace, x->declaration->name,
-                                CONDITION_RUNNING, x->generation);
+                                CONDITION_RUNNING, x->generation, !streq(x->outcome, "unchanged"));
                 if (r == 0) {
                         print_identity(stdout, x->declaration);
                         puts(" running");
@@ -309,7 +309,7 @@ int verb_apply(const Arguments *a)
 {
         CLEANUP(declarations_done) Declarations d = {};
         CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
-        CLEANUP(waiter_done) Waiter waiter = {};
+        Waiter waiter = {};
         CLEANUP(writer_done) Writer w = {};
         uint64_t timeout;
         size_t changes = 0;
@@ -406,7 +406,7 @@ static int delete_one(sd_bus *bus, const Declaration *d)
 static int delete_all(const Arguments *a, const Declarations *d)
 {
         CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
-        CLEANUP(waiter_done) Waiter waiter = {};
+        Waiter waiter = {};
         uint64_t timeout;
         int r, code = 0;
 
@@ -427,7 +427,7 @@ static int delete_all(const Arguments *a, const Declarations *d)
         for (size_t i = d->n; a->wait && code == 0 && i > 0; i--)
                 if (streq(d->items[i - 1].type, "pod"))
                         code = waiter_wait(&waiter, d->items[i - 1].namespace, d->items[i - 1].name,
-                                        CONDITION_DELETED, 0);
+                                        CONDITION_DELETED, 0, false);
         return code;
 }
 

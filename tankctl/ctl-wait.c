@@ -41,10 +41,22 @@ Condition condition_from_string(const char *s)
 
 /* ---- subscribing --------------------------------------------------------------------------- */
 
-static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+static int on_owner_changed(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
 {
+        ((Waiter *) userdata)->dirty = true;
+        return 0;
+}
+
+static int on_pod_event(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+{
+        const char *namespace, *pod, *uid, *container, *event;
         Waiter *w = userdata;
 
+        /* A start is on its way: looking would only be in the way of who makes it. */
+        if (sd_bus_message_read(m, "sssss", &namespace, &pod, &uid, &container, &event) >= 0 &&
+                        (streq(event, pod_event_to_string(EVENT_APPLIED)) ||
+                                        streq(event, pod_event_to_string(EVENT_STARTING))))
+                return 0;
         w->dirty = true;
         return 0;
 }
@@ -63,20 +75,14 @@ int waiter_start(Waiter *w, sd_bus *bus, const char *namespace, const char *pod,
                         namespace ? ",arg0='" : "", strempty(namespace), namespace ? "'" : "",
                         pod ? ",arg1='" : "", strempty(pod), pod ? "'" : "");
         /* Nobody waits for the bus' answer: it handles one connection's messages in order. */
-        r = sd_bus_add_match_async(bus, &w->events, match, on_signal, NULL, w);
+        r = sd_bus_add_match_async(bus, NULL, match, on_pod_event, NULL, w);
         if (r < 0)
                 return r;
-        return sd_bus_add_match_async(bus, &w->owner,
+        return sd_bus_add_match_async(bus, NULL,
                         "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',"
                         "interface='org.freedesktop.DBus',member='NameOwnerChanged',"
                         "arg0='" TANK_RECONCILE_NAME "'",
-                        on_signal, NULL, w);
-}
-
-void waiter_done(Waiter *w)
-{
-        w->events = sd_bus_slot_unref(w->events);
-        w->owner = sd_bus_slot_unref(w->owner);
+                        on_owner_changed, NULL, w);
 }
 
 /* 1: something happened, or it is time to look again; 0: the time is over. */
@@ -284,7 +290,7 @@ static int wait_failed(const Wait *w, int r, const sd_bus_error *e)
 }
 
 int waiter_wait(Waiter *waiter, const char *namespace, const char *pod, Condition c,
-                uint64_t generation)
+                uint64_t generation, bool eventful)
 {
         CLEANUP(wait_done)
         Wait w = { .waiter = waiter,
@@ -300,6 +306,8 @@ int waiter_wait(Waiter *waiter, const char *namespace, const char *pod, Conditio
                 if (r >= 0 && w.generation == 0)
                         r = -ENOENT;
         }
+        if (r >= 0 && eventful)
+                r = waiter_sleep(waiter);
         while (r >= 0) {
                 r = wait_look(&w, &e);
                 if (r > 0)
@@ -318,7 +326,7 @@ int waiter_wait(Waiter *waiter, const char *namespace, const char *pod, Conditio
 int verb_wait(const Arguments *a)
 {
         CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
-        CLEANUP(waiter_done) Waiter w = {};
+        Waiter w = {};
         const char *pod = a->words[0];
         Condition c;
         uint64_t timeout;
@@ -340,7 +348,7 @@ int verb_wait(const Arguments *a)
         r = waiter_start(&w, bus, arguments_namespace(a), pod, timeout);
         if (r < 0)
                 return ctl_bus_failure("cannot subscribe to events", NULL, r);
-        r = waiter_wait(&w, arguments_namespace(a), pod, c, 0);
+        r = waiter_wait(&w, arguments_namespace(a), pod, c, 0, false);
         if (r == 0)
                 printf("pod/%s/%s %s\n", arguments_namespace(a), pod, condition_to_string(c));
         return r;

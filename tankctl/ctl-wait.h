@@ -21,20 +21,19 @@ Condition condition_from_string(const char *s);
 
 typedef struct Waiter {
         sd_bus *bus; /* borrowed */
-        sd_bus_slot *events, *owner;
         uint64_t timeout, deadline;
         bool dirty;
 } Waiter;
 
 /* Subscribes; done before the write that is waited for, nothing can be missed. The time runs from
- * here. @w must stay where it is. @namespace and @pod may be NULL. */
+ * here. @w must live as long as @bus is used. @namespace and @pod may be NULL. */
 int waiter_start(Waiter *w, sd_bus *bus, const char *namespace, const char *pod, uint64_t timeout);
-void waiter_done(Waiter *w);
 
 /* 0 or the exit code, when it is said already what is wrong. @generation: at least that one; 0: the
- * one that the store holds now. */
-int waiter_wait(Waiter *w, const char *namespace, const char *pod, Condition c,
-                uint64_t generation);
+ * one that the store holds now. @eventful: it was made just now, so that nothing needs to be looked
+ * at before there is an event of it. */
+int waiter_wait(Waiter *w, const char *namespace, const char *pod, Condition c, uint64_t generation,
+                bool eventful);
 
 /* Why a pod is as it is, in one line; never empty. NULL: out of memory. */
 char *status_explain(const json_t *status);
