@@ -10,7 +10,11 @@
 #include <stdio.h>
 #include <cmocka.h>
 
+#include <poll.h>
+#include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "fd.h"
 #include "log-format.h"
@@ -108,6 +112,44 @@ static void test_terminal_is_theirs(void **state)
         assert_int_equal(n, ARRAY_SIZE(lines));
 }
 
+/* The end of the container and its last output reach a busy shim at the same time. */
+static void check_late(const FixtureOptions *o)
+{
+        static const char *const argv[] = { "/bin/sh", "-c", "usleep 300000; exec seq 1 500",
+                NULL };
+        FixtureOptions options = *o;
+        CLEANUP_FREE char *log = NULL;
+        CLEANUP_CLOSE int fd = -EBADF;
+        struct pollfd p = { .events = POLLIN };
+        size_t size;
+
+        options.argv = argv;
+        shim_fixture_init(&fixture, &options);
+        fd = (int) syscall(SYS_pidfd_open, fixture.container, 0);
+        assert_true(fd >= 0);
+        p.fd = fd;
+        assert_int_equal(kill(fixture.shim, SIGSTOP), 0);
+        assert_int_equal(poll(&p, 1, (int) (FIXTURE_TIMEOUT_USEC / USEC_PER_MSEC)), 1);
+        assert_int_equal(kill(fixture.shim, SIGCONT), 0);
+
+        free(shim_fixture_wait_for_state(&fixture, "exited", NULL));
+        assert_int_equal(waitpid(fixture.shim, NULL, 0), fixture.shim);
+        fixture.shim = 0;
+        assert_int_equal(read_file_at(AT_FDCWD, fixture.log, 100000000, &log, &size), 0);
+        assert_non_null(memmem(log, size, " F 1 1\n", 7));
+        assert_non_null(memmem(log, size, " F 500 500\n", 11));
+}
+
+static void test_late_pipe(void **state)
+{
+        check_late(&(FixtureOptions){ 0 });
+}
+
+static void test_late_terminal(void **state)
+{
+        check_late(&(FixtureOptions){ .tty = true });
+}
+
 static int teardown(void **state)
 {
         shim_fixture_done(&fixture);
@@ -122,6 +164,8 @@ int main(void)
                 cmocka_unit_test_teardown(test_without_init, teardown),
                 cmocka_unit_test_teardown(test_terminal_without_init, teardown),
                 cmocka_unit_test_teardown(test_terminal_is_theirs, teardown),
+                cmocka_unit_test_teardown(test_late_pipe, teardown),
+                cmocka_unit_test_teardown(test_late_terminal, teardown),
         };
         const char *missing = shim_fixture_missing();
 
