@@ -23,6 +23,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -400,6 +401,8 @@ int main(int argc, char *argv[])
         make_libexec(&d);
         launch = make_launch(&d, run, given, n, i < argc ? argv + i + 1 : argv + i);
         (void) signal(SIGPIPE, SIG_IGN);
+        /* The children of a shim that is killed are ours to reap: PID 1 may take its time. */
+        (void) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
         spawn_shim(&d, launch);
         loop(&d);
         (void) waitpid(d.shim, &status, 0);
@@ -415,6 +418,8 @@ int main(int argc, char *argv[])
                 printf("shim=%d\n", status);
                 bad++;
         }
+        while (waitpid(-1, NULL, WNOHANG) > 0)
+                ;
         bad += check_leftovers(&d);
         if (!getenv("KEEP_PINS")) {
                 char *command = format("%s/tank-shim/tank-shim --cleanup-pod %s", d.build, pod_dir);
