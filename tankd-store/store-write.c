@@ -202,6 +202,8 @@ static int labels_of_record(const StoreRecord *r, char **ret)
         CLEANUP_JSON json_t *doc = NULL;
 
         *ret = NULL;
+        if (r->document_size == 0) /* it cannot be read, and is being deleted */
+                return 0;
         if (!memmem(r->document, r->document_size, "\"labels\":", strlen("\"labels\":")))
                 return 0;
         doc = json_loadb(r->document, r->document_size, 0, NULL);

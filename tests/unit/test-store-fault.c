@@ -149,11 +149,26 @@ static void test_newer_format(void **state)
         assert_int_equal(fixture_open(f), -EPROTONOSUPPORT);
 }
 
+static int note_unreadable(const char *text, void *userdata)
+{
+        CLEANUP_JSON json_t *doc = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+        unsigned *seen = userdata;
+
+        assert_string_equal(json_get_string(doc, "kind"), "widget");
+        assert_string_equal(json_get_string(doc, "namespace"), "default");
+        *seen += json_get_bool(json_object_get(doc, "meta"), "unreadable", false) ? 100 : 1;
+        return 0;
+}
+
 /* One record that cannot be read spoils neither the list nor its own removal. */
 static void test_unreadable_record(void **state)
 {
         CLEANUP(db_batch_freep) DbBatch *b = NULL;
+        CLEANUP_FREE char *next = NULL;
+        sd_bus_error e = SD_BUS_ERROR_NULL;
         Fixture *f = *state;
+        unsigned seen = 0;
+        uint64_t revision;
         Db *db = NULL;
         char path[256], error[128];
         ObjectKey key;
@@ -174,6 +189,9 @@ static void test_unreadable_record(void **state)
         assert_true(fixture_open(f) >= 0);
         assert_null(get(f, "widget", "default", "bad", error));
         assert_string_equal(error, TANK_ERROR_INTERNAL);
+        assert_true(store_list(f->store, "widget", "", 0, "", note_unreadable, &seen, &next,
+                                    &revision, &e) >= 0);
+        assert_int_equal(seen, 101);
         o = apply(f, "{\"kind\":\"widget\",\"name\":\"bad\"}");
         assert_string_equal(o.error, TANK_ERROR_FAILED_PRECONDITION);
         o = delete (f, "widget", "default", "bad");
