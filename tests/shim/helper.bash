@@ -6,6 +6,8 @@
 
 helper_setup_file()
 {
+  TANK_BUILD_DIR=${TANK_BUILD_DIR:-$PWD}
+  export TANK_BUILD_DIR
   [ "$(id -u)" = 0 ] || skip 'needs root: namespaces, cgroups, idmapped mounts'
   WORK=$(mktemp -d /dev/shm/tank-shim-XXXXXX)
   TEST_ID=$(basename "$WORK" | tr 'A-Z' 'a-z' | tr -c 'a-z0-9\n' -)

@@ -174,3 +174,36 @@ teardown_file()
   run drive log.name=../../x @end wait -- true
   [[ $output = *log.name* ]]
 }
+
+@test "a second container joins the pod's sandbox: same ids, network, name; own files and processes" {
+  run drive hostname=shared @running '
+    for ns in user net ipc uts mnt pid cgroup; do readlink "/proc/$PID/ns/$ns"; done >"$WORK/first"
+    KEEP_PINS=1 "$DRIVE" "$WORK" sandbox=join hostname=shared @end stop @running "
+      for ns in user net ipc uts mnt pid cgroup; do readlink /proc/\$PID/ns/\$ns; done >$WORK/second
+      awk \"/^Uid:/ { print \\\$2 }\" /proc/\$PID/status >$WORK/uid
+      until grep -q done \$LOG; do :; done
+    " -- sh -c "hostname; ls /sys/class/net; test -e /first || echo none; ps | wc -l; echo done; exec sleep 1000"
+  ' @end stop -- sh -c 'touch /first; exec sleep 1000'
+  [ "$status" = 0 ]
+  [[ $output != *command=failed* && $output != *leftover* && $output != *setup-failed* ]]
+  [ "$(head -4 "$WORK/first")" = "$(head -4 "$WORK/second")" ]
+  [ "$(grep -Fxc -f "$WORK/first" "$WORK/second")" = 4 ]
+  [ "$(cat "$WORK/uid")" = 536870912 ]
+  [ "$(log)" = $'shared\nlo\nnone\n5\ndone' ]
+}
+
+@test "joining a sandbox that is not there fails as such" {
+  run drive sandbox=join @end wait -- true
+  [ "$status" = 0 ]
+  [[ $output = *'result=setup-failed 2 namespaces'* ]]
+}
+
+@test "the shim keeps four capabilities, cannot be looked into, and is in the run's cgroup" {
+  run drive @running '
+    until grep -q "tank-test-.*/shim$" "/proc/$SHIM/cgroup"; do :; done
+    until [ "$(awk "/^CapEff/ { print \$2 }" "/proc/$SHIM/status")" = 000000000000002b ]; do :; done
+    awk "/^CapBnd/ { print \$2 }" "/proc/$SHIM/status"
+    ls "/proc/$SHIM/fd" | wc -l' -- sleep 1000
+  [ "$status" = 0 ]
+  [[ $output = *000000000000002b* ]]
+}
