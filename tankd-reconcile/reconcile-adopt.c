@@ -124,12 +124,8 @@ static void container_settle(ContainerEntry *c)
                 if (c->creates_sandbox && c->pod->sandbox == SANDBOX_CREATING)
                         c->pod->sandbox = SANDBOX_NONE;
         }
-        if (!c->ended)
-                return;
-        if (c->restart_boot_usec > 0)
-                container_transition(c, CONTAINER_EVENT_BACK_OFF, REASON_BACKING_OFF);
-        else
-                container_show_end(c);
+        if (c->run_over)
+                container_show_outcome(c);
 }
 
 static int pod_load_desired(PodEntry *p)

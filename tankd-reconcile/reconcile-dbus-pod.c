@@ -177,10 +177,9 @@ static int get_container_ready(sd_bus *bus, const char *path, const char *interf
 static int get_container_pid(sd_bus *bus, const char *path, const char *interface,
                 const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *reterr)
 {
-        const ContainerEntry *c = userdata;
+        const ShimStatus *status = container_run_status(userdata);
 
-        return sd_bus_message_append(
-                        reply, "u", c->shim ? (uint32_t) shim_status(c->shim)->pid : 0U);
+        return sd_bus_message_append(reply, "u", status ? (uint32_t) status->pid : 0U);
 }
 
 static int get_container_run(sd_bus *bus, const char *path, const char *interface,
@@ -188,7 +187,7 @@ static int get_container_run(sd_bus *bus, const char *path, const char *interfac
 {
         const ContainerEntry *c = userdata;
 
-        return sd_bus_message_append(reply, "s", c->shim ? c->run : "");
+        return sd_bus_message_append(reply, "s", container_run_status(c) ? c->run : "");
 }
 
 static int get_container_bus_name(sd_bus *bus, const char *path, const char *interface,
@@ -197,7 +196,7 @@ static int get_container_bus_name(sd_bus *bus, const char *path, const char *int
         char name[sizeof(TANK_SHIM_NAME_PREFIX) + 16] = "";
         const ContainerEntry *c = userdata;
 
-        if (c->shim)
+        if (container_run_status(c))
                 (void) snprintf(name, sizeof(name), TANK_SHIM_NAME_PREFIX "%.16s", c->run);
         return sd_bus_message_append(reply, "s", name);
 }
@@ -205,10 +204,9 @@ static int get_container_bus_name(sd_bus *bus, const char *path, const char *int
 static int get_container_started(sd_bus *bus, const char *path, const char *interface,
                 const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *reterr)
 {
-        const ContainerEntry *c = userdata;
+        const ShimStatus *status = container_run_status(userdata);
 
-        return sd_bus_message_append(
-                        reply, "t", c->shim ? shim_status(c->shim)->started_usec : UINT64_C(0));
+        return sd_bus_message_append(reply, "t", status ? status->started_usec : UINT64_C(0));
 }
 
 static int get_container_results(sd_bus *bus, const char *path, const char *interface,

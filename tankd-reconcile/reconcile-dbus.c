@@ -17,6 +17,7 @@
 #include "names.h"
 #include "reconcile-dbus.h"
 #include "reconcile-logs.h"
+#include "reconcile-pod.h"
 #include "reconcile-watch.h"
 #include "shim-client.h"
 #include "strv.h"
@@ -55,7 +56,9 @@ static int find_container(PodEntry *p, const char *name, ContainerEntry **ret, s
 
 static bool container_runs(const ContainerEntry *c)
 {
-        return c->shim && shim_status(c->shim)->pid > 0 &&
+        const ShimStatus *status = container_run_status(c);
+
+        return status && status->pid > 0 &&
                (c->state == RUN_RUNNING || c->state == RUN_STOPPING);
 }
 

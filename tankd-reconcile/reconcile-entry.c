@@ -140,6 +140,21 @@ void container_show_end(ContainerEntry *c)
                 container_transition(c, CONTAINER_EVENT_FAILED, reason_from_result(last));
 }
 
+void container_show_outcome(ContainerEntry *c)
+{
+        const PodEntry *p = c->pod;
+        bool wanted = p->declared && p->desired && pod_find_container(p->desired->pod, c->name);
+        const RunResult *last = container_last_result(c);
+
+        container_show_end(c);
+        if (!wanted || c->finished)
+                return;
+        if (!last || c->stopped || c->restart_wanted)
+                container_transition(c, CONTAINER_EVENT_WAIT, REASON_PENDING);
+        else if (plan_wants_restart(p->desired->pod->restart, last))
+                container_transition(c, CONTAINER_EVENT_BACK_OFF, REASON_BACKING_OFF);
+}
+
 void container_changed(ContainerEntry *c, unsigned announce)
 {
         c->announce |= announce;

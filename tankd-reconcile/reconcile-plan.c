@@ -148,7 +148,7 @@ static int plan_start(Planner *p, const char *name, const PlanHave *have, bool r
 
         if (!streq(p->observed->sandbox_hash, p->desired->sandbox_hash))
                 create = true;
-        if (create && p->n_alive > 0)
+        if ((have && have->alive) || (create && p->n_alive > 0))
                 return plan_wait(p, name, have);
         if (p->free_starts == 0) {
                 p->plan.wants_place = true;
@@ -221,7 +221,8 @@ static int plan_declared(Planner *p)
                 const PlanWant *want = &d->containers[i];
                 const PlanHave *have = find_have(o, want->name);
 
-                r = have && have->alive ? plan_alive(p, want, have) : plan_not_alive(p, want, have);
+                r = have && have->alive && !have->over ? plan_alive(p, want, have)
+                                                       : plan_not_alive(p, want, have);
                 if (r < 0)
                         return r;
         }

@@ -13,7 +13,7 @@
  *   declared, alive, restart wanted   the same
  *   declared, alive, limits differ    update in place
  *   declared, alive                   leave it
- *   declared, not alive:
+ *   declared, not alive, or only remains of a run (then a start waits until they are gone):
  *     never ran, changed, restart wanted, ended because we stopped it, or before it ran → start
  *     policy wants no restart         finish
  *     policy wants a restart          back off until its time, then start
@@ -59,6 +59,7 @@ typedef struct PlanHave {
         const char *name;
         RunState state;
         bool alive;                 /* a run is there: its shim lives or is not cleaned up yet */
+        bool over;                  /* what is there is over and accounted for: only remains */
         const char *launch_hash;    /* of the current or last run, "" when there was none */
         uint64_t generation;        /* the declared one that the run was last compared with */
         Limits limits;              /* in force */

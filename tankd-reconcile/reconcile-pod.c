@@ -33,7 +33,7 @@ static void container_launch_failed(ContainerEntry *c, const RunResult *result, 
         c->ended_boot_usec = now_boottime_usec();
         c->failures = plan_count_failure(c->failures, 0, c->ended_boot_usec, USEC_INFINITY);
         container_add_result(c, result);
-        container_show_end(c);
+        container_show_outcome(c);
         container_changed(c, ANNOUNCE_RUN | ANNOUNCE_RESULTS);
         manager_queue_pod(p);
 }
@@ -311,6 +311,7 @@ static PlanHave container_observe(const ContainerEntry *c)
                 .name = c->name,
                 .state = c->state,
                 .alive = container_is_alive(c),
+                .over = c->run_over || !c->shim,
                 .launch_hash = c->launch_hash,
                 .generation = c->generation,
                 .limits = c->limits,

@@ -13,3 +13,5 @@ void container_changed(ContainerEntry *c, unsigned announce);
 void container_free_place(ContainerEntry *c);
 /* The run that makes the pod's sandbox has @made it, or never will. */
 void container_sandbox_decided(ContainerEntry *c, bool made);
+/* Of the run that is going on; NULL: there is none. */
+const ShimStatus *container_run_status(const ContainerEntry *c);

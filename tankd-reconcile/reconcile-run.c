@@ -84,7 +84,7 @@ static void container_ended(ContainerEntry *c, const ShimStatus *status)
                 c->ended = true;
                 container_add_result(c, &status->result);
         }
-        container_show_end(c);
+        container_show_outcome(c);
         container_changed(c, ANNOUNCE_RUN | ANNOUNCE_RESULTS | ANNOUNCE_STATE);
         p->ready_told = false;
         if (asked)

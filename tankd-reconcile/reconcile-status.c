@@ -8,6 +8,11 @@
 #include "log.h"
 #include "reconcile-pod.h"
 
+const ShimStatus *container_run_status(const ContainerEntry *c)
+{
+        return c->shim && !c->run_over ? shim_status(c->shim) : NULL;
+}
+
 bool container_is_ready(const ContainerEntry *c)
 {
         return c->state == RUN_RUNNING;
@@ -140,7 +145,7 @@ static json_t *results_json(const ContainerEntry *c)
 
 static json_t *container_json(const ContainerEntry *c)
 {
-        const ShimStatus *status = c->shim ? shim_status(c->shim) : NULL;
+        const ShimStatus *status = container_run_status(c);
         const Desired *d = c->pod->desired;
         const Container *spec = d ? pod_find_container(d->pod, c->name) : NULL;
         uint64_t started = status ? status->started_usec : 0;

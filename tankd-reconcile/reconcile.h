@@ -236,6 +236,8 @@ void pod_forget_container(ContainerEntry *c);
 bool container_is_alive(const ContainerEntry *c);
 void container_add_result(ContainerEntry *c, const RunResult *result);
 void container_show_end(ContainerEntry *c); /* exited or failed, as the last result says */
+/* The same, but waiting when it will be started again: nobody shall see an end that is none. */
+void container_show_outcome(ContainerEntry *c);
 int pod_entry_new(PodEntry **ret);
 PodEntry *pod_entry_free(PodEntry *p);
 DEFINE_CLEANUP(PodEntry *, pod_entry_freep, pod_entry_free);

@@ -157,8 +157,29 @@ static const Case cases[] = {
         { .what = "changed, over, and not cleaned up yet",
                         .want = { WANT_A },
                         .generation = 2,
-                        .have = { ALIVE("a", "A1", RUN_EXITED) },
+                        .have = { ALIVE("a", "A1", RUN_EXITED, .over = true) },
+                        .plan = "wait a" },
+        { .what = "crashed and not cleaned up yet: backs off already",
+                        .want = { WANT_A },
+                        .have = { ENDED("a", "A", RUN_FAILED, exited_3, .alive = true,
+                                        .over = true) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "back-off a 6",
+                        .wake = NOW + 6 * SEC },
+        { .what = "back-off is over, the remains are not gone",
+                        .want = { WANT_A },
+                        .have = { HAVE("a", "A", RUN_WAITING, .last = killed, .failures = 1,
+                                        .alive = true, .over = true,
+                                        .ended_boot_usec = NOW - 10 * SEC,
+                                        .restart_boot_usec = NOW) },
+                        .sandbox = SANDBOX_READY,
                         .plan = "" },
+        { .what = "finished and not cleaned up yet",
+                        .want = { WANT_A },
+                        .restart = RESTART_NEVER,
+                        .have = { ENDED("a", "A", RUN_FAILED, exited_3, .alive = true,
+                                        .over = true) },
+                        .plan = "finish a" },
         { .what = "same generation, another hash: an upgrade restarts nothing",
                         .want = { WANT_A },
                         .have = { ALIVE("a", "older", RUN_RUNNING) },
@@ -456,13 +477,14 @@ static void test_total(void **state)
         PlanWant want = WANT_A;
         size_t n = 0;
 
-        for (unsigned bits = 0; bits < 1U << 11; bits++)
+        for (unsigned bits = 0; bits < 1U << 12; bits++)
                 for (RunState s = 0; s < _RUN_STATE_MAX; s++)
                         for (RestartPolicy policy = 0; policy < _RESTART_POLICY_MAX; policy++) {
                                 PlanHave have = {
                                         .name = "a",
                                         .state = s,
                                         .alive = bits & 1,
+                                        .over = bits & 2048,
                                         .launch_hash = bits & 2 ? "A" : "A1",
                                         .generation = bits & 4 ? 1 : 2,
                                         .last = bits & 8 ? exited_3 : (RunResult){},
@@ -504,7 +526,7 @@ static void test_total(void **state)
                                 plan_done(&plan);
                                 n++;
                         }
-        assert_int_equal(n, (1U << 11) * _RUN_STATE_MAX * _RESTART_POLICY_MAX);
+        assert_int_equal(n, (1U << 12) * _RUN_STATE_MAX * _RESTART_POLICY_MAX);
 }
 
 static void test_backoff(void **state)
