@@ -219,6 +219,11 @@ static void put_launch(ShimFixture *f, const FixtureOptions *o, const char *run,
         static const char *const sleeps[] = { "/bin/sleep", "100000", NULL };
 
         record_start(w, 1);
+        /* The first value of a key is the one that counts. */
+        for (const char *const *e = o->extra; e && *e; e++) {
+                CLEANUP_FREE char *key = strndup(*e, strcspn(*e, "="));
+                record_put(w, key, *e + strlen(key) + 1);
+        }
         record_put(w, "pod_uid", POD_UID);
         record_put(w, "run", run);
         record_put(w, "namespace", "default");
@@ -251,10 +256,6 @@ static void put_launch(ShimFixture *f, const FixtureOptions *o, const char *run,
         record_put(w, "bus_name", f->bus_name);
         record_putf(w, "seccomp_cache", "%s/run/seccomp", f->dir);
         record_putf(w, "libexec_dir", "%s/libexec", f->dir);
-        for (const char *const *e = o->extra; e && *e; e++) {
-                CLEANUP_FREE char *key = strndup(*e, strcspn(*e, "="));
-                record_put(w, key, *e + strlen(key) + 1);
-        }
         assert_int_equal(record_finish(w), 0);
 }
 
