@@ -431,6 +431,29 @@ static void test_signals(void **state)
         assert_int_equal(finish(&c), 128 + SIGHUP);
 }
 
+/* A shim that closes without having read all that we sent: its last word counts all the same. */
+static void test_reset(void **state)
+{
+        Client c = { .control = -EBADF };
+        struct pollfd p = { .events = POLLIN };
+        char byte;
+
+        start_pipes(&c, true);
+        assert_int_equal(write(c.local[0], "x", 1), 1);
+        assert_int_equal(read(c.program[0], &byte, 1), 1);
+        assert_int_equal(kill(c.pid, SIGTERM), 0);
+        p.fd = c.control;
+        assert_int_equal(poll(&p, 1, PATIENCE_MSEC), 1);
+        /* Stopped, so that it finds both at once. */
+        assert_int_equal(kill(c.pid, SIGSTOP), 0);
+        send_exit(&c, "exited", 11);
+        c.control = safe_close(c.control);
+        assert_int_equal(kill(c.pid, SIGCONT), 0);
+        close_program(&c, 1);
+        close_program(&c, 2);
+        assert_int_equal(finish(&c), 11);
+}
+
 static bool is_raw(int fd)
 {
         struct termios t;
@@ -532,6 +555,7 @@ int main(void)
                 cmocka_unit_test(test_slow_reader),
                 cmocka_unit_test(test_lost),
                 cmocka_unit_test(test_signals),
+                cmocka_unit_test(test_reset),
                 cmocka_unit_test(test_terminal),
                 cmocka_unit_test(test_terminal_from_pipe),
         };
