@@ -32,7 +32,6 @@ static const char *const mirror_controllers[] = { "memory", "pids", "cpu", "cpua
 struct ShimCgroup {
         bool unified;
         bool scope;                  /* systemd's: it removes the node */
-        bool entered;                /* this process is in node/shim */
         char *path;                  /* beneath the v2 mount */
         char **mirrors;              /* absolute */
         int node, ctr;               /* v2 directories */
@@ -188,7 +187,7 @@ static int make_mirrors(ShimCgroup *c, const char *path, char reterr[static CGRO
 
 static int make_children(ShimCgroup *c, char reterr[static CGROUP_ERROR_MAX])
 {
-        static const char *const dirs[] = { "shim", "ctr", "ctr/main" };
+        static const char *const dirs[] = { "ctr", "ctr/main" };
 
         if (c->unified)
                 enable_controllers(c->node);
@@ -238,7 +237,7 @@ int shim_cgroup_new(const Launch *launch, ShimCgroup **ret, char reterr[static C
                  * node before controllers are enabled below it. */
                 if (mkdirat(c->node, "shim", 0755) < 0 && errno != EEXIST)
                         return fail(reterr, -errno, "cannot make shim/ in", c->path);
-                r = shim_cgroup_enter_shim(c);
+                r = write_kernel_file_at(c->node, "shim/cgroup.procs", "0");
                 if (r < 0)
                         return fail(reterr, r, "cannot enter shim/ in", c->path);
         }
@@ -511,14 +510,6 @@ void shim_cgroup_events_clear(ShimCgroup *c)
                 log_debug("cannot read cgroup.events");
 }
 
-int shim_cgroup_enter_shim(ShimCgroup *c)
-{
-        int r = write_kernel_file_at(c->node, "shim/cgroup.procs", "0");
-
-        c->entered = c->entered || r >= 0;
-        return r;
-}
-
 const char *shim_cgroup_path(const ShimCgroup *c)
 {
         return c->path;
@@ -588,7 +579,6 @@ int shim_cgroup_remove(ShimCgroup *c)
 
                 r = r < 0 ? r : q;
         }
-        /* systemd removes its scope when the shim, the last process in it, ends. */
         if (r < 0 || c->scope)
                 return r;
         r = find_tree(&unified, &mount);
@@ -597,10 +587,7 @@ int shim_cgroup_remove(ShimCgroup *c)
         mount_fd = open(mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (mount_fd < 0)
                 return -errno;
-        /* The shim's last moments are spent in the root of the tree: an inner node that lets
-         * controllers down takes no process. */
-        if (c->entered)
-                (void) write_kernel_file_at(mount_fd, "cgroup.procs", "0");
+        /* Of a scope whose shim is gone, too, and systemd with it. */
         r = remove_dir_at(c->node, "shim");
         return r < 0 ? r : remove_dir_at(mount_fd, c->path);
 }

@@ -3,14 +3,17 @@
 
 /* The run's node in the cgroup tree:
  *
- *     <node>/shim          the shim itself
+ *     <node>/shim          the shim itself, where the node is a systemd scope
  *     <node>/ctr           limits, events and kill act here
  *     <node>/ctr/main      the container's first process; root of its cgroup namespace
  *     <node>/ctr/exec-N    one for each exec session
  *
  * On the unified v2 tree everything is there. On a hybrid host the v2 tree has no memory, cpu and
  * pids: limits then stand on v1 mirrors of ctr, one directory in each of those hierarchies, and
- * each process is in the mirrors, too. Kill and events are the v2 tree's in both cases. */
+ * each process is in the mirrors, too. Kill and events are the v2 tree's in both cases.
+ *
+ * Without systemd the shim stays in the cgroup that it was started in: moving a process makes every
+ * fork on the machine wait for an RCU grace period, which is more than a whole start takes. */
 
 #include <sys/types.h>
 
@@ -31,7 +34,7 @@ typedef struct CgroupPlace {
         ((CgroupPlace) { .fd = -EBADF, .tasks = { -EBADF, -EBADF, -EBADF, -EBADF } })
 void cgroup_place_done(CgroupPlace *p);
 
-/* Makes the node with its shim/ and ctr/main and sets the limits. *@reterr: a sentence. */
+/* Makes the node with its ctr/main and sets the limits. *@reterr: a sentence. */
 #define CGROUP_ERROR_MAX 256
 int shim_cgroup_new(const Launch *launch, ShimCgroup **ret, char reterr[static CGROUP_ERROR_MAX]);
 /* From a run's record, to clean up after a shim that is gone. */
@@ -57,10 +60,7 @@ int shim_cgroup_oom_kills(ShimCgroup *c, uint64_t *ret);
 /* ctr/cgroup.events: EPOLLPRI when it gets empty. Borrowed. */
 int shim_cgroup_events_fd(ShimCgroup *c);
 void shim_cgroup_events_clear(ShimCgroup *c); /* at each wake-up, before asking */
-/* The shim moves into <node>/shim. */
-int shim_cgroup_enter_shim(ShimCgroup *c);
-
-/* Removes the node; what is left of the shim's own process moves up first. */
+/* Removes the node; systemd removes its own when the shim, the last in it, ends. */
 int shim_cgroup_remove(ShimCgroup *c);
 
 /* For the record. */

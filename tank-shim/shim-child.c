@@ -162,7 +162,7 @@ static int set_up(MainState *m)
         return confine_apply(m->c->policy, &m->id, &m->report);
 }
 
-static _Noreturn void run_workload(MainState *m)
+static _Noreturn void run_workload(MainState *m, const ConfinePolicy *policy)
 {
         const Launch *l = m->c->launch;
         const ConfineProgram program = {
@@ -181,7 +181,7 @@ static _Noreturn void run_workload(MainState *m)
                 setup_report_send_and_exit(m->c->sync, &m->report);
         }
         confine_reset_signals();
-        confine_execute(m->c->policy, &program, &m->id, m->c->sync);
+        confine_execute(policy, &program, &m->id, m->c->sync);
 }
 
 /* Moves descriptors to 3, 4, … in this order, and closes all others. */
@@ -216,11 +216,9 @@ static int become_init(MainState *m, pid_t workload)
                 return -errno;
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
                 return -errno;
-        if (m->c->policy->no_new_privileges) {
-                r = confine_load_filter(m->c->init_filter);
-                if (r < 0)
-                        return r;
-        }
+        r = confine_load_filter(m->c->init_filter);
+        if (r < 0)
+                return r;
         r = arrange(fds, ARRAY_SIZE(fds));
         if (r >= 0)
                 r = fd_set_cloexec(m->c->status, false);
@@ -232,18 +230,39 @@ static int become_init(MainState *m, pid_t workload)
         return -errno;
 }
 
+/* Loading a filter means compiling it, a tenth of a start: when both are to have the same, it is
+ * loaded before the fork. An operator's own filter might refuse what comes until execve(), and what
+ * tank-init needs: each loads its own then, as late as it can. */
+static int share_filter(MainState *m, ConfinePolicy *workload)
+{
+        int r;
+
+        if (m->c->launch->seccomp_file || !workload->no_new_privileges)
+                return 0;
+        r = confine_load_filter(workload->seccomp_fd);
+        if (r < 0)
+                return setup_report_set(&m->report, r, "seccomp", "system call filter");
+        workload->seccomp_fd = m->c->init_filter = -EBADF;
+        return 0;
+}
+
 static _Noreturn void run_under_init(MainState *m)
 {
+        ConfinePolicy workload = *m->c->policy;
         struct clone_args args = { .flags = CLONE_PIDFD, .exit_signal = SIGCHLD };
         int pidfd = -EBADF, r;
         long pid;
 
+        if (!workload.no_new_privileges)
+                m->c->init_filter = -EBADF; /* confine_apply() loaded the workload's, for both */
+        if (share_filter(m, &workload) < 0)
+                setup_report_send_and_exit(m->c->sync, &m->report);
         args.pidfd = (uint64_t) (uintptr_t) &pidfd;
         pid = syscall(SYS_clone3, &args, sizeof(args));
         if (pid < 0 && (errno == ENOSYS || errno == EPERM))
                 pid = syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, NULL, &pidfd, NULL, 0);
         if (pid == 0)
-                run_workload(m);
+                run_workload(m, &workload);
         r = pid < 0 ? -errno : tell(m->c->sync, SYNC_WORKLOAD, pidfd); /* sync 4 */
         if (r >= 0)
                 r = become_init(m, (pid_t) pid);
@@ -265,6 +284,6 @@ void main_child(void *userdata)
         if (set_up(&m) < 0)
                 setup_report_send_and_exit(m.c->sync, &m.report);
         if (m.c->launch->init_none)
-                run_workload(&m);
+                run_workload(&m, m.c->policy);
         run_under_init(&m);
 }

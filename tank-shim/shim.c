@@ -206,10 +206,6 @@ static int on_settle(sd_event_source *source, void *userdata)
         s->settle_source = sd_event_source_disable_unref(s->settle_source);
         if (s->state == RUN_EXITED)
                 return 0;
-        r = shim_cgroup_enter_shim(s->cgroup);
-        if (r < 0)
-                log_warning_errno(r, "%s/%s/%s: the shim cannot enter its cgroup, ignoring",
-                        LOG_NAME(s));
         r = write_kernel_file_at(AT_FDCWD, "/proc/self/oom_score_adj", "-900");
         if (r < 0)
                 log_debug_errno(r, "%s/%s/%s: cannot lower oom_score_adj, ignoring", LOG_NAME(s));
