@@ -57,6 +57,9 @@ changes_since() # REVISION [OPTION…]
   refused "must be of the type 't', not 'u'" Apply 'sa{sv}' "$(widget a)" 1 if-revision u 1
   refused "no namespace 'nowhere'" Apply 'sa{sv}' "$(widget a '"namespace":"nowhere"')" 0
   refused 'names are 1 to 63' Get sss widget default A/b
+  # Quoted and cut short, in the middle of a character.
+  refused 'names are 1 to 63' Get sss "x$(printf 'é%.0s' {1..60})" default a
+  refused 'not valid JSON' Apply 'sa{sv}' "{\"x\": $(printf '日%.0s' {1..60})" 0
   refused 'greater than 0' List 'ssa{sv}' widget '' 1 limit u 0
   refused 'not a token' List 'ssa{sv}' widget '' 1 continue s nonsense
   refused 'this is the database' GetChanges 'sta{sv}' other 0 0
