@@ -58,8 +58,7 @@ static bool container_runs(const ContainerEntry *c)
 {
         const ShimStatus *status = container_run_status(c);
 
-        return status && status->pid > 0 &&
-               (c->state == RUN_RUNNING || c->state == RUN_STOPPING);
+        return status && status->pid > 0 && (c->state == RUN_RUNNING || c->state == RUN_STOPPING);
 }
 
 static int not_running(const ContainerEntry *c, sd_bus_error *reterr)

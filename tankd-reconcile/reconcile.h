@@ -28,7 +28,8 @@
  *   reconcile-watch.c    the store client
  *   reconcile-status.c   what people are told
  *   reconcile-dbus*.c    bus objects
- *   shim-client.c        one run: spawn, channel, adoption, clean-up */
+ *   shim-client.c        one run: spawn, life, adoption, clean-up; shim-channel.c: what is said
+ *   shim-spawn.c         executing tank-shim */
 
 #include <jansson.h>
 #include <systemd/sd-bus.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* See shim-spawn.h. */
+/* Executing tank-shim. */
 
 #include <fcntl.h>
 #include <signal.h>
@@ -13,7 +13,7 @@
 #include "fd.h"
 #include "limit.h"
 #include "log.h"
-#include "shim-spawn.h"
+#include "shim-private.h"
 #include "strv.h"
 
 #define FIRST_PASSED_FD 3

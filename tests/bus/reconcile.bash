@@ -132,10 +132,11 @@ is()
   [ "$(status "$1" "$2")" = true ]
 }
 
+# gone NAME: the reconciler says that there is no such pod; not that it cannot be asked.
 gone()
 {
-  ! busctl --system call org.tankd.Reconcile1 /org/tankd/Reconcile1 org.tankd.Reconcile1 GetStatus \
-    ss default "$1" >/dev/null 2>&1
+  busctl --system call org.tankd.Reconcile1 /org/tankd/Reconcile1 org.tankd.Reconcile1 GetStatus \
+    ss default "$1" 2>&1 >/dev/null | grep -q 'there is no pod'
 }
 
 running()

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* A run's channel: requests that are owed until they are sent, messages that tell its status.
+ * docs/protocol.md section 2.5. */
+
+#include <stdio.h>
+
+#include "failpoint.h"
+#include "fd.h"
+#include "limit.h"
+#include "log.h"
+#include "shim-private.h"
+
+/* ---- the run's record ---- */
+
+static void copy_word(const Record *r, const char *key, char *to, size_t size)
+{
+        (void) snprintf(to, size, "%s", strempty(record_get(r, key)));
+}
+
+static uint64_t number(const Record *r, const char *key)
+{
+        uint64_t v;
+
+        return record_get_u64(r, key, &v) < 0 ? 0 : v;
+}
+
+int shim_status_parse(const Record *r, ShimStatus *ret)
+{
+        const char *state = record_get(r, "state"), *kind = record_get(r, "result.kind");
+        ShimStatus s = {
+                .started = number(r, "started") > 0,
+                .shim_pid = (pid_t) number(r, "shim_pid"),
+                .pid = (pid_t) number(r, "pid"),
+                .started_usec = number(r, "started_usec"),
+                .started_boot_usec = number(r, "started_boot_usec"),
+                .ended_boot_usec = number(r, "ended_boot_usec"),
+                .generation = number(r, "generation"),
+                .stop_grace_usec = number(r, "stop.grace_usec"),
+        };
+
+        s.state = state ? run_state_from_string(state) : _RUN_STATE_INVALID;
+        if (s.state < 0)
+                return -EBADMSG;
+        if (s.state == RUN_EXITED && kind) {
+                s.result.kind = result_kind_from_string(kind);
+                if (s.result.kind < 0)
+                        return -EBADMSG;
+                s.result.code = (int) number(r, "result.code");
+                s.result.at_usec = number(r, "ended_usec");
+                copy_word(r, "result.stage", s.result.stage, sizeof(s.result.stage));
+        }
+        copy_word(r, "pod_uid", s.pod_uid, sizeof(s.pod_uid));
+        copy_word(r, "namespace", s.namespace, sizeof(s.namespace));
+        copy_word(r, "pod", s.pod, sizeof(s.pod));
+        copy_word(r, "container", s.container, sizeof(s.container));
+        *ret = s;
+        return 0;
+}
+
+/* ---- requests ---- */
+
+static int shim_send(Shim *s, RecordWriter *w)
+{
+        int r = record_finish(w);
+
+        if (r >= 0)
+                r = packet_send(s->channel, w->data, w->size, NULL, 0);
+        record_done(w);
+        return r;
+}
+
+static int shim_send_stop(Shim *s)
+{
+        RecordWriter w;
+
+        record_start(&w, PROTOCOL_VERSION);
+        record_put(&w, "type", "stop");
+        if (s->stop_signal > 0)
+                record_put_u64(&w, "signal", (uint64_t) s->stop_signal);
+        if (s->stop_grace_usec != USEC_INFINITY)
+                record_put_u64(&w, "grace_usec", s->stop_grace_usec);
+        return shim_send(s, &w);
+}
+
+static int shim_send_update(Shim *s)
+{
+        RecordWriter w;
+
+        record_start(&w, PROTOCOL_VERSION);
+        record_put(&w, "type", "update");
+        limits_put(&w, &s->limits);
+        return shim_send(s, &w);
+}
+
+void limits_put(RecordWriter *w, const Limits *l)
+{
+        if (l->memory > 0)
+                record_put_u64(w, "limit.memory", l->memory);
+        if (l->pids > 0)
+                record_put_u64(w, "limit.pids", l->pids);
+        if (l->cpu_quota > 0) {
+                record_put_u64(w, "limit.cpu_quota", l->cpu_quota);
+                record_put_u64(w, "limit.cpu_period", l->cpu_period);
+        }
+}
+
+/* The shim escalates by itself; this is for one that is stuck. */
+static void shim_arm_stop(Shim *s)
+{
+        uint64_t grace = s->stop_grace_usec;
+
+        if (grace == USEC_INFINITY)
+                grace = s->status.stop_grace_usec;
+        shim_arm(s, MIN(grace, UINT64_MAX - STOP_SLACK_USEC) + STOP_SLACK_USEC);
+}
+
+/* Sends what is owed; what does not go out now goes out when the channel takes it. */
+void shim_flush(Shim *s)
+{
+        uint32_t events = EPOLLIN;
+        int r = 0;
+
+        if (s->phase != SHIM_LIVE || !s->channel_source)
+                return;
+        if (s->update_wanted) {
+                r = shim_send_update(s);
+                if (r >= 0)
+                        s->update_wanted = false;
+        }
+        if (r >= 0 && s->stop_wanted) {
+                r = shim_send_stop(s);
+                if (r >= 0) {
+                        s->stop_wanted = false;
+                        s->stop_sent = true;
+                        shim_arm_stop(s);
+                }
+        }
+        if (r == -EAGAIN)
+                events |= EPOLLOUT;
+        else if (r < 0) /* the channel is gone; end of file will say so */
+                log_debug("run %s: cannot send a request: %s", s->run, errno_words(r));
+        r = sd_event_source_set_io_events(s->channel_source, events);
+        if (r < 0)
+                log_error_errno(r, "run %s: cannot watch the channel", s->run);
+}
+
+void shim_stop(Shim *s, int signo, uint64_t grace_usec)
+{
+        s->told_to_go = s->stop_wanted = true;
+        s->stop_signal = signo;
+        s->stop_grace_usec = grace_usec;
+        if (s->phase == SHIM_SPAWNED) {
+                /* Not let go yet: end of file makes it remove what it made, and go. */
+                s->phase = SHIM_ABORTED;
+                s->channel_source = sd_event_source_disable_unref(s->channel_source);
+                s->channel = safe_close(s->channel);
+                shim_arm(s, HELLO_TIMEOUT_USEC);
+                return;
+        }
+        shim_flush(s);
+}
+
+void shim_update(Shim *s, const Limits *limits)
+{
+        s->update_wanted = true;
+        s->limits = *limits;
+        shim_flush(s);
+}
+
+int shim_kill(Shim *s, int signo)
+{
+        RecordWriter w;
+
+        if (s->phase != SHIM_LIVE)
+                return -ENOTCONN;
+        record_start(&w, PROTOCOL_VERSION);
+        record_put(&w, "type", "kill");
+        record_put_u64(&w, "signal", (uint64_t) signo);
+        return shim_send(s, &w);
+}
+
+/* ---- the channel ---- */
+
+void shim_close_channel(Shim *s)
+{
+        s->channel_source = sd_event_source_disable_unref(s->channel_source);
+        s->channel = safe_close(s->channel);
+}
+
+static void shim_detach(Shim *s)
+{
+        shim_close_channel(s);
+        if (s->phase == SHIM_SPAWNED) {
+                /* It is about to end; if it does not, it gets no second chance. */
+                s->phase = SHIM_ABORTED;
+                return;
+        }
+        if (s->phase == SHIM_ABORTED)
+                return;
+        s->phase = SHIM_DETACHED;
+        /* Mostly the process is ending, and its pidfd is about to say so. */
+        s->retry_usec = RECONNECT_MIN_USEC;
+        shim_arm(s, s->retry_usec);
+}
+
+int shim_send_hello(Shim *s)
+{
+        RecordWriter w;
+
+        record_start(&w, PROTOCOL_VERSION);
+        record_put(&w, "type", "hello");
+        record_put_u64(&w, "protocol", PROTOCOL_VERSION);
+        return shim_send(s, &w);
+}
+
+static int shim_send_start(Shim *s)
+{
+        RecordWriter w;
+
+        record_start(&w, PROTOCOL_VERSION);
+        record_put(&w, "type", "start");
+        return shim_send(s, &w);
+}
+
+static int shim_on_hello(Shim *s, const Record *record)
+{
+        uint64_t protocol;
+        int r;
+
+        r = record_get_u64(record, "protocol", &protocol);
+        if (r < 0)
+                return -EBADMSG;
+        if (protocol == 0 || protocol > PROTOCOL_VERSION)
+                return log_error_errno(-EPROTONOSUPPORT,
+                                "run %s: its shim speaks protocol %" PRIu64
+                                ", this program understands up to %u: use a newer tankd-reconcile",
+                                s->run, protocol, PROTOCOL_VERSION);
+        FAILPOINT("reconcile.hello");
+        if (s->phase == SHIM_SPAWNED) {
+                /* step 4 */
+                r = shim_send_hello(s);
+                if (r >= 0)
+                        r = shim_send_start(s);
+                if (r < 0)
+                        return r;
+                FAILPOINT("reconcile.start-sent");
+        }
+        s->phase = SHIM_LIVE;
+        shim_disarm(s);
+        if (s->stop_sent)
+                shim_arm_stop(s);
+        s->retry_usec = RECONNECT_MIN_USEC;
+        shim_adoption_done(s);
+        shim_flush(s);
+        return 0;
+}
+
+static int shim_on_message(Shim *s, const Record *record)
+{
+        const char *type = record_get(record, "type");
+        ShimStatus status;
+        uint64_t error;
+        int r;
+
+        if (!type)
+                return -EBADMSG;
+        if (streq(type, "error")) {
+                if (record_get_u64(record, "errno", &error) < 0 || error > INT32_MAX)
+                        error = EIO;
+                s->context->ops->refused(s, strempty(record_get(record, "request")), -(int) error,
+                                strempty(record_get(record, "message")), s->userdata);
+                return 0;
+        }
+        if (!streq(type, "hello") && !streq(type, "status"))
+                return 0; /* something a later minor version says */
+        r = shim_status_parse(record, &status);
+        if (r < 0)
+                return r;
+        if (s->phase != SHIM_LIVE && !streq(type, "hello"))
+                return -EPROTO;
+        s->status = status;
+        if (streq(type, "hello")) {
+                r = shim_on_hello(s, record);
+                if (r < 0)
+                        return r;
+        }
+        if (status.state == RUN_EXITED)
+                shim_arm(s, TEARDOWN_TIMEOUT_USEC);
+        s->context->ops->changed(s, s->userdata);
+        return 0;
+}
+
+static int shim_on_channel(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+        Shim *s = userdata;
+        Record record;
+        ssize_t n;
+        int r;
+
+        if (revents & EPOLLOUT)
+                shim_flush(s);
+        if (!(revents & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+                return 0;
+        n = packet_recv(fd, s->context->buffer, LIMIT_CHANNEL_MESSAGE, NULL, 0, NULL);
+        if (n == -EAGAIN || n == -EINTR)
+                return 0;
+        if (n <= 0) {
+                shim_detach(s);
+                return 0;
+        }
+        r = record_parse(s->context->buffer, (size_t) n, PROTOCOL_VERSION, &record);
+        if (r >= 0)
+                r = shim_on_message(s, &record);
+        if (r < 0) {
+                log_error_errno(r, "run %s: bad message from its shim, closing the channel",
+                                s->run);
+                shim_detach(s);
+        }
+        return 0;
+}
+
+int shim_watch_channel(Shim *s)
+{
+        return sd_event_add_io(s->context->event, &s->channel_source, s->channel, EPOLLIN,
+                        shim_on_channel, s);
+}
