@@ -24,6 +24,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "bus-util.h"
@@ -118,6 +119,20 @@ static void tell_exit(Session *s)
                 record_put_u64(&w, "code", (uint64_t) WEXITSTATUS(s->status));
         }
         tell(s, &w);
+}
+
+/* Requests that nobody read would make the kernel reset the connection, ahead of the `exit` that is
+ * under way in it. */
+static void close_control_gently(Session *s)
+{
+        char buf[1];
+        ssize_t n;
+
+        if (shutdown(s->control, SHUT_RD) >= 0)
+                do
+                        n = packet_recv(s->control, buf, sizeof(buf), NULL, 0, NULL);
+                while (n > 0 || n == -EMSGSIZE || n == -EINTR);
+        s->control = safe_close(s->control);
 }
 
 static void close_clients_ends(Session *s)
@@ -247,7 +262,7 @@ static void check_exit(Session *s)
         if (s->control >= 0) {
                 tell_exit(s);
                 s->control_source = sd_event_source_disable_unref(s->control_source);
-                s->control = safe_close(s->control);
+                close_control_gently(s);
         }
 
         populated = shim_cgroup_is_empty(s->all->shim->cgroup, s->leaf) == 0;

@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -156,6 +157,7 @@ static int read_control(Client *c)
         Record r;
 
         n = packet_recv(c->control, buf, sizeof(buf), NULL, 0, NULL);
+        assert_true(n >= 0 || n == -EAGAIN); /* never a reset */
         if (n <= 0)
                 return (int) n;
         assert_int_equal(record_parse(buf, (size_t) n, 1, &r), 0);
@@ -707,6 +709,24 @@ static void test_malformed_request(void **state)
         expect_exit(&c, "exited", 0);
 }
 
+/* A client that talks until the last moment still reads the end. */
+static void test_late_requests(void **state)
+{
+        for (unsigned i = 0; i < 100; i++) {
+                CLEANUP(bytes_done) Bytes out = {};
+                Client c = start((const char *const[]){ "true", NULL }, &(Options){ .tty = true });
+                struct pollfd p = { .fd = c.stdio[0], .events = 0 };
+                const char request[] = "v=1\0type=resize\0rows=5\0cols=5";
+                ssize_t n;
+
+                do /* until the terminal is hung up or the shim takes no more */
+                        n = send(c.control, request, sizeof(request), MSG_NOSIGNAL | MSG_DONTWAIT);
+                while (n > 0 || (errno == EAGAIN && poll(&p, 1, 0) == 0));
+                finish(&c, NULL, &out, &out);
+                expect_exit(&c, "exited", 0);
+        }
+}
+
 static uint32_t count_sessions(sd_bus *bus)
 {
         uint32_t n = UINT32_MAX;
@@ -969,6 +989,7 @@ int main(void)
                 cmocka_unit_test(test_cgroup),
                 cmocka_unit_test(test_client_dies),
                 cmocka_unit_test(test_malformed_request),
+                cmocka_unit_test(test_late_requests),
                 cmocka_unit_test(test_limit),
                 cmocka_unit_test(test_refused),
                 cmocka_unit_test(test_nobody_may_not),
