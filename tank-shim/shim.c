@@ -58,13 +58,10 @@ static void shim_set_state(Shim *s, RunState state)
 
 static void on_sandbox_done(Shim *s, const SetupReport *failure)
 {
+        if (failure)
+                s->failure = *failure; /* it is the sandbox's */
         s->sandbox = sandbox_free(s->sandbox);
-        if (failure) {
-                s->failure = *failure;
-                shim_handle(s, SHIM_FAILED);
-        } else {
-                shim_handle(s, SHIM_EXECUTED);
-        }
+        shim_handle(s, s->failure.error > 0 ? SHIM_FAILED : SHIM_EXECUTED);
 }
 
 /* tank-init wrote it when the workload was reaped; without tank-init, or when that was killed
