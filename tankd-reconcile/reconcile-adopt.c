@@ -158,58 +158,79 @@ static int pod_load_desired(PodEntry *p)
         return 0;
 }
 
+/* Of the run in @path, when its record says that it belongs there. */
+static int read_run_status(Manager *m, const char *path, const char *uid, const char *container,
+                ShimStatus *ret)
+{
+        CLEANUP_FREE char *data = NULL;
+        ShimStatus status;
+        Record record;
+        size_t size;
+        int r;
+
+        r = read_file_at(m->pods_fd, path, LIMIT_RECORD_MAX, &data, &size);
+        if (r >= 0)
+                r = record_parse(data, size, 1, &record);
+        if (r >= 0)
+                r = shim_status_parse(&record, &status);
+        if (r < 0)
+                return r;
+        if (!streq(status.pod_uid, uid) || !streq(status.container, container) ||
+                        !name_is_valid(status.namespace) || !name_is_valid(status.pod))
+                return -EBADMSG;
+        *ret = status;
+        return 0;
+}
+
+static int rebuild_container(Manager *m, const char *uid, const char *container, PodEntry *p)
+{
+        char path[2 * ID128_SIZE + LIMIT_NAME_MAX + sizeof("///record")];
+        CLEANUP(closedirp) DIR *d = NULL;
+        ShimStatus status;
+        ContainerEntry *c;
+        struct dirent *e;
+        int r;
+
+        (void) snprintf(path, sizeof(path), "%s/%.63s", uid, container);
+        if (open_dir(m->pods_fd, path, &d) < 0)
+                return 0; /* no directory: nothing of a container */
+        while ((e = readdir(d))) {
+                (void) snprintf(path, sizeof(path), "%s/%.63s/%.32s/record", uid, container,
+                                e->d_name);
+                if (!id_is_valid(e->d_name) || pod_container(p, container) ||
+                                read_run_status(m, path, uid, container, &status) < 0)
+                        continue;
+                r = pod_add_container(p, container, &c);
+                if (r >= 0)
+                        r = free_and_strdup(&p->namespace, status.namespace);
+                if (r >= 0)
+                        r = free_and_strdup(&p->name, status.pod);
+                if (r < 0)
+                        return r;
+                memcpy(c->run, e->d_name, ID128_SIZE);
+                c->generation = status.generation;
+                p->generation = MAX(p->generation, status.generation);
+                p->sandbox = SANDBOX_READY;
+        }
+        return 0;
+}
+
 /* From the records of its runs, when the pod's own cannot be read. */
 static int pod_rebuild(Manager *m, const char *uid, PodEntry *p)
 {
         CLEANUP(closedirp) DIR *d = NULL;
-        struct dirent *e, *f;
+        struct dirent *e;
         int r;
 
         r = open_dir(m->pods_fd, uid, &d);
         if (r < 0)
                 return r;
-        while ((e = readdir(d))) {
-                char path[2 * ID128_SIZE + LIMIT_NAME_MAX + sizeof("///record")];
-                CLEANUP(closedirp) DIR *runs = NULL;
-
-                if (!name_is_valid(e->d_name))
-                        continue;
-                (void) snprintf(path, sizeof(path), "%s/%.63s", uid, e->d_name);
-                if (open_dir(m->pods_fd, path, &runs) < 0)
-                        continue;
-                while ((f = readdir(runs))) {
-                        CLEANUP_FREE char *data = NULL;
-                        ShimStatus status;
-                        ContainerEntry *c;
-                        Record record;
-                        size_t size;
-
-                        if (!id_is_valid(f->d_name))
-                                continue;
-                        (void) snprintf(path, sizeof(path), "%s/%.63s/%.32s/record", uid, e->d_name,
-                                        f->d_name);
-                        if (read_file_at(m->pods_fd, path, LIMIT_RECORD_MAX, &data, &size) < 0 ||
-                                        record_parse(data, size, 1, &record) < 0 ||
-                                        shim_status_parse(&record, &status) < 0 ||
-                                        !streq(status.pod_uid, uid) ||
-                                        !name_is_valid(status.namespace) ||
-                                        !name_is_valid(status.pod) ||
-                                        !streq(status.container, e->d_name) ||
-                                        pod_container(p, status.container))
-                                continue;
-                        r = pod_add_container(p, status.container, &c);
-                        if (r >= 0)
-                                r = free_and_strdup(&p->namespace, status.namespace);
-                        if (r >= 0)
-                                r = free_and_strdup(&p->name, status.pod);
+        while ((e = readdir(d)))
+                if (name_is_valid(e->d_name)) {
+                        r = rebuild_container(m, uid, e->d_name, p);
                         if (r < 0)
                                 return r;
-                        memcpy(c->run, f->d_name, ID128_SIZE);
-                        c->generation = status.generation;
-                        p->generation = MAX(p->generation, status.generation);
-                        p->sandbox = SANDBOX_READY;
                 }
-        }
         (void) snprintf(p->uid, sizeof(p->uid), "%s", uid);
         p->declared = true;
         return p->namespace ? 0 : -ENOENT;

@@ -8,7 +8,7 @@
  * and nothing is stopped or changed because of what that store says. A crashed container is started
  * again, from the declaration last acted on. It ends when the known database is back, or when a
  * person says that this one counts (AcceptStore). The position does not survive a reboot, as
- * nothing does that it protects. Where nothing at all is known, whatever the store says is taken. */
+ * nothing does that it protects. Where nothing at all is known, what the store says is taken. */
 
 #include <stdio.h>
 

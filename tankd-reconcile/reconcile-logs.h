@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Log files are found by name, so that they can be read when nothing runs and after a pod is gone. */
+/* Log files are found by name: they can be read when nothing runs, and after a pod is gone. */
 
 #include "reconcile.h"
 

@@ -107,7 +107,7 @@ typedef struct PlanAction {
 typedef struct Plan {
         PlanAction *actions;
         size_t n_actions;
-        uint64_t wake_usec; /* boot time at which to plan anew, USEC_INFINITY: only after an event */
+        uint64_t wake_usec; /* boot time at which to plan anew, USEC_INFINITY: at an event */
         bool wants_place;   /* something is due and only @free_starts was in the way */
 } Plan;
 

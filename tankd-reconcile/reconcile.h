@@ -4,9 +4,9 @@
 /* The reconciler's core: what is declared, what runs, and the loop that makes the second match the
  * first.
  *
- * One thread, one sd-event loop, nothing that blocks. A Manager owns all; it has a PodEntry for each
- * incarnation of a pod that is declared or of which something is left, sorted by namespace, name
- * and age; a PodEntry has a ContainerEntry for each container that is declared or of which
+ * One thread, one sd-event loop, nothing that blocks. A Manager owns all; it has a PodEntry for
+ * each incarnation of a pod that is declared or of which something is left, sorted by namespace,
+ * name and age; a PodEntry has a ContainerEntry for each container that is declared or of which
  * something is left, declared ones first and in declared order.
  *
  * Who calls whom: the store client (reconcile-watch) and the shims (shim-client) report facts to

@@ -25,7 +25,7 @@ struct ShimHelper {
         void *userdata;
 };
 
-/* What a service manager tells its main process is not for the children: they would speak for us. */
+/* What a service manager tells its main process is not for the children, who would speak for us. */
 static int environment_for_children(char ***ret)
 {
         static const char *const ours[] = {

@@ -29,6 +29,8 @@ start_bus()
   read -r bus_pid <&"$bus_out"
 }
 
+# start_store [OPTION…]
+# shellcheck disable=SC2120 # tests give some
 start_store()
 {
   "$build/tankd-store/tankd-store" "$@" >>"$dir/store.log" 2>&1 3>&- &
@@ -64,6 +66,7 @@ setup_tank()
     TANK_LOG_LEVEL=debug FAKE_SHIM_NOTES=$dir/notes
   touch "$dir/notes"
   start_bus
+  # shellcheck disable=SC2119
   start_store
   start_reconcile
   wait_for has_owner org.tankd.Reconcile1

@@ -3,6 +3,7 @@
 #
 # tankd-reconcile with a real store on a real bus, and a shim that makes no sandbox.
 
+# shellcheck disable=SC2154 # from there
 load reconcile
 
 setup()
@@ -189,6 +190,29 @@ restarts_at_least()
   [ "$(pid_of a)" = "$a" ]
 }
 
+@test "a damaged pod record: what runs is taken over; a newer one is refused" {
+  pod a -- sleep 1000 | apply
+  pod b -- sleep 1000 | apply
+  wait_for running a
+  wait_for running b
+  a=$(pid_of a) b=$(pid_of b)
+  end "$reconcile_pid" KILL
+  for record in "$dir"/run/pods/*/pod.record; do
+    head -c 100 "$record" >"$record.cut"
+    mv "$record.cut" "$record"
+  done
+  start_reconcile
+  wait_for running a
+  wait_for running b
+  [ "$(pid_of a)" = "$a" ] && [ "$(pid_of b)" = "$b" ]
+  end "$reconcile_pid"
+  printf 'v=2\0pod_uid=x\0' >"$record"
+  run "$build/tankd-reconcile/tankd-reconcile"
+  [ "$status" = 1 ]
+  [[ "$output" == *"newer tankd-reconcile"* ]]
+  [ -d "/proc/$a" ] && [ -d "/proc/$b" ]
+}
+
 @test "deleted and changed while the reconciler was away" {
   pod a -- sleep 1000 | apply
   pod b -- sleep 1000 | apply
@@ -343,7 +367,7 @@ restarts_at_least()
   [ -d "/proc/$old" ]
   wait_for running web
   dead "$old"
-  [ "$(ls "$dir/run/pods" | wc -l)" = 1 ]
+  [ "$(find "$dir/run/pods" -mindepth 1 -maxdepth 1 | wc -l)" = 1 ]
 }
 
 @test "limits change in place; a refusal is shown" {
@@ -416,7 +440,7 @@ restarts_at_least()
   busctl --system tree --list org.tankd.Reconcile1 | grep -x "$object/main"
   run busctl --system introspect org.tankd.Reconcile1 /org/tankd/Reconcile1/pod/default/nothing \
     org.tankd.Reconcile1.Pod
-  [ "$status" != 0 ] || [ -z "$(grep property <<<"$output")" ]
+  [ "$status" != 0 ] || ! grep -q property <<<"$output"
 }
 
 @test "logs are found by name, also of what is gone" {
