@@ -224,8 +224,8 @@ static void release(Commit *c)
         pthread_mutex_lock(&c->lock);
         *c->waiting_last = c->gathered;
         c->waiting_last = c->gathered_last;
-        pthread_cond_signal(&c->work);
         pthread_mutex_unlock(&c->lock);
+        pthread_cond_signal(&c->work); /* unlocked: it shall not wake up to wait for the lock */
         c->gathered = NULL;
         c->gathered_last = &c->gathered;
         c->n_gathered = 0;
