@@ -28,7 +28,7 @@ load ../system/helper
 @test "installed: limits are in the unified tree" {
   start limited '.containers[0].limits = {memory: "64MiB", pids: 50, cpu: 0.5}' -- sleep 1000
   node=$(cgroup_of "$(pid_of limited)")
-  while [ ! -s "$node/memory.max" ] || [ "$(cat "$node/memory.max")" = max ]; do
+  while [ ! -e "$node/memory.max" ] || [ "$(cat "$node/memory.max")" = max ]; do
     node=${node%/*}
     [ "$node" != /sys/fs ]
   done
