@@ -26,7 +26,7 @@ export ROOT
 make_root()
 {
   local root=$1 applet
-  mkdir -p "$root"/{bin,etc,proc,sys,dev,tmp,root,run,var/tmp,usr/bin,home/worker}
+  mkdir -p "$root"/{bin,etc,proc,sys,dev,tmp,mnt,root,run,var/tmp,usr/bin,home/worker}
   cp /usr/bin/busybox "$root/bin/busybox"
   for applet in $(busybox --list); do
     [ "$applet" = busybox ] || ln -sf busybox "$root/bin/$applet"
@@ -121,7 +121,7 @@ delete_all()
     tankctl delete pod "$pod" -n "$1" >/dev/null
   done
   for pod in $pods; do
-    tankctl wait "$pod" -n "$1" --for=deleted --timeout 30
+    tankctl wait "$pod" -n "$1" --for=deleted --timeout 30 >/dev/null
   done
 }
 
@@ -166,7 +166,7 @@ with_mark='.volumes += [{name: "mark", source: {host: $mark}}] |
 
 until_state()
 {
-  tankctl wait "$1" -n "$NS" --for="$2" --timeout "${3:-$TANK_TEST_SECONDS}"
+  tankctl wait "$1" -n "$NS" --for="$2" --timeout "${3:-$TANK_TEST_SECONDS}" >/dev/null
 }
 
 # get POD [FILTER]: from its JSON, raw.
