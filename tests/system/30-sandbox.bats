@@ -26,12 +26,12 @@ canary_is_untouched()
 # one CONTAINER-FILTER -- COMMAND…: its output, of a pod that is run to its end.
 one()
 {
-  local filter=$1
+  local filter=$1 name=one-$RANDOM$RANDOM # a name's log outlives its pod
   shift
-  pod one "$filter | .restart = \"never\"" "$@" | apply >/dev/null
-  until_state one exited
-  tankctl logs one -n "$NS"
-  tankctl delete pod one -n "$NS" --wait >/dev/null
+  pod "$name" "$filter | .restart = \"never\"" "$@" | apply >/dev/null
+  until_state "$name" exited
+  tankctl logs "$name" -n "$NS"
+  tankctl delete pod "$name" -n "$NS" --wait >/dev/null
 }
 
 # fails_setup DOCUMENT-FILTER PATTERN -- COMMAND…: the run ends as setup-failed, and says why.

@@ -244,8 +244,8 @@ sessions_of()
     resize 50x120
     send stty size\n
     expect 50 120
-    send echo u''p; sleep 1000\n
-    expect up
+    send echo u$((1))p; sleep 1000\n
+    expect u1p
     send \x03
     send echo $TERM-$((20+3))\n
     expect -23
