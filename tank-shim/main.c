@@ -31,12 +31,13 @@ static int run(void)
         for (int fd = CHANNEL_FD; fd <= RUN_DIR_FD; fd++) {
                 r = fd_set_cloexec(fd, true);
                 if (r < 0)
-                        return log_error_errno(r, "descriptor %d: a shim is started by "
-                                                  "tankd-reconcile, not by hand",
-                                fd);
+                        return log_error_errno(r,
+                                        "descriptor %d: a shim is started by "
+                                        "tankd-reconcile, not by hand",
+                                        fd);
         }
         (void) close_fds_from(RUN_DIR_FD + 1); /* what else was passed would reach the container */
-#ifndef __SANITIZE_ADDRESS__ /* the search for leaks traces its own process */
+#ifndef __SANITIZE_ADDRESS__                   /* the search for leaks traces its own process */
         (void) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 #endif
         (void) umask(0022);
@@ -66,7 +67,7 @@ static int usage(FILE *f, int code)
               "       tank-shim --cleanup RUNDIR       finish a run whose shim is gone\n"
               "       tank-shim --cleanup-pod PODDIR   unmount a pod's pinned namespaces\n"
               "       tank-shim --introspect | --version | --help\n",
-                f);
+                        f);
         return code;
 }
 

@@ -31,11 +31,11 @@ static const char *const mirror_controllers[] = { "memory", "pids", "cpu", "cpua
 
 struct ShimCgroup {
         bool unified;
-        bool scope;                  /* systemd's: it removes the node */
-        char *path;                  /* beneath the v2 mount */
-        char **mirrors;              /* absolute */
-        int node, ctr;               /* v2 directories */
-        int events;                  /* ctr/cgroup.events */
+        bool scope;     /* systemd's: it removes the node */
+        char *path;     /* beneath the v2 mount */
+        char **mirrors; /* absolute */
+        int node, ctr;  /* v2 directories */
+        int events;     /* ctr/cgroup.events */
         int mirror_fds[CGROUP_MIRRORS_MAX];
         size_t n_mirrors;
 };
@@ -72,8 +72,8 @@ static int find_tree(bool *ret_unified, const char **ret_mount)
                 *ret_mount = CGROUP_ROOT;
                 return 0;
         }
-        if (statfs(CGROUP_ROOT "/unified", &fs) == 0
-                && (unsigned long) fs.f_type == CGROUP2_SUPER_MAGIC) {
+        if (statfs(CGROUP_ROOT "/unified", &fs) == 0 &&
+                        (unsigned long) fs.f_type == CGROUP2_SUPER_MAGIC) {
                 *ret_unified = false;
                 *ret_mount = CGROUP_ROOT "/unified";
                 return 0;
@@ -156,8 +156,8 @@ static int make_mirrors(ShimCgroup *c, const char *path, char reterr[static CGRO
                 bool shared = false;
                 int r;
 
-                if (asprintf(&mount, CGROUP_ROOT "/%s", mirror_controllers[i]) < 0
-                        || asprintf(&dir, "%s/%s", mount, path) < 0)
+                if (asprintf(&mount, CGROUP_ROOT "/%s", mirror_controllers[i]) < 0 ||
+                                asprintf(&dir, "%s/%s", mount, path) < 0)
                         return -ENOMEM;
                 mount_fd = open(mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
                 if (mount_fd < 0)
@@ -401,7 +401,7 @@ static const int *mirror_for(const ShimCgroup *c, const char *file)
 
 /* One value into one file. A controller that is not there is an error only when it was asked for. */
 static int put_limit(ShimCgroup *c, const char *file, const char *value, bool wanted,
-        char reterr[static CGROUP_ERROR_MAX])
+                char reterr[static CGROUP_ERROR_MAX])
 {
         const int *dir = c->unified ? &c->ctr : mirror_for(c, file);
         char what[128];
@@ -412,8 +412,8 @@ static int put_limit(ShimCgroup *c, const char *file, const char *value, bool wa
                 return 0;
         if (r < 0) {
                 (void) snprintf(what, sizeof(what),
-                        r == -ENOENT ? "no controller for %s=%s in" : "cannot set %s=%s in", file,
-                        value);
+                                r == -ENOENT ? "no controller for %s=%s in" : "cannot set %s=%s in",
+                                file, value);
                 return fail(reterr, r, what, c->path);
         }
         return 0;
@@ -455,7 +455,8 @@ static int set_cpu(ShimCgroup *c, const LaunchLimits *l, char reterr[static CGRO
 
         if (c->unified) {
                 (void) snprintf(value, sizeof(value), "%s %llu",
-                        format_limit(l->cpu_quota, "max", quota), (unsigned long long) period);
+                                format_limit(l->cpu_quota, "max", quota),
+                                (unsigned long long) period);
                 return put_limit(c, "cpu.max", value, l->cpu_quota, reterr);
         }
         /* Without a quota any period is legal, between the two writes, too. */
@@ -466,12 +467,12 @@ static int set_cpu(ShimCgroup *c, const LaunchLimits *l, char reterr[static CGRO
         r = put_limit(c, "cpu.cfs_period_us", value, true, reterr);
         if (r >= 0)
                 r = put_limit(c, "cpu.cfs_quota_us", format_limit(l->cpu_quota, "-1", quota), true,
-                        reterr);
+                                reterr);
         return r;
 }
 
 int shim_cgroup_set_limits(
-        ShimCgroup *c, const LaunchLimits *limits, char reterr[static CGROUP_ERROR_MAX])
+                ShimCgroup *c, const LaunchLimits *limits, char reterr[static CGROUP_ERROR_MAX])
 {
         char buf[24];
         int r;
@@ -480,7 +481,7 @@ int shim_cgroup_set_limits(
         r = set_memory(c, limits->memory, reterr);
         if (r >= 0)
                 r = put_limit(c, "pids.max", format_limit(limits->pids, "max", buf), limits->pids,
-                        reterr);
+                                reterr);
         if (r >= 0)
                 r = set_cpu(c, limits, reterr);
         return r;

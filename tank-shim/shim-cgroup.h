@@ -26,12 +26,12 @@ typedef struct ShimCgroup ShimCgroup;
  * shim's, closed by cgroup_place_done() and close-on-exec. */
 #define CGROUP_MIRRORS_MAX 4
 typedef struct CgroupPlace {
-        int fd;                          /* the v2 directory, for CLONE_INTO_CGROUP */
-        int tasks[CGROUP_MIRRORS_MAX];   /* v1 `tasks` files; -EBADF beyond the last */
+        int fd;                        /* the v2 directory, for CLONE_INTO_CGROUP */
+        int tasks[CGROUP_MIRRORS_MAX]; /* v1 `tasks` files; -EBADF beyond the last */
 } CgroupPlace;
 
-#define CGROUP_PLACE_NULL                                                                          \
-        ((CgroupPlace) { .fd = -EBADF, .tasks = { -EBADF, -EBADF, -EBADF, -EBADF } })
+#define CGROUP_PLACE_NULL \
+        ((CgroupPlace){ .fd = -EBADF, .tasks = { -EBADF, -EBADF, -EBADF, -EBADF } })
 void cgroup_place_done(CgroupPlace *p);
 
 /* Makes the node with its ctr/main and sets the limits. *@reterr: a sentence. */
@@ -50,11 +50,11 @@ int cgroup_place_enter(const CgroupPlace *p, bool in_cgroup);
 
 /* SIGKILL to everything in ctr/@leaf, or in ctr as a whole with NULL. Success when there is none. */
 int shim_cgroup_kill(ShimCgroup *c, const char *leaf);
-int shim_cgroup_is_empty(ShimCgroup *c, const char *leaf); /* 1, 0, negative */
+int shim_cgroup_is_empty(ShimCgroup *c, const char *leaf);    /* 1, 0, negative */
 int shim_cgroup_remove_leaf(ShimCgroup *c, const char *leaf); /* -EBUSY while populated */
 
-int shim_cgroup_set_limits(ShimCgroup *c, const LaunchLimits *limits,
-        char reterr[static CGROUP_ERROR_MAX]);
+int shim_cgroup_set_limits(
+                ShimCgroup *c, const LaunchLimits *limits, char reterr[static CGROUP_ERROR_MAX]);
 /* How often the kernel killed for lack of memory in here. */
 int shim_cgroup_oom_kills(ShimCgroup *c, uint64_t *ret);
 /* ctr/cgroup.events: EPOLLPRI when it gets empty. Borrowed. */

@@ -90,8 +90,8 @@ static int on_hello(Peer *p, const Record *m)
         uint64_t protocol = 0;
 
         if (record_get_u64(m, "protocol", &protocol) < 0 || protocol != 1) {
-                (void) peer_send_error(p, "hello", -EPROTONOSUPPORT,
-                        "this shim speaks protocol 1 only");
+                (void) peer_send_error(
+                                p, "hello", -EPROTONOSUPPORT, "this shim speaks protocol 1 only");
                 return -EPROTONOSUPPORT;
         }
         return 0;
@@ -101,7 +101,7 @@ static int on_start(Peer *p, const Record *m)
 {
         if (!p->inherited)
                 return peer_send_error(p, "start", -EPERM,
-                        "a run is started by the reconciler that spawned its shim");
+                                "a run is started by the reconciler that spawned its shim");
         shim_start(p->channel->shim);
         return 0;
 }
@@ -111,8 +111,8 @@ static int on_stop(Peer *p, const Record *m)
         Shim *s = p->channel->shim;
         uint64_t signo = 0, grace = s->launch->stop_grace_usec;
 
-        if ((record_get_u64(m, "signal", &signo) == -EBADMSG) || signo > 64
-                || record_get_u64(m, "grace_usec", &grace) == -EBADMSG)
+        if ((record_get_u64(m, "signal", &signo) == -EBADMSG) || signo > 64 ||
+                        record_get_u64(m, "grace_usec", &grace) == -EBADMSG)
                 return peer_send_error(p, "stop", -EINVAL, "stop: signal or grace_usec");
         shim_stop(s, (int) signo, grace);
         return 0;
@@ -262,7 +262,7 @@ static int listen_in(int dir_fd, int *ret_fd)
         if (fd < 0)
                 return -errno;
         (void) snprintf(address.sun_path, sizeof(address.sun_path), "%s/control",
-                fd_path(dir_fd, dir));
+                        fd_path(dir_fd, dir));
         (void) unlinkat(dir_fd, "control", 0);
         mask = umask(0177);
         r = bind(fd, (struct sockaddr *) &address, sizeof(address)) < 0 ? -errno : 0;
@@ -285,11 +285,10 @@ int shim_channel_new(Shim *shim, int inherited, ShimChannel **ret)
         c->shim = shim;
         c->listener = -EBADF;
         for (size_t i = 0; i < PEERS_MAX; i++)
-                c->peers[i] = (Peer) { .channel = c, .fd = -EBADF };
+                c->peers[i] = (Peer){ .channel = c, .fd = -EBADF };
         r = listen_in(shim->run_dir, &c->listener);
         if (r >= 0)
-                r = sd_event_add_io(
-                        shim->event, &c->source, c->listener, EPOLLIN, on_connect, c);
+                r = sd_event_add_io(shim->event, &c->source, c->listener, EPOLLIN, on_connect, c);
         if (r >= 0)
                 r = add_peer(c, inherited, true);
         if (r < 0)

@@ -77,10 +77,10 @@ static int receive_trees(MainState *m)
 /* From here on what is made belongs to the container's root; the host's has no name in here. */
 static int become_root(MainState *m)
 {
-        if (syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setresgid, 0, 0, 0) < 0
-                || syscall(SYS_setresuid, 0, 0, 0) < 0)
-                return setup_report_set(&m->report, -errno, "namespaces",
-                        "becoming the container's root");
+        if (syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setresgid, 0, 0, 0) < 0 ||
+                        syscall(SYS_setresuid, 0, 0, 0) < 0)
+                return setup_report_set(
+                                &m->report, -errno, "namespaces", "becoming the container's root");
         /* Not before this process is in its cgroup: that becomes the namespace's root. */
         if (unshare(CLONE_NEWCGROUP) < 0)
                 return setup_report_set(&m->report, -errno, "namespaces", "cgroup namespace");
@@ -150,8 +150,7 @@ static int set_up(MainState *m)
         if (r >= 0)
                 r = set_up_stdio(m);
         if (r >= 0)
-                r = identity_resolve(
-                        m->c->launch->user, m->c->launch->groups, &m->id, &m->report);
+                r = identity_resolve(m->c->launch->user, m->c->launch->groups, &m->id, &m->report);
         if (r < 0)
                 return r;
         r = tell(m->c->sync, SYNC_READY, master); /* sync 2 */

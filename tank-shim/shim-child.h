@@ -11,12 +11,12 @@ typedef struct MainChild {
         const Launch *launch;
         const ConfinePolicy *policy;
         const EtcFiles *etc;
-        int init_filter;  /* for tank-init, -EBADF: none */
-        int sync;         /* the child's end of the SEQPACKET pair */
-        int parent_sync;  /* the shim's, closed first: else its end would never be seen */
-        int status;       /* writing end for tank-init */
-        int out, err;     /* writing ends of the log's pipes; -EBADF with a terminal */
-        int pod_dir;      /* for the helper of a start that joins */
+        int init_filter; /* for tank-init, -EBADF: none */
+        int sync;        /* the child's end of the SEQPACKET pair */
+        int parent_sync; /* the shim's, closed first: else its end would never be seen */
+        int status;      /* writing end for tank-init */
+        int out, err;    /* writing ends of the log's pipes; -EBADF with a terminal */
+        int pod_dir;     /* for the helper of a start that joins */
 } MainChild;
 
 /* One byte each, some with descriptors. A SetupReport in between means failure. */

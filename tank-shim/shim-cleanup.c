@@ -102,7 +102,7 @@ int cleanup_run(const char *path)
         r = cleanup_cgroup(&record);
         if (r < 0)
                 return log_error_errno(r, "%s: cannot remove the cgroup %s", path,
-                        strempty(record_get(&record, "cgroup")));
+                                strempty(record_get(&record, "cgroup")));
         scratch = record_get(&record, "scratch");
         if (scratch && scratch[0] == '/') {
                 r = remove_tree_at(AT_FDCWD, scratch);

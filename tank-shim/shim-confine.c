@@ -77,10 +77,11 @@ int setup_report_receive(int fd, SetupReport *ret)
 #define CAP_BIT(c) (UINT64_C(1) << (c))
 
 /* What root inside needs to act as root towards its own files and users, and no more. */
-static const uint64_t default_capabilities = CAP_BIT(CAP_CHOWN) | CAP_BIT(CAP_DAC_OVERRIDE)
-        | CAP_BIT(CAP_FOWNER) | CAP_BIT(CAP_FSETID) | CAP_BIT(CAP_KILL)
-        | CAP_BIT(CAP_NET_BIND_SERVICE) | CAP_BIT(CAP_SETFCAP) | CAP_BIT(CAP_SETGID)
-        | CAP_BIT(CAP_SETPCAP) | CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SYS_CHROOT);
+static const uint64_t default_capabilities =
+                CAP_BIT(CAP_CHOWN) | CAP_BIT(CAP_DAC_OVERRIDE) | CAP_BIT(CAP_FOWNER) |
+                CAP_BIT(CAP_FSETID) | CAP_BIT(CAP_KILL) | CAP_BIT(CAP_NET_BIND_SERVICE) |
+                CAP_BIT(CAP_SETFCAP) | CAP_BIT(CAP_SETGID) | CAP_BIT(CAP_SETPCAP) |
+                CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SYS_CHROOT);
 
 static int capability_mask(const char *name, uint64_t *ret)
 {
@@ -205,14 +206,14 @@ static int filter_read(int fd, Filter *ret)
         size_t size;
         ssize_t n;
 
-        *ret = (Filter) { 0 };
+        *ret = (Filter){ 0 };
         if (fd < 0)
                 return 0;
         if (fstat(fd, &st) < 0)
                 return -errno;
         size = (size_t) st.st_size;
-        if (size == 0 || size % sizeof(struct sock_filter) != 0
-                || size / sizeof(struct sock_filter) > BPF_MAXINSNS)
+        if (size == 0 || size % sizeof(struct sock_filter) != 0 ||
+                        size / sizeof(struct sock_filter) > BPF_MAXINSNS)
                 return -EBADMSG;
         data = malloc(size);
         if (!data)
@@ -268,8 +269,7 @@ int confine_apply(const ConfinePolicy *policy, const Identity *id, SetupReport *
         uint64_t have = 0, want;
         int r;
 
-        if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL, 0, 0, 0) < 0
-                && errno != ENOSYS)
+        if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL, 0, 0, 0) < 0 && errno != ENOSYS)
                 return setup_report_set(reterr, -errno, "keyring", "session keyring");
         give_stdio(id);
         if (policy->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
@@ -289,12 +289,12 @@ int confine_apply(const ConfinePolicy *policy, const Identity *id, SetupReport *
                 return setup_report_set(reterr, -errno, "capabilities", "ambient set");
 
         /* The raw calls: glibc's would go looking for threads. */
-        if (syscall(SYS_setgroups, id->n_groups, id->groups) < 0
-                || syscall(SYS_setresgid, id->gid, id->gid, id->gid) < 0
-                || syscall(SYS_setresuid, id->uid, id->uid, id->uid) < 0)
-                return setup_report_set(reterr, -errno, "user",
-                        "uid %u, gid %u: %s", id->uid, id->gid,
-                        errno == EINVAL ? "not among the pod's ids" : "cannot be taken");
+        if (syscall(SYS_setgroups, id->n_groups, id->groups) < 0 ||
+                        syscall(SYS_setresgid, id->gid, id->gid, id->gid) < 0 ||
+                        syscall(SYS_setresuid, id->uid, id->uid, id->uid) < 0)
+                return setup_report_set(reterr, -errno, "user", "uid %u, gid %u: %s", id->uid,
+                                id->gid,
+                                errno == EINVAL ? "not among the pod's ids" : "cannot be taken");
 
         /* The kernel emptied the sets of anybody but root; for root they are cut here. A
          * capability that the shim itself lacks cannot be given. */
@@ -358,7 +358,7 @@ static int enter_directory(const char *path, SetupReport *report)
                 return setup_report_set(report, -errno, "cwd", "working directory %.150s", path);
         if (n > 0 && cwd[0] != '/')
                 return setup_report_set(report, -EPERM, "cwd",
-                        "working directory %.150s is outside the container's root", path);
+                                "working directory %.150s is outside the container's root", path);
         return 0;
 }
 
@@ -409,7 +409,7 @@ static int close_all_but_report(int *report_fd)
 }
 
 static int prepare_execute(const ConfinePolicy *policy, const ConfineProgram *program,
-        const Identity *id, int *report_fd, char ***ret_env, SetupReport *report)
+                const Identity *id, int *report_fd, char ***ret_env, SetupReport *report)
 {
         CLEANUP(filter_done) Filter filter = { 0 };
         int r;
@@ -433,7 +433,7 @@ static int prepare_execute(const ConfinePolicy *policy, const ConfineProgram *pr
 }
 
 void confine_execute(const ConfinePolicy *policy, const ConfineProgram *program, const Identity *id,
-        int report_fd)
+                int report_fd)
 {
         SetupReport report = { 0 };
         char **env = NULL;

@@ -20,7 +20,7 @@ typedef struct SetupReport {
 
 /* Fills @report and returns @r (negative). */
 int setup_report_set(SetupReport *report, int r, const char *stage, const char *format, ...)
-        PRINTF_LIKE(4, 5);
+                PRINTF_LIKE(4, 5);
 /* One write; then the child exits. */
 _Noreturn void setup_report_send_and_exit(int fd, const SetupReport *report);
 /* 1: a report was read; 0: end of file; -EAGAIN; -EBADMSG. For pipes and SEQPACKET sockets. */
@@ -31,13 +31,13 @@ typedef struct ConfinePolicy {
         uint64_t capabilities; /* bounding set; permitted and effective of uid 0; never inheritable
                                   or ambient */
         bool no_new_privileges;
-        int seccomp_fd;        /* compiled filter, -EBADF: unconfined. The shim's; close-on-exec */
+        int seccomp_fd; /* compiled filter, -EBADF: unconfined. The shim's; close-on-exec */
 } ConfinePolicy;
 
 /* What to execute, as whom and where. Borrowed. */
 typedef struct ConfineProgram {
         char *const *argv;
-        char *const *env;    /* complete but for PATH, HOME (always set), TERM (with @tty) */
+        char *const *env; /* complete but for PATH, HOME (always set), TERM (with @tty) */
         const char *cwd;
         const char *user;    /* "name" or "uid[:gid]"; NULL: "0" */
         char *const *groups; /* supplementary: names or numbers */
@@ -64,10 +64,10 @@ void confine_reset_signals(void);
 /* After those two: closes every descriptor above 2 but the report's, changes directory, loads the
  * filter, finds argv[0] in PATH, executes. Comes back only to report. */
 _Noreturn void confine_execute(const ConfinePolicy *policy, const ConfineProgram *program,
-        const Identity *id, int report_fd);
+                const Identity *id, int report_fd);
 /* All of it, from the user's name on. */
-_Noreturn void confine_exec(const ConfinePolicy *policy, const ConfineProgram *program,
-        int report_fd);
+_Noreturn void confine_exec(
+                const ConfinePolicy *policy, const ConfineProgram *program, int report_fd);
 
 /* The shim itself gives up what it does not need with these two. */
 int capabilities_bound(uint64_t set);

@@ -55,7 +55,7 @@ static int get_u64(Parser *p, const char *key, uint64_t max, uint64_t *ret)
                 return 0;
         if (r < 0 || v > max)
                 return refuse(p, -EINVAL, "launch record: %s: not a number in range: %.40s", key,
-                        record_get(&p->record, key));
+                                record_get(&p->record, key));
         *ret = v;
         return 0;
 }
@@ -71,7 +71,7 @@ static int get_choice(Parser *p, const char *key, const char *const words[static
                 *ret = true;
         else
                 return refuse(p, -EINVAL, "launch record: %s: neither %s nor %s: %.40s", key,
-                        words[0], words[1], v);
+                                words[0], words[1], v);
         return 0;
 }
 
@@ -107,7 +107,7 @@ static int parse_mount_options(Parser *p, const char *options, LaunchMount *m)
                         m->idmap = IDMAP_REQUIRED;
                 else
                         return refuse(p, -EINVAL, "launch record: mount.options: unknown: %.60s",
-                                word);
+                                        word);
         }
         return 0;
 }
@@ -137,11 +137,12 @@ static int parse_mounts(Parser *p, Launch *l)
         for (size_t i = 0; i < n; i++) {
                 LaunchMount *m = &l->mounts[l->n_mounts++]; /* zeroed: launch_free() may see it */
 
-                if (!path_is_absolute_normal(sources[i]) || !path_is_absolute_normal(targets[i])
-                        || streq(targets[i], "/"))
-                        return refuse(p, -EINVAL, "launch record: mount %.80s on %.80s: not "
-                                                  "absolute, normal paths",
-                                sources[i], targets[i]);
+                if (!path_is_absolute_normal(sources[i]) || !path_is_absolute_normal(targets[i]) ||
+                                streq(targets[i], "/"))
+                        return refuse(p, -EINVAL,
+                                        "launch record: mount %.80s on %.80s: not "
+                                        "absolute, normal paths",
+                                        sources[i], targets[i]);
                 r = parse_mount_options(p, options[i], m);
                 if (r >= 0)
                         r = free_and_strdup(&m->source, sources[i]);
@@ -181,10 +182,10 @@ static int parse_sandbox(Parser *p, Launch *l)
         r = get_choice(p, "sandbox", (const char *const[]){ "join", "create" }, &l->sandbox_create);
         if (r >= 0)
                 r = get_choice(p, "userns", (const char *const[]){ "auto", "host" },
-                        &l->userns_host);
+                                &l->userns_host);
         if (r >= 0)
                 r = get_choice(p, "network", (const char *const[]){ "none", "host" },
-                        &l->network_host);
+                                &l->network_host);
         if (r >= 0)
                 r = get_u64(p, "id_base", UINT32_MAX - LIMIT_IDS_PER_POD, &base);
         if (r >= 0)
@@ -193,8 +194,9 @@ static int parse_sandbox(Parser *p, Launch *l)
                 return r;
         /* Base 0 would back the container's root by the host's. */
         if (!l->userns_host && (base == 0 || count == 0))
-                return refuse(p, -EINVAL, "launch record: id_base and id_count are needed unless "
-                                          "userns=host");
+                return refuse(p, -EINVAL,
+                                "launch record: id_base and id_count are needed unless "
+                                "userns=host");
         l->id_base = (uid_t) base;
         l->id_count = (uint32_t) count;
         r = get_string(p, "hostname", true, NULL, &l->hostname);
@@ -250,7 +252,7 @@ static int parse_security(Parser *p, Launch *l)
                 r = get_choice(p, "privileged", (const char *const[]){ "0", "1" }, &l->privileged);
         if (r >= 0)
                 r = get_string(p, "seccomp_cache", true, path_is_absolute_normal,
-                        &l->seccomp_cache);
+                                &l->seccomp_cache);
         if (r < 0)
                 return r;
         l->no_new_privileges = !no_nnp;
@@ -263,9 +265,10 @@ static int parse_security(Parser *p, Launch *l)
                 return free_and_strdup(&l->seccomp_file, file);
         l->seccomp_unconfined = streq(l->seccomp, "unconfined");
         if (!l->seccomp_unconfined && !streq(l->seccomp, "default"))
-                return refuse(p, -EINVAL, "launch record: seccomp: not default, unconfined or "
-                                          "file:<absolute path>: %.80s",
-                        l->seccomp);
+                return refuse(p, -EINVAL,
+                                "launch record: seccomp: not default, unconfined or "
+                                "file:<absolute path>: %.80s",
+                                l->seccomp);
         return 0;
 }
 
@@ -287,7 +290,7 @@ static int parse_limits(Parser *p, LaunchLimits *ret)
 }
 
 int launch_parse_limits(
-        const Record *record, LaunchLimits *ret, char reterr[static LAUNCH_ERROR_MAX])
+                const Record *record, LaunchLimits *ret, char reterr[static LAUNCH_ERROR_MAX])
 {
         Parser p = { .record = *record, .error = reterr };
 
@@ -328,19 +331,24 @@ static int parse_resources(Parser *p, Launch *l)
         if (strchr(l->log_name, '/') || l->log_name[0] == '.' || l->log_name[0] == 0)
                 return refuse(p, -EINVAL, "launch record: log.name: not a plain file name");
         if (!!l->cgroup_scope == !!l->cgroup_path)
-                return refuse(p, -EINVAL, "launch record: exactly one of cgroup.scope and "
-                                          "cgroup.path is needed");
+                return refuse(p, -EINVAL,
+                                "launch record: exactly one of cgroup.scope and "
+                                "cgroup.path is needed");
         /* Beneath each hierarchy's mount in any case. */
         if (l->cgroup_path)
                 memmove(l->cgroup_path, l->cgroup_path + strspn(l->cgroup_path, "/"),
-                        strlen(l->cgroup_path + strspn(l->cgroup_path, "/")) + 1);
+                                strlen(l->cgroup_path + strspn(l->cgroup_path, "/")) + 1);
         return 0;
 }
 
 int launch_parse(const void *data, size_t size, Launch **ret, char reterr[static LAUNCH_ERROR_MAX])
 {
         static int (*const parts[])(Parser *, Launch *) = {
-                parse_identity, parse_sandbox, parse_process, parse_mounts, parse_security,
+                parse_identity,
+                parse_sandbox,
+                parse_process,
+                parse_mounts,
+                parse_security,
                 parse_resources,
         };
         CLEANUP(launch_freep) Launch *l = NULL;

@@ -68,10 +68,9 @@ typedef struct Launch {
  * allocated by the caller's choice: fixed buffer). */
 #define LAUNCH_ERROR_MAX 256
 int launch_read(int fd, Launch **ret, char reterr[static LAUNCH_ERROR_MAX]);
-int launch_parse(const void *data, size_t size, Launch **ret,
-        char reterr[static LAUNCH_ERROR_MAX]);
+int launch_parse(const void *data, size_t size, Launch **ret, char reterr[static LAUNCH_ERROR_MAX]);
 /* The `limit.*` keys alone, of an update message. */
-int launch_parse_limits(const Record *record, LaunchLimits *ret,
-        char reterr[static LAUNCH_ERROR_MAX]);
+int launch_parse_limits(
+                const Record *record, LaunchLimits *ret, char reterr[static LAUNCH_ERROR_MAX]);
 Launch *launch_free(Launch *l);
 DEFINE_CLEANUP(Launch *, launch_freep, launch_free);

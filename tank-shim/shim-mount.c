@@ -10,7 +10,7 @@
 #include "shim-mount.h"
 
 int mount_detach(int dir_fd, const char *path, bool recursive, uint64_t attributes, int userns_fd,
-        int *ret_fd)
+                int *ret_fd)
 {
         unsigned recurse = recursive ? AT_RECURSIVE : 0;
         CLEANUP_CLOSE int fd = -EBADF;
@@ -21,8 +21,7 @@ int mount_detach(int dir_fd, const char *path, bool recursive, uint64_t attribut
                 .userns_fd = userns_fd >= 0 ? (uint64_t) userns_fd : 0,
         };
 
-        fd = open_tree(dir_fd, path,
-                OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | recurse);
+        fd = open_tree(dir_fd, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | recurse);
         if (fd < 0)
                 return -errno;
         if (mount_setattr(fd, "", AT_EMPTY_PATH | recurse, &attr, sizeof(attr)) < 0)

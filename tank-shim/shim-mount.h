@@ -16,7 +16,7 @@
 /* A private copy of the mount at @path (relative to @dir_fd; "" for the descriptor itself), not
  * attached anywhere. @attributes: MOUNT_ATTR_…. @userns_fd: idmapped to it, -EBADF: not. */
 int mount_detach(int dir_fd, const char *path, bool recursive, uint64_t attributes, int userns_fd,
-        int *ret_fd);
+                int *ret_fd);
 /* A new file system, not attached. @options: "key=value" or "flag", NULL at the end. */
 int mount_new(const char *type, const char *const *options, uint64_t attributes, int *ret_fd);
 /* @name beneath @dir_fd, or @dir_fd itself with "". No symlink is followed in the last component. */

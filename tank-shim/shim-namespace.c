@@ -31,12 +31,12 @@ int namespaces_enter_cgroup(int pidfd)
 }
 
 /* The child returns 0. *@ret_in_cgroup tells it whether it is in its v2 cgroup already. */
-static pid_t clone_child(uint64_t flags, int cgroup_fd, bool sibling, int *ret_pidfd,
-        bool *ret_in_cgroup)
+static pid_t clone_child(
+                uint64_t flags, int cgroup_fd, bool sibling, int *ret_pidfd, bool *ret_in_cgroup)
 {
         struct clone_args args = {
-                .flags = flags | (sibling ? CLONE_PARENT : 0) | (ret_pidfd ? CLONE_PIDFD : 0)
-                        | (cgroup_fd >= 0 ? CLONE_INTO_CGROUP : 0),
+                .flags = flags | (sibling ? CLONE_PARENT : 0) | (ret_pidfd ? CLONE_PIDFD : 0) |
+                         (cgroup_fd >= 0 ? CLONE_INTO_CGROUP : 0),
                 .pidfd = (uint64_t) (uintptr_t) ret_pidfd,
                 .exit_signal = sibling ? 0 : SIGCHLD, /* a sibling inherits ours */
                 .cgroup = cgroup_fd >= 0 ? (uint64_t) cgroup_fd : 0,
@@ -53,7 +53,7 @@ static pid_t clone_child(uint64_t flags, int cgroup_fd, bool sibling, int *ret_p
         /* Outer system call filters refuse clone3 because they cannot look into its arguments. */
         *ret_in_cgroup = cgroup_fd < 0;
         pid = syscall(SYS_clone, (args.flags & ~(uint64_t) CLONE_INTO_CGROUP) | SIGCHLD, NULL,
-                ret_pidfd, NULL, 0);
+                        ret_pidfd, NULL, 0);
         return pid < 0 ? -errno : (pid_t) pid;
 }
 
@@ -83,7 +83,7 @@ static _Noreturn void run_helper(const SpawnRequest *req, int answer_fd)
         answer.error = req->enter(req->userdata);
         if (answer.error >= 0) {
                 answer.pid = clone_child(req->clone_flags, req->place ? req->place->fd : -EBADF,
-                        true, NULL, &in_cgroup);
+                                true, NULL, &in_cgroup);
                 if (answer.pid == 0) {
                         (void) safe_close(answer_fd); /* else its end would never be seen */
                         run_child(req, in_cgroup);
@@ -135,7 +135,7 @@ int shim_spawn(const SpawnRequest *req, PidRef *ret)
         if (req->enter)
                 return spawn_by_helper(req, ret);
         pid = clone_child(req->clone_flags, req->place ? req->place->fd : -EBADF, false, &pidfd,
-                &in_cgroup);
+                        &in_cgroup);
         if (pid < 0)
                 return pid;
         if (pid == 0)

@@ -27,7 +27,7 @@ typedef struct SpawnRequest {
         const CgroupPlace *place;     /* NULL: stay in the shim's */
         void (*child)(void *userdata) __attribute__((__noreturn__));
         void *userdata;
-        int report_fd;                /* where a child that cannot get into its place says so */
+        int report_fd; /* where a child that cannot get into its place says so */
 } SpawnRequest;
 
 /* The child is in its @place (v2 and mirrors) before child() runs; signals are still blocked as in

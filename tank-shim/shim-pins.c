@@ -26,8 +26,8 @@ static const Pin pins[] = {
 
 static bool pin_applies(const Pin *p, const Launch *launch)
 {
-        return !(p->clone_flag == CLONE_NEWUSER && launch->userns_host)
-                && !(p->clone_flag == CLONE_NEWNET && launch->network_host);
+        return !(p->clone_flag == CLONE_NEWUSER && launch->userns_host) &&
+               !(p->clone_flag == CLONE_NEWNET && launch->network_host);
 }
 
 /* umount2() knows paths only; the directory is ours alone (0700). */
@@ -84,8 +84,7 @@ int pins_make(int pod_dir, pid_t pid, const Launch *launch, SetupReport *reterr)
                         continue;
                 r = pin_make(ns_dir, proc_dir, &pins[i]);
                 if (r < 0)
-                        return setup_report_set(reterr, r, "namespaces", "pin of %s",
-                                pins[i].name);
+                        return setup_report_set(reterr, r, "namespaces", "pin of %s", pins[i].name);
         }
         return 0;
 }

@@ -49,8 +49,9 @@ void shim_record_fill(const Shim *s, const char *type, RecordWriter *w)
         /* Told before it exists, where it is known, so that it is found if this process dies in
          * between. */
         record_put(w, "cgroup",
-                s->cgroup ? shim_cgroup_path(s->cgroup)
-                : s->started ? strempty(l->cgroup_path) : "");
+                        s->cgroup    ? shim_cgroup_path(s->cgroup)
+                        : s->started ? strempty(l->cgroup_path)
+                                     : "");
         if (s->cgroup)
                 record_put_strv(w, "cgroup.v1", shim_cgroup_mirrors(s->cgroup));
         record_put(w, "scratch", l->scratch);

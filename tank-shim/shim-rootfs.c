@@ -61,7 +61,7 @@ static int open_top(Rootfs *f, const char *name, int *ret_fd)
         if (fd < 0) {
                 (void) fail(f, -errno, "rootfs", "");
                 (void) snprintf(f->report->message, sizeof(f->report->message),
-                        "/%s of the root must be a directory", name);
+                                "/%s of the root must be a directory", name);
                 return -f->report->error;
         }
         *ret_fd = fd;
@@ -126,8 +126,9 @@ static int mount_stage(Rootfs *f)
         if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
                 return fail(f, -errno, "rootfs", "making the mounts private");
         r = mount_new("tmpfs",
-                (const char *const[]){ "source=tank", "mode=755", "size=256k", "nr_inodes=32", NULL },
-                ATTR_STRICT, &f->stage);
+                        (const char *const[]){ "source=tank", "mode=755", "size=256k",
+                                        "nr_inodes=32", NULL },
+                        ATTR_STRICT, &f->stage);
         if (r >= 0)
                 r = mount_attach(f->stage, AT_FDCWD, "/proc");
         if (r < 0)
@@ -174,7 +175,7 @@ static int mount_overlay(Rootfs *f)
 /* ---- /proc ---- */
 
 static int bind_over(int source_dir, const char *source, int target_dir, const char *target,
-        uint64_t attributes)
+                uint64_t attributes)
 {
         CLEANUP_CLOSE int fd = -EBADF;
         int r;
@@ -193,8 +194,7 @@ static int mask(Rootfs *f, int dir_fd, const char *name)
         if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return errno == ENOENT ? 0 : fail(f, -errno, "masks", name);
         if (S_ISDIR(st.st_mode))
-                r = bind_over(f->stage, "empty", dir_fd, name,
-                        MOUNT_ATTR_RDONLY | ATTR_STRICT);
+                r = bind_over(f->stage, "empty", dir_fd, name, MOUNT_ATTR_RDONLY | ATTR_STRICT);
         else
                 r = bind_over(AT_FDCWD, "/dev/null", dir_fd, name, 0);
         return r < 0 ? fail(f, r, "masks", name) : 0;
@@ -274,7 +274,7 @@ static int bind_node(Rootfs *f, const Node *n)
 }
 
 static int mount_in_dev(Rootfs *f, const char *name, const char *type, const char *const *options,
-        uint64_t attributes)
+                uint64_t attributes)
 {
         CLEANUP_CLOSE int fd = -EBADF;
         int r;
@@ -305,8 +305,9 @@ static int mount_dev(Rootfs *f)
         if (r < 0)
                 return r;
         r = mount_new("tmpfs",
-                (const char *const[]){ "source=tmpfs", "mode=755", "size=1m", "nr_inodes=1k", NULL },
-                MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, &f->dev);
+                        (const char *const[]){ "source=tmpfs", "mode=755", "size=1m",
+                                        "nr_inodes=1k", NULL },
+                        MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, &f->dev);
         if (r >= 0)
                 r = mount_attach(f->dev, point, "");
         if (r < 0)
@@ -323,11 +324,12 @@ static int mount_dev(Rootfs *f)
         r = mount_in_dev(f, "pts", "devpts", pts, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
         if (r >= 0)
                 r = mount_in_dev(f, "shm", "tmpfs",
-                        (const char *const[]){ "source=shm", "mode=1777", "size=64m", NULL },
-                        ATTR_STRICT);
+                                (const char *const[]){
+                                                "source=shm", "mode=1777", "size=64m", NULL },
+                                ATTR_STRICT);
         if (r >= 0)
                 r = mount_in_dev(f, "mqueue", "mqueue",
-                        (const char *const[]){ "source=mqueue", NULL }, ATTR_STRICT);
+                                (const char *const[]){ "source=mqueue", NULL }, ATTR_STRICT);
         return r;
 }
 
@@ -346,7 +348,7 @@ static int mount_sys(Rootfs *f)
          * the host's root may mount anew; a copy of its mounts is all there is then. */
         if (!f->launch->network_host || f->launch->userns_host)
                 r = mount_new("sysfs", (const char *const[]){ "source=sysfs", NULL }, attributes,
-                        &f->sys);
+                                &f->sys);
         else
                 r = mount_detach(AT_FDCWD, "/sys", true, attributes, -EBADF, &f->sys);
         if (r >= 0)
@@ -355,7 +357,7 @@ static int mount_sys(Rootfs *f)
                 return fail(f, r, "sys", "mounting /sys");
 
         r = mount_new("cgroup2", (const char *const[]){ "source=cgroup2", NULL }, attributes,
-                &cgroup);
+                        &cgroup);
         if (r >= 0)
                 r = mount_attach(cgroup, f->sys, "fs/cgroup");
         return r < 0 ? fail(f, r, "sys", "mounting /sys/fs/cgroup") : 0;
@@ -369,16 +371,17 @@ static bool is_kernel_tree(int fd)
 
         if (fstatfs(fd, &fs) < 0)
                 return true;
-        return fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC
-                || (unsigned long) fs.f_type == CGROUP2_SUPER_MAGIC;
+        return fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC ||
+               (unsigned long) fs.f_type == CGROUP2_SUPER_MAGIC;
 }
 
-static const Launch *sort_launch; /* qsort() has no argument for it, and this process has one thread */
+static const Launch
+                *sort_launch; /* qsort() has no argument for it, and this process has one thread */
 
 static int compare_targets(const void *a, const void *b)
 {
         return strcmp(sort_launch->mounts[*(const size_t *) a].target,
-                sort_launch->mounts[*(const size_t *) b].target);
+                        sort_launch->mounts[*(const size_t *) b].target);
 }
 
 /* Sorted by target, so that a volume inside another's directory is not hidden by it. */
@@ -401,7 +404,8 @@ static int mount_volumes(Rootfs *f)
                 /* Whoever mounts over /proc decides what the kernel's writes to it do. */
                 if (is_kernel_tree(target))
                         return setup_report_set(f->report, -EPERM, "volume",
-                                "%.150s: nothing is mounted over /proc and /sys", m->target);
+                                        "%.150s: nothing is mounted over /proc and /sys",
+                                        m->target);
                 r = mount_attach(f->trees->volumes[order[i]], target, "");
                 if (r < 0)
                         return fail(f, r, "volume", m->target);
@@ -421,8 +425,8 @@ static int bind_etc_file(Rootfs *f, int etc, const char *name)
                 return fail(f, -errno, "etc", name);
         if (st.st_dev != root.st_dev)
                 return 0;
-        if (fstatat(etc, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(st.st_mode)
-                && unlinkat(etc, name, 0) < 0)
+        if (fstatat(etc, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(st.st_mode) &&
+                        unlinkat(etc, name, 0) < 0)
                 return fail(f, -errno, "etc", name);
         target = openat(etc, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC, 0644);
         if (target < 0)
@@ -483,10 +487,17 @@ static int pivot(Rootfs *f)
 
 int rootfs_enter(const Launch *launch, const EtcFiles *etc, Trees *trees, SetupReport *reterr)
 {
-        static int (*const steps[])(Rootfs *) = { mount_stage, mount_overlay, mount_proc, mount_dev, mount_sys,
-                restrict_proc_and_sys, mount_volumes, bind_etc, pivot };
-        Rootfs f = { .launch = launch, .etc = etc, .trees = trees, .report = reterr,
-                .stage = -EBADF, .root = -EBADF, .proc = -EBADF, .dev = -EBADF, .sys = -EBADF };
+        static int (*const steps[])(Rootfs *) = { mount_stage, mount_overlay, mount_proc, mount_dev,
+                mount_sys, restrict_proc_and_sys, mount_volumes, bind_etc, pivot };
+        Rootfs f = { .launch = launch,
+                .etc = etc,
+                .trees = trees,
+                .report = reterr,
+                .stage = -EBADF,
+                .root = -EBADF,
+                .proc = -EBADF,
+                .dev = -EBADF,
+                .sys = -EBADF };
         int r = 0;
 
         for (size_t i = 0; i < ARRAY_SIZE(steps) && r >= 0; i++)

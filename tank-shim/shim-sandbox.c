@@ -125,7 +125,7 @@ static int make_ends(Sandbox *s, Ends *ret)
         if (r < 0)
                 return r;
         *ret = e;
-        e = (Ends) { -EBADF, -EBADF, -EBADF, -EBADF };
+        e = (Ends){ -EBADF, -EBADF, -EBADF, -EBADF };
         return 0;
 }
 
@@ -153,7 +153,7 @@ static uint64_t clone_flags(const Launch *l)
 }
 
 static int spawn(Sandbox *s, const Ends *e, const EtcFiles *etc, int init_filter, int pod_dir,
-        SetupReport *reterr)
+                SetupReport *reterr)
 {
         CLEANUP(cgroup_place_done) CgroupPlace place = CGROUP_PLACE_NULL;
         Shim *shim = s->shim;
@@ -185,7 +185,7 @@ static int spawn(Sandbox *s, const Ends *e, const EtcFiles *etc, int init_filter
         r = shim_spawn(&request, &shim->main);
         if (r < 0)
                 return setup_report_set(reterr, r, "namespaces", "%s",
-                        shim->launch->sandbox_create ? "cloning" : "joining the pod's");
+                                shim->launch->sandbox_create ? "cloning" : "joining the pod's");
         return 0;
 }
 
@@ -220,7 +220,7 @@ static int prepare_userns(Shim *shim, int pod_dir, int *ret_userns, SetupReport 
                 r = write_map(proc_dir, "gid_map", l);
         if (r < 0)
                 return setup_report_set(reterr, r, "namespaces", "ids %u to %u",
-                        (unsigned) l->id_base, (unsigned) l->id_base + l->id_count - 1);
+                                (unsigned) l->id_base, (unsigned) l->id_base + l->id_count - 1);
         *ret_userns = openat(proc_dir, "ns/user", O_RDONLY | O_CLOEXEC);
         return *ret_userns < 0 ? setup_report_set(reterr, -errno, "namespaces", "ns/user") : 0;
 }

@@ -61,8 +61,8 @@ static int start_unit(sd_bus *bus, const char *name, sd_bus_message **ret, sd_bu
         int r;
 
         r = sd_bus_message_new_method_call(bus, &m, "org.freedesktop.systemd1",
-                "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager",
-                "StartTransientUnit");
+                        "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager",
+                        "StartTransientUnit");
         if (r >= 0)
                 r = sd_bus_message_append(m, "ss", name, "fail");
         if (r >= 0)
@@ -127,8 +127,8 @@ int scope_start(const char *name, char **ret_path, char reterr[static CGROUP_ERR
         r = sd_bus_open_system(&bus);
         if (r >= 0)
                 r = sd_bus_match_signal(bus, NULL, "org.freedesktop.systemd1",
-                        "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager",
-                        "JobRemoved", on_job_removed, &job);
+                                "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager",
+                                "JobRemoved", on_job_removed, &job);
         if (r < 0) {
                 (void) snprintf(reterr, CGROUP_ERROR_MAX, "cannot reach systemd on the system bus");
                 return r;
@@ -136,8 +136,10 @@ int scope_start(const char *name, char **ret_path, char reterr[static CGROUP_ERR
         for (;;) {
                 r = start_unit(bus, name, &reply, &error);
                 /* The scope of the last run goes a moment after its last process. */
-                if (r >= 0 || !sd_bus_error_has_name(&error, "org.freedesktop.systemd1.UnitExists")
-                        || now_boottime_usec() >= deadline)
+                if (r >= 0 ||
+                                !sd_bus_error_has_name(
+                                                &error, "org.freedesktop.systemd1.UnitExists") ||
+                                now_boottime_usec() >= deadline)
                         break;
                 sd_bus_error_free(&error);
                 (void) poll(NULL, 0, 20);
@@ -150,6 +152,6 @@ int scope_start(const char *name, char **ret_path, char reterr[static CGROUP_ERR
                 r = own_path(ret_path);
         if (r < 0)
                 (void) snprintf(reterr, CGROUP_ERROR_MAX, "cannot start the scope %.80s: %.120s",
-                        name, error.message ?: "systemd refused");
+                                name, error.message ?: "systemd refused");
         return r;
 }

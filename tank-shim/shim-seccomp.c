@@ -73,18 +73,18 @@ int seccomp_open(const Launch *launch, int *ret_workload, int *ret_init, SetupRe
                         r = compile(launch);
                         if (r < 0)
                                 return setup_report_set(reterr, r, "seccomp",
-                                        "running %.100s/tank-seccomp", launch->libexec_dir);
+                                                "running %.100s/tank-seccomp", launch->libexec_dir);
                         r = open_cached(launch->seccomp_cache, &init);
                 }
                 if (r < 0)
-                        return setup_report_set(
-                                reterr, r, "seccomp", "cache in %.150s", launch->seccomp_cache);
-                workload = launch->seccomp_file
-                        ? open(launch->seccomp_file, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
-                        : fcntl(init, F_DUPFD_CLOEXEC, 3);
+                        return setup_report_set(reterr, r, "seccomp", "cache in %.150s",
+                                        launch->seccomp_cache);
+                workload = launch->seccomp_file ? open(launch->seccomp_file,
+                                                                  O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+                                                : fcntl(init, F_DUPFD_CLOEXEC, 3);
                 if (workload < 0)
                         return setup_report_set(reterr, -errno, "seccomp", "filter %.150s",
-                                strempty(launch->seccomp_file));
+                                        strempty(launch->seccomp_file));
         }
         *ret_workload = TAKE_FD(workload);
         *ret_init = TAKE_FD(init);

@@ -83,7 +83,7 @@ int etc_files_make(const Launch *launch, EtcFiles *ret, SetupReport *reterr)
                 n = asprintf(&e.hosts, "%s\n127.0.0.1 %s\n", host, launch->hostname);
         else
                 n = asprintf(&e.hosts, "127.0.0.1 localhost %s\n::1 localhost ip6-localhost\n",
-                        launch->hostname);
+                                launch->hostname);
         if (n < 0)
                 e.hosts = NULL;
         if (asprintf(&e.hostname, "%s\n", launch->hostname) < 0)
@@ -93,7 +93,7 @@ int etc_files_make(const Launch *launch, EtcFiles *ret, SetupReport *reterr)
         if (!e.hosts || !e.hostname || !e.resolv)
                 return setup_report_set(reterr, -ENOMEM, "etc", "%s", "");
         *ret = e;
-        e = (EtcFiles) { 0 };
+        e = (EtcFiles){ 0 };
         return 0;
 }
 
@@ -109,14 +109,14 @@ int scratch_make(const Launch *launch, SetupReport *reterr)
                 return setup_report_set(reterr, -ENOTDIR, "rootfs", "%.180s", launch->rootfs);
         r = mkdir_p_open_at(AT_FDCWD, launch->scratch, 0700, &dir_fd);
         if (r < 0)
-                return setup_report_set(reterr, r, "rootfs", "scratch directory %.150s",
-                        launch->scratch);
+                return setup_report_set(
+                                reterr, r, "rootfs", "scratch directory %.150s", launch->scratch);
         /* The upper directory's attributes are those of the container's "/". */
-        if (mkdirat(dir_fd, "work", 0700) < 0 || mkdirat(dir_fd, "upper", 0700) < 0
-                || fchownat(dir_fd, "upper", st.st_uid, st.st_gid, 0) < 0
-                || fchmodat(dir_fd, "upper", st.st_mode & 07777, 0) < 0)
+        if (mkdirat(dir_fd, "work", 0700) < 0 || mkdirat(dir_fd, "upper", 0700) < 0 ||
+                        fchownat(dir_fd, "upper", st.st_uid, st.st_gid, 0) < 0 ||
+                        fchmodat(dir_fd, "upper", st.st_mode & 07777, 0) < 0)
                 return setup_report_set(reterr, -errno, "rootfs", "writable layer in %.150s",
-                        launch->scratch);
+                                launch->scratch);
         return 0;
 }
 
@@ -153,8 +153,8 @@ static void name_refusing_mount(const char *source, int userns_fd, char *buf, si
                 if (sscanf(line, "%*s %*s %*s %*s %4095s %*[^-]- %63s", point, type) != 2)
                         continue;
                 unescape(point);
-                if (strncmp(point, source, prefix) != 0
-                        || (point[prefix] != '/' && point[prefix] != 0))
+                if (strncmp(point, source, prefix) != 0 ||
+                                (point[prefix] != '/' && point[prefix] != 0))
                         continue;
                 if (mount_detach(AT_FDCWD, point, false, 0, userns_fd, &fd) == -EINVAL) {
                         (void) snprintf(buf, size, "%.150s (%s)", point, type);
@@ -166,8 +166,8 @@ static void name_refusing_mount(const char *source, int userns_fd, char *buf, si
 
 static int volume_make(const LaunchMount *m, int userns_fd, int *ret_fd, SetupReport *reterr)
 {
-        uint64_t attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
-                | (m->read_only ? MOUNT_ATTR_RDONLY : 0);
+        uint64_t attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                              (m->read_only ? MOUNT_ATTR_RDONLY : 0);
         CLEANUP_CLOSE int source = -EBADF;
         char where[192];
         int r;
@@ -181,7 +181,8 @@ static int volume_make(const LaunchMount *m, int userns_fd, int *ret_fd, SetupRe
         if (r == -EINVAL && userns_fd >= 0) {
                 name_refusing_mount(m->source, userns_fd, where, sizeof(where));
                 return setup_report_set(reterr, r, "volume",
-                        "the file system at %.150s cannot be idmapped; set idmap: off", where);
+                                "the file system at %.150s cannot be idmapped; set idmap: off",
+                                where);
         }
         if (r < 0)
                 return setup_report_set(reterr, r, "volume", "%.180s", m->source);
@@ -200,7 +201,7 @@ static int init_make(const Launch *launch, int *ret_fd, SetupReport *reterr)
                 return setup_report_set(reterr, -ENOMEM, "init", "tank-init");
         }
         r = mount_detach(AT_FDCWD, path, false,
-                MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, -EBADF, ret_fd);
+                        MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, -EBADF, ret_fd);
         return r < 0 ? setup_report_set(reterr, r, "init", "%.180s", path) : 0;
 }
 
@@ -211,14 +212,14 @@ int trees_make(const Launch *launch, int userns_fd, Trees *ret, SetupReport *ret
 
         trees_init(&t);
         r = mount_detach(AT_FDCWD, launch->scratch, false, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
-                userns_fd, &t.scratch);
+                        userns_fd, &t.scratch);
         if (r < 0)
                 return setup_report_set(reterr, r, "rootfs", "%.120s%s", launch->scratch,
-                        r == -EINVAL ? ": this file system cannot be idmapped" : "");
+                                r == -EINVAL ? ": this file system cannot be idmapped" : "");
         r = mount_detach(AT_FDCWD, launch->rootfs, false, MOUNT_ATTR_RDONLY, userns_fd, &t.lower);
         if (r < 0)
                 return setup_report_set(reterr, r, "rootfs", "%.120s%s", launch->rootfs,
-                        r == -EINVAL ? ": this file system cannot be idmapped" : "");
+                                r == -EINVAL ? ": this file system cannot be idmapped" : "");
         if (!launch->init_none) {
                 r = init_make(launch, &t.init, reterr);
                 if (r < 0)

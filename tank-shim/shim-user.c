@@ -106,13 +106,13 @@ static bool find_passwd(const File *f, const char *name, uid_t uid, PasswdEntry 
                 char *fields[7];
                 uint32_t u, g;
 
-                if (split_fields(line, fields, 7) < 6 || !parse_id(fields[2], &u)
-                        || !parse_id(fields[3], &g))
+                if (split_fields(line, fields, 7) < 6 || !parse_id(fields[2], &u) ||
+                                !parse_id(fields[3], &g))
                         continue;
                 if (name ? !streq(fields[0], name) : u != uid)
                         continue;
-                if (strlen(fields[0]) >= sizeof(ret->name)
-                        || strlen(fields[5]) >= sizeof(ret->home))
+                if (strlen(fields[0]) >= sizeof(ret->name) ||
+                                strlen(fields[5]) >= sizeof(ret->home))
                         continue;
                 strcpy(ret->name, fields[0]);
                 strcpy(ret->home, fields[5]);
@@ -180,7 +180,7 @@ static int find_groups(const File *f, const char *member, const char *name, Iden
 
 /* "name" or "uid[:gid]"; *@ret_name is set for those who have a line in the file. */
 static int resolve_user(const char *user, const File *passwd, Identity *id, bool *ret_gid_given,
-        PasswdEntry *ret_entry, SetupReport *report)
+                PasswdEntry *ret_entry, SetupReport *report)
 {
         CLEANUP_FREE char *copy = strdup(user);
         char *colon;
@@ -192,7 +192,7 @@ static int resolve_user(const char *user, const File *passwd, Identity *id, bool
         if (user[0] < '0' || user[0] > '9') {
                 if (!find_passwd(passwd, user, 0, ret_entry))
                         return setup_report_set(report, -ENOENT, "user",
-                                "user '%.60s' is not in the container's /etc/passwd", user);
+                                        "user '%.60s' is not in the container's /etc/passwd", user);
                 found = true;
                 uid = ret_entry->uid;
                 *ret_gid_given = false;
@@ -202,7 +202,7 @@ static int resolve_user(const char *user, const File *passwd, Identity *id, bool
                         *colon++ = 0;
                 if (!parse_id(copy, &uid) || (colon && !parse_id(colon, &gid)))
                         return setup_report_set(report, -EINVAL, "user",
-                                "user '%.60s' is neither a name nor uid[:gid]", user);
+                                        "user '%.60s' is neither a name nor uid[:gid]", user);
                 *ret_gid_given = colon;
                 found = find_passwd(passwd, NULL, uid, ret_entry);
         }
@@ -227,13 +227,15 @@ static int resolve_groups(char *const *groups, const File *file, Identity *id, S
                 if ((*g)[0] >= '0' && (*g)[0] <= '9') {
                         if (!parse_id(*g, &gid))
                                 return setup_report_set(report, -EINVAL, "user",
-                                        "group '%.60s' is neither a name nor a number", *g);
+                                                "group '%.60s' is neither a name nor a number", *g);
                         r = add_group(id, gid);
                 } else {
                         r = find_groups(file, NULL, *g, id);
                         if (r == 0)
                                 return setup_report_set(report, -ENOENT, "user",
-                                        "group '%.60s' is not in the container's /etc/group", *g);
+                                                "group '%.60s' is not in the container's "
+                                                "/etc/group",
+                                                *g);
                 }
                 if (r < 0)
                         return setup_report_set(report, r, "user", "groups");
@@ -270,7 +272,7 @@ int identity_resolve(const char *user, char *const *groups, Identity *ret, Setup
                 return r;
 
         *ret = id;
-        id = (Identity) { 0 };
+        id = (Identity){ 0 };
         return 0;
 }
 
@@ -278,5 +280,5 @@ void identity_done(Identity *id)
 {
         free(id->groups);
         free(id->home);
-        *id = (Identity) { 0 };
+        *id = (Identity){ 0 };
 }

@@ -29,9 +29,9 @@ typedef enum ShimEvent {
         SHIM_FAILED,       /* the start failed; s->failure tells */
         SHIM_STOP,         /* asked to stop; s->stop_* tell how */
         SHIM_GRACE_OVER,
-        SHIM_MAIN_EXITED,  /* reaped; s->result is filled in */
-        SHIM_EMPTY,        /* no process is left in the cgroup */
-        SHIM_FINISHED,     /* sessions and log are done */
+        SHIM_MAIN_EXITED, /* reaped; s->result is filled in */
+        SHIM_EMPTY,       /* no process is left in the cgroup */
+        SHIM_FINISHED,    /* sessions and log are done */
         _SHIM_EVENT_MAX,
 } ShimEvent;
 
@@ -45,12 +45,12 @@ static void shim_set_state(Shim *s, RunState state)
         int r;
 
         log_debug("%s/%s/%s: %s → %s", LOG_NAME(s), run_state_to_string(s->state),
-                run_state_to_string(state));
+                        run_state_to_string(state));
         *(RunState *) &s->state = state;
         r = shim_record_write(s);
         if (r < 0)
                 log_error_errno(r, "%s/%s/%s: cannot write the run's record, ignoring",
-                        LOG_NAME(s));
+                                LOG_NAME(s));
         shim_bus_changed(s->bus);
 }
 
@@ -78,7 +78,7 @@ static void fill_result(Shim *s, int status)
                 s->result.code = s->failure.error;
                 (void) snprintf(s->result.stage, sizeof(s->result.stage), "%s", s->failure.stage);
                 (void) snprintf(s->result_message, sizeof(s->result_message), "%s",
-                        s->failure.message);
+                                s->failure.message);
                 return;
         }
         if (read(s->status_fd, &inner, sizeof(inner)) == sizeof(inner))
@@ -90,8 +90,8 @@ static void fill_result(Shim *s, int status)
         }
         s->result.kind = RESULT_SIGNALED;
         s->result.code = WTERMSIG(status);
-        if (s->result.code == SIGKILL && s->cgroup
-                && shim_cgroup_oom_kills(s->cgroup, &kills) >= 0 && kills > 0)
+        if (s->result.code == SIGKILL && s->cgroup &&
+                        shim_cgroup_oom_kills(s->cgroup, &kills) >= 0 && kills > 0)
                 s->result.kind = RESULT_OOM_KILLED;
 }
 
@@ -105,7 +105,7 @@ static int on_main_exited(sd_event_source *source, int fd, uint32_t revents, voi
                 return 0;
         if (r < 0)
                 log_error_errno(r, "%s/%s/%s: cannot wait for the container's first process",
-                        LOG_NAME(s));
+                                LOG_NAME(s));
         s->main_source = sd_event_source_disable_unref(s->main_source);
         /* A start whose child died without a word: what it had to say is in the socket already. */
         if (s->sandbox)
@@ -128,10 +128,10 @@ static int begin(Shim *s)
                 return setup_report_set(&s->failure, r, "capabilities", "an unknown capability");
         s->policy.no_new_privileges = l->no_new_privileges;
         r = shim_log_new(s->event, l->log_dir, l->log_name, l->log_max_size, l->log_max_files,
-                &s->log);
+                        &s->log);
         if (r < 0)
-                return setup_report_set(&s->failure, r, "log", "%.120s/%.60s", l->log_dir,
-                        l->log_name);
+                return setup_report_set(
+                                &s->failure, r, "log", "%.120s/%.60s", l->log_dir, l->log_name);
         r = shim_cgroup_new(l, &s->cgroup, message);
         if (r < 0)
                 return setup_report_set(&s->failure, r, "cgroup", "%.200s", message);
@@ -144,8 +144,7 @@ static int begin(Shim *s)
         r = sandbox_start(s, on_sandbox_done, &s->sandbox, &s->failure);
         if (r < 0)
                 return r;
-        r = sd_event_add_io(
-                s->event, &s->main_source, s->main.fd, EPOLLIN, on_main_exited, s);
+        r = sd_event_add_io(s->event, &s->main_source, s->main.fd, EPOLLIN, on_main_exited, s);
         if (r < 0)
                 return setup_report_set(&s->failure, r, "namespaces", "event loop");
         return 0;
@@ -162,7 +161,7 @@ static void do_start(Shim *s)
         if (r < 0) {
                 /* Without this word on disk nobody could know later that it ran. */
                 log_error_errno(r, "%s/%s/%s: cannot write the run's record, not starting",
-                        LOG_NAME(s));
+                                LOG_NAME(s));
                 (void) sd_event_exit(s->event, r);
                 return;
         }
@@ -183,9 +182,8 @@ static void drop_privileges(Shim *s)
         int r;
 
         if (s->launch->userns_host)
-                keep |= s->policy.capabilities | BIT(CAP_SYS_ADMIN) | BIT(CAP_SYS_CHROOT)
-                        | BIT(CAP_SYS_PTRACE) | BIT(CAP_SETPCAP) | BIT(CAP_SETUID)
-                        | BIT(CAP_SETGID);
+                keep |= s->policy.capabilities | BIT(CAP_SYS_ADMIN) | BIT(CAP_SYS_CHROOT) |
+                        BIT(CAP_SYS_PTRACE) | BIT(CAP_SETPCAP) | BIT(CAP_SETUID) | BIT(CAP_SETGID);
 #undef BIT
         r = capabilities_bound(keep);
         if (r >= 0)
@@ -270,7 +268,7 @@ static void arm_grace(Shim *s)
                 return;
         }
         r = sd_event_add_time(s->event, &s->grace_source, CLOCK_BOOTTIME, deadline,
-                10 * USEC_PER_MSEC, on_grace_over, s);
+                        10 * USEC_PER_MSEC, on_grace_over, s);
         if (r < 0) { /* better too early than never */
                 log_error_errno(r, "%s/%s/%s: no timer for the grace", LOG_NAME(s));
                 kill_all(s);
@@ -346,7 +344,7 @@ static void do_over(Shim *s)
         FAILPOINT("shim.exited");
         if (s->cgroup)
                 r = sd_event_add_io(s->event, &s->empty_source, shim_cgroup_events_fd(s->cgroup),
-                        EPOLLPRI, on_cgroup_event, s);
+                                EPOLLPRI, on_cgroup_event, s);
         if (r < 0)
                 log_error_errno(r, "%s/%s/%s: cannot watch cgroup.events", LOG_NAME(s));
         check_empty(s);
@@ -357,7 +355,7 @@ static void do_failed(Shim *s)
         int status;
 
         log_error_errno(-s->failure.error, "%s/%s/%s: cannot start: %s%s%s", LOG_NAME(s),
-                s->failure.stage, s->failure.message[0] ? ": " : "", s->failure.message);
+                        s->failure.stage, s->failure.message[0] ? ": " : "", s->failure.message);
         if (pidref_is_set(&s->main)) {
                 /* It is about to end by itself, its workload perhaps not. */
                 kill_all(s);
@@ -558,11 +556,11 @@ static void remove_everything(Shim *s)
                 r = shim_cgroup_remove(s->cgroup);
         if (r < 0)
                 log_warning_errno(r, "%s/%s/%s: cannot remove the cgroup %s, ignoring", LOG_NAME(s),
-                        shim_cgroup_path(s->cgroup));
+                                shim_cgroup_path(s->cgroup));
         r = remove_tree_at(AT_FDCWD, s->launch->scratch);
         if (r < 0)
                 log_warning_errno(r, "%s/%s/%s: cannot remove %s, ignoring", LOG_NAME(s),
-                        s->launch->scratch);
+                                s->launch->scratch);
 }
 
 int shim_run(Shim *s)

@@ -29,8 +29,8 @@
 typedef struct Shim {
         sd_event *event;
         Launch *launch;
-        int run_dir;          /* <run>/pods/<pod>/<container>/<run> */
-        int lock_fd;          /* held for life: held = alive */
+        int run_dir; /* <run>/pods/<pod>/<container>/<run> */
+        int lock_fd; /* held for life: held = alive */
         char boot_id[ID128_SIZE];
 
         const RunState state; /* creating, running, stopping, exited; one setter, in shim.c */
@@ -39,25 +39,25 @@ typedef struct Shim {
         char result_message[256]; /* for people: what failed, beside stage and errno */
         uint64_t started_usec, started_boot_usec, ended_usec, ended_boot_usec;
 
-        PidRef main;          /* the container's first process: tank-init, or the workload itself */
-        int workload_fd;      /* pidfd of the workload beneath tank-init, -EBADF: it is main */
-        int status_fd;        /* where tank-init writes the workload's wait status */
+        PidRef main;     /* the container's first process: tank-init, or the workload itself */
+        int workload_fd; /* pidfd of the workload beneath tank-init, -EBADF: it is main */
+        int status_fd;   /* where tank-init writes the workload's wait status */
         ConfinePolicy policy;
         ShimCgroup *cgroup;
-        Sandbox *sandbox;     /* the start in progress */
+        Sandbox *sandbox; /* the start in progress */
 
-        int stop_signal;      /* of the stop that is asked for */
+        int stop_signal; /* of the stop that is asked for */
         uint64_t stop_grace_usec, stop_deadline;
-        SetupReport failure;  /* of the start that failed */
+        SetupReport failure; /* of the start that failed */
 
         ShimLog *log;
         ShimPty *pty;
         ShimSessions *sessions;
-        ShimBus *bus;         /* may be NULL */
+        ShimBus *bus; /* may be NULL */
         ShimChannel *channel;
 
         sd_event_source *main_source, *grace_source, *empty_source, *settle_source;
-        unsigned finishing;   /* parts that are not done yet at the end */
+        unsigned finishing; /* parts that are not done yet at the end */
 } Shim;
 
 /* @run_dir, @lock_fd are borrowed, @launch is taken. Writes the first record; @channel is taken. */

@@ -57,8 +57,7 @@ static int may_forward(long signo)
         case SIGILL:
         case SIGTRAP:
         case SIGSYS:
-        case SIGABRT:
-                return 0;
+        case SIGABRT: return 0;
         }
         return 1;
 }
@@ -104,7 +103,7 @@ _Noreturn void init_main(const long *stack)
 
                 reap(workload, status_fd);
                 signo = syscall4(SYS_rt_sigtimedwait, (long) &all, (long) &info, 0,
-                        KERNEL_SIGSET_SIZE);
+                                KERNEL_SIGSET_SIZE);
                 if (signo > 0 && may_forward(signo))
                         (void) syscall4(SYS_kill, workload, signo, 0, 0);
         }

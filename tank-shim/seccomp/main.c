@@ -21,7 +21,7 @@
 #define LOW_32 UINT64_C(0xffffffff)
 
 static int add(scmp_filter_ctx ctx, uint32_t action, const char *name, unsigned n,
-        const struct scmp_arg_cmp *args)
+                const struct scmp_arg_cmp *args)
 {
         int nr = seccomp_syscall_resolve_name(name), r;
 
@@ -36,7 +36,7 @@ static int add(scmp_filter_ctx ctx, uint32_t action, const char *name, unsigned 
 /* One comparison of the low 32 bits, which are all that the kernel looks at in these arguments: a
  * comparison of all 64 could be passed by setting a high one. */
 static int add_masked(scmp_filter_ctx ctx, uint32_t action, const char *name, unsigned arg,
-        uint64_t mask, uint64_t value)
+                uint64_t mask, uint64_t value)
 {
         const struct scmp_arg_cmp cmp = SCMP_CMP64(arg, SCMP_CMP_MASKED_EQ, mask & LOW_32, value);
 
@@ -47,7 +47,7 @@ static int add_masked(scmp_filter_ctx ctx, uint32_t action, const char *name, un
  * filter knows no "unless": the complement is spelled out, first by the bits in which a value
  * differs from the prefix, then by the nibbles that are left. */
 static int allow_but(scmp_filter_ctx ctx, const char *name, unsigned arg, uint32_t prefix,
-        uint16_t refused)
+                uint16_t refused)
 {
         int r = 0;
 
@@ -58,7 +58,7 @@ static int allow_but(scmp_filter_ctx ctx, const char *name, unsigned arg, uint32
         }
         for (unsigned n = 0; n < 16 && r >= 0; n++)
                 r = add_masked(ctx, refused & (1U << n) ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_ALLOW,
-                        name, arg, LOW_32, prefix | n);
+                                name, arg, LOW_32, prefix | n);
         return r;
 }
 
@@ -76,7 +76,7 @@ static int add_conditional(scmp_filter_ctx ctx)
         r = add_masked(ctx, SCMP_ACT_ALLOW, "clone", 0, all, 0);
         for (size_t i = 0; i < ARRAY_SIZE(namespaces) && r >= 0; i++)
                 r = add_masked(ctx, SCMP_ACT_ERRNO(EPERM), "clone", 0, namespaces[i],
-                        namespaces[i]);
+                                namespaces[i]);
         for (size_t i = 0; i < ARRAY_SIZE(personalities) && r >= 0; i++)
                 r = add_masked(ctx, SCMP_ACT_ALLOW, "personality", 0, LOW_32, personalities[i]);
         /* TIOCSTI (0x5412) and TIOCLINUX (0x541c) type on somebody else's terminal. */
@@ -97,9 +97,7 @@ static int add_arches(scmp_filter_ctx ctx)
         case SCMP_ARCH_X86_64:
                 compat = SCMP_ARCH_X86; /* not x32: its calls get the answer of an unknown one */
                 break;
-        case SCMP_ARCH_AARCH64:
-                compat = SCMP_ARCH_ARM;
-                break;
+        case SCMP_ARCH_AARCH64: compat = SCMP_ARCH_ARM; break;
         }
         if (!compat)
                 return 0;

@@ -10,7 +10,7 @@ helper_setup_file()
   export TANK_BUILD_DIR
   [ "$(id -u)" = 0 ] || skip 'needs root: namespaces, cgroups, idmapped mounts'
   WORK=$(mktemp -d /dev/shm/tank-shim-XXXXXX)
-  TEST_ID=$(basename "$WORK" | tr 'A-Z' 'a-z' | tr -c 'a-z0-9\n' -)
+  TEST_ID=$(basename "$WORK" | tr '[:upper:]' '[:lower:]' | tr -c '[:alnum:]\n' -)
   POD_UID=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
   DRIVE=$TANK_BUILD_DIR/tests/shim/shim-drive
   export WORK TEST_ID DRIVE POD_UID

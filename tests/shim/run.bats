@@ -159,7 +159,7 @@ teardown_file()
   drive @end wait -- nosuchprogram
   drive @end shim-kill -- sleep 1000
   # The pins are the reconciler's to remove, and shim-drive did.
-  ! grep -q "$WORK" /proc/self/mountinfo
+  [ "$(grep -c "$WORK" /proc/self/mountinfo)" = 0 ]
   after=$(wc -l </proc/self/mountinfo)
   [ "$before" -ge "$((after - 8))" ] # others mount, too; ours would be dozens
 }

@@ -297,7 +297,8 @@ static void on_packet(Drive *d, const char *data, size_t size)
         (void) record_get_u64(&m, "pid", &pid);
         if (streq(type, "error")) {
                 printf("error=%s %s %s\n", strempty(record_get(&m, "request")),
-                        strempty(record_get(&m, "errno")), strempty(record_get(&m, "message")));
+                                strempty(record_get(&m, "errno")),
+                                strempty(record_get(&m, "message")));
                 return;
         }
         printf("%s state=%s pid=%d\n", type, state, (int) pid);
@@ -318,9 +319,9 @@ static void on_packet(Drive *d, const char *data, size_t size)
         } else if (streq(state, "exited") && !d->over) {
                 d->over = true;
                 printf("result=%s %s %s %s\n", strempty(record_get(&m, "result.kind")),
-                        strempty(record_get(&m, "result.code")),
-                        strempty(record_get(&m, "result.stage")),
-                        strempty(record_get(&m, "result.message")));
+                                strempty(record_get(&m, "result.code")),
+                                strempty(record_get(&m, "result.stage")),
+                                strempty(record_get(&m, "result.message")));
         }
         (void) fflush(stdout);
 }
@@ -393,7 +394,7 @@ int main(int argc, char *argv[])
                         given[n++] = argv[i];
         }
         pod_dir = format("%s/run/pods/%s", d.work,
-                getenv("POD_UID") ?: "0123456789abcdef0123456789abcdef");
+                        getenv("POD_UID") ?: "0123456789abcdef0123456789abcdef");
         d.run_path = format("%s/app/%s", pod_dir, run);
         d.scratch = format("%s/containers/%s", d.work, run);
         d.log_path = format("%s/log/default/web/app.log", d.work);
@@ -410,7 +411,7 @@ int main(int argc, char *argv[])
         (void) waitpid(d.shim, &status, 0);
         if (d.running_usec > 0)
                 printf("started_usec=%llu\n",
-                        (unsigned long long) (d.running_usec - d.spawned_usec));
+                                (unsigned long long) (d.running_usec - d.spawned_usec));
         if (streq(d.end, "shim-kill")) {
                 char *command = format("%s/tank-shim/tank-shim --cleanup %s", d.build, d.run_path);
 
