@@ -44,10 +44,12 @@ struct Store {
         sd_event_source *failure_source;
 };
 
-/* store.c: the only place that changes the state. */
+/* store-state.c: the only place that changes the state. */
 void store_set_state(Store *s, StoreState state, const char *format, ...) PRINTF_LIKE(3, 4);
 /* Whether a write may begin; sets Degraded. Leaves STORE_FULL when there is room again. */
 int store_check_writable(Store *s, bool is_delete, sd_bus_error *reterr);
+
+/* store.c */
 void store_on_batch(const CommitBatch *batch, void *userdata);
 int store_on_failure(sd_event_source *source, void *userdata);
 int store_refuse_key(

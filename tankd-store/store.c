@@ -1,18 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The store as a whole: its state, and what happens when a batch comes back.
- *
- *   ok      everything
- *   full    the disk is full. RocksDB's handle never heals, so the database was closed, the
- *           ballast given up and the database opened anew: deletes are taken. Every write that
- *           asks looks whether there is room again; nothing polls.
- *   broken  reads only, until the daemon is started anew.
- *
- * Both of the latter are "degraded" on the bus. */
+/* The store as a whole: opening and closing it, and what happens when a batch comes back. */
 
 #include "store.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 
 #include "error.h"
@@ -40,40 +31,6 @@ uint64_t store_compacted_revision(const Store *s)
         return s->compacted;
 }
 
-bool store_is_degraded(const Store *s)
-{
-        return s->state != STORE_OK;
-}
-
-const char *store_degraded_reason(const Store *s)
-{
-        return s->reason;
-}
-
-void store_set_state(Store *s, StoreState state, const char *format, ...)
-{
-        bool was = store_is_degraded(s);
-        va_list ap;
-
-        free(s->reason);
-        s->reason = NULL;
-        va_start(ap, format);
-        /* Without memory for the reason the state alone has to say it. */
-        if (vasprintf(&s->reason, format, ap) < 0)
-                s->reason = NULL;
-        va_end(ap);
-
-        s->state = state;
-        if (state == STORE_OK) {
-                log_notice("writes are taken again: %s", strempty(s->reason));
-                free(s->reason);
-                s->reason = NULL;
-        } else
-                log_error("degraded: %s", strempty(s->reason));
-        if (was != store_is_degraded(s) && s->hooks.state_changed)
-                s->hooks.state_changed(s->hooks.userdata);
-}
-
 int store_refuse_key(
                 const char *type, const char *namespace, const char *name, sd_bus_error *reterr)
 {
@@ -84,24 +41,6 @@ int store_refuse_key(
                         "all "
                         "else stands in one",
                         type, strempty(namespace), name);
-}
-
-/* With room again the ballast comes first: what is written next may fill the disk. */
-static void try_leave_full(Store *s)
-{
-        if (!guard_has_room(s->guard) || guard_take_ballast(s->guard) < 0)
-                return;
-        store_set_state(s, STORE_OK, "the disk has room again");
-}
-
-int store_check_writable(Store *s, bool is_delete, sd_bus_error *reterr)
-{
-        if (s->state == STORE_FULL)
-                try_leave_full(s);
-        if (s->state == STORE_OK || (s->state == STORE_FULL && is_delete))
-                return 0;
-        return tank_error_set(reterr, TANK_ERROR_DEGRADED, "the store takes no %s: %s",
-                        s->state == STORE_FULL ? "new content" : "writes", strempty(s->reason));
 }
 
 Write *write_free(Write *w)
