@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* tank-shim: what it was started as, and the first steps of a run (docs/protocol.md section 2.2). */
+/* tank-shim: what it was started as, and the first steps of a run (docs/protocol.md section
+ * 2.2). */
 
 #include <signal.h>
 #include <stdio.h>

@@ -399,7 +399,8 @@ static const int *mirror_for(const ShimCgroup *c, const char *file)
         return NULL;
 }
 
-/* One value into one file. A controller that is not there is an error only when it was asked for. */
+/* One value into one file. A controller that is not there is an error only when it was asked
+ * for. */
 static int put_limit(ShimCgroup *c, const char *file, const char *value, bool wanted,
                 char reterr[static CGROUP_ERROR_MAX])
 {

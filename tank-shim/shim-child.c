@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* From clone to execve, in the container's first process. It is PID 1 of the new PID namespace; with
- * tank-init it confines itself, forks the workload, which becomes its own session, and both execute:
- * PID 1 tank-init, the other the command. So tank-init never touches the command line, the
+/* From clone to execve, in the container's first process. It is PID 1 of the new PID namespace;
+ * with tank-init it confines itself, forks the workload, which becomes its own session, and both
+ * execute: PID 1 tank-init, the other the command. So tank-init never touches the command line, the
  * environment or a descriptor of the workload, and is as confined as that. */
 
 #include <linux/sched.h>

@@ -396,8 +396,8 @@ static int execute(char *const *argv, char *const *env)
         return error;
 }
 
-/* Nothing but 0, 1, 2 and the report at 3. Closed, not only marked: a working directory or a command
- * by way of /proc/self/fd would still reach what execve() is about to close. */
+/* Nothing but 0, 1, 2 and the report at 3. Closed, not only marked: a working directory or a
+ * command by way of /proc/self/fd would still reach what execve() is about to close. */
 static int close_all_but_report(int *report_fd)
 {
         if (*report_fd != 3) {

@@ -209,7 +209,8 @@ static void drop(ShimLog *log, uint64_t n, int error)
         log->dropped_since += n;
 }
 
-/* Removes what a failed write left behind its last whole record; returns what remains of @written. */
+/* Removes what a failed write left behind its last whole record; returns what remains of
+ * @written. */
 static size_t cut_back(ShimLog *log, size_t written)
 {
         const char *end = written > 0 ? memrchr(log->out, '\n', written) : NULL;

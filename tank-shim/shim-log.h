@@ -19,8 +19,8 @@ int shim_log_new(sd_event *event, const char *dir, const char *name, uint64_t ma
 ShimLog *shim_log_free(ShimLog *log); /* flushes partial lines; closes the descriptors */
 DEFINE_CLEANUP(ShimLog *, shim_log_freep, shim_log_free);
 
-/* The reading end of a pipe (LOG_STREAM_OUT, LOG_STREAM_ERR), each stream at most once. Takes @fd on
- * success and makes it non-blocking. The writing end must exist in the container only. */
+/* The reading end of a pipe (LOG_STREAM_OUT, LOG_STREAM_ERR), each stream at most once. Takes @fd
+ * on success and makes it non-blocking. The writing end must exist in the container only. */
 int shim_log_add_pipe(ShimLog *log, LogStream stream, int fd);
 
 /* Bytes that came another way (the PTY's master). Assembled into lines; written when a buffer is

@@ -19,7 +19,8 @@ int mount_detach(int dir_fd, const char *path, bool recursive, uint64_t attribut
                 int *ret_fd);
 /* A new file system, not attached. @options: "key=value" or "flag", NULL at the end. */
 int mount_new(const char *type, const char *const *options, uint64_t attributes, int *ret_fd);
-/* @name beneath @dir_fd, or @dir_fd itself with "". No symlink is followed in the last component. */
+/* @name beneath @dir_fd, or @dir_fd itself with "". No symlink is followed in the last
+ * component. */
 int mount_attach(int tree_fd, int dir_fd, const char *name);
 
 /* What the shim prepared for one start, in the order in which it is sent. */

@@ -105,7 +105,8 @@ static void deliver(ShimPty *pty, const void *data, size_t size)
         shim_log_feed(pty->log, LOG_STREAM_TTY, data, size);
 }
 
-/* Up to @turns reads. -EIO: nobody has the other end open; -EAGAIN: nothing there; 0: there is more. */
+/* Up to @turns reads. -EIO: nobody has the other end open; -EAGAIN: nothing there; 0: there is
+ * more. */
 static int read_master(ShimPty *pty, unsigned turns)
 {
         char buf[READ_SIZE];

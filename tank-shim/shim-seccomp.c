@@ -75,6 +75,11 @@ int seccomp_open(const Launch *launch, int *ret_workload, int *ret_init, SetupRe
                                 return setup_report_set(reterr, r, "seccomp",
                                                 "running %.100s/tank-seccomp", launch->libexec_dir);
                         r = open_cached(launch->seccomp_cache, &init);
+                        if (r == -ENOENT)
+                                return setup_report_set(reterr, r, "seccomp",
+                                                "%.100s/tank-seccomp and this shim are of "
+                                                "different versions",
+                                                launch->libexec_dir);
                 }
                 if (r < 0)
                         return setup_report_set(reterr, r, "seccomp", "cache in %.150s",

@@ -45,6 +45,7 @@ unsigned shim_sessions_count(const ShimSessions *s);
 int shim_session_open(ShimSessions *s, const SessionRequest *request, SessionReady ready,
                 void *userdata, sd_bus_error *reterr);
 
-/* The container ended (its cgroup was killed): every session sends its `exit` as soon as its process
- * is reaped; @done is called from the loop, once, when the last one has. New ones are refused. */
+/* The container ended (its cgroup was killed): every session sends its `exit` as soon as its
+ * process is reaped; @done is called from the loop, once, when the last one has. New ones are
+ * refused. */
 int shim_sessions_finish(ShimSessions *s, void (*done)(void *userdata), void *userdata);

@@ -25,7 +25,8 @@ static void file_done(File *f)
         free(f->data);
 }
 
-/* A file that is missing is an empty one; anything that is not a bounded regular file is refused. */
+/* A file that is missing is an empty one; anything that is not a bounded regular file is
+ * refused. */
 static int file_read(const char *path, File *ret)
 {
         CLEANUP_CLOSE int root = -EBADF, fd = -EBADF;

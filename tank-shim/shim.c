@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The life of a run. The steps are those of docs/protocol.md section 2.2; here are 3, 5 and 6, main.c
- * has the first half of 3.
+/* The life of a run. The steps are those of docs/protocol.md section 2.2; here are 3, 5 and 6,
+ * main.c has the first half of 3.
  *
- * Each state has an answer to each event, in one table at the end of this file. The end has an order
- * of its own: the container's first process is reaped → its cgroup is killed → the record says how
- * it ended → the cgroup is empty → the reconciler is told → sessions and log are drained → cgroup
- * and writable layer are removed. */
+ * Each state has an answer to each event, in one table at the end of this file. The end has an
+ * order of its own: the container's first process is reaped → its cgroup is killed → the record
+ * says how it ended → the cgroup is empty → the reconciler is told → sessions and log are drained
+ * → cgroup and writable layer are removed. */
 
 #include <linux/capability.h>
 #include <signal.h>

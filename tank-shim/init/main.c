@@ -9,8 +9,8 @@
  *
  *   - reaps whatever ends in the container,
  *   - passes signals that it gets on to the workload,
- *   - writes the workload's wait status (one int) to STATUS-FD when that ends, and exits in the same
- *     way as far as a process can; the kernel then kills what is left in the PID namespace.
+ *   - writes the workload's wait status (one int) to STATUS-FD when that ends, and exits in the
+ *     same way as far as a process can; the kernel then kills what is left in the PID namespace.
  *
  * It allocates nothing, opens nothing, and reads nothing but siginfo. */
 

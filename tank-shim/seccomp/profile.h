@@ -5,9 +5,9 @@
  *
  *   allowed   what programs use to work on their own files, memory, processes and sockets
  *   refused   known, and given to nobody in a container: EPERM
- *   the rest  what this profile, or libseccomp, has never heard of, and clone3, whose flags a filter
- *             cannot see: ENOSYS, so that a C library newer than this list falls back to the call
- *             it used before
+ *   the rest  what this profile, or libseccomp, has never heard of, and clone3, whose flags a
+ *             filter cannot see: ENOSYS, so that a C library newer than this list falls back to
+ *             the call it used before
  *
  * Names that an architecture or this libseccomp does not have are skipped. The cache file is named
  * after the SHA-256 of this file and of main.c: a changed profile is a new file. */

@@ -2,13 +2,14 @@
 
 /* Plays the reconciler for one shim, so that a shim can be tested without one:
  *
- *     shim-drive WORK [KEY=VALUE…] [@running COMMAND] [@end stop|wait|lost|abort|shim-kill] -- ARGV…
+ *     shim-drive WORK [KEY=VALUE…] [@running COMMAND] [@end stop|wait|lost|abort|shim-kill] --
+ *     ARGV…
  *
  * Makes the run directory beneath WORK, a launch record with sensible defaults (each KEY=VALUE
  * replaces or, repeated, adds), spawns tank-shim of $TANK_BUILD_DIR, starts it and prints what it
- * says: "state=… pid=…" for each status, at last "result=KIND CODE STAGE MESSAGE". COMMAND is run by
- * sh when the container runs, with $PID, $SHIM, $RUN (the run's directory), $SCRATCH, $LOG, $CGROUP.
- * Then, by @end:
+ * says: "state=… pid=…" for each status, at last "result=KIND CODE STAGE MESSAGE". COMMAND is run
+ * by sh when the container runs, with $PID, $SHIM, $RUN (the run's directory), $SCRATCH, $LOG,
+ * $CGROUP. Then, by @end:
  *
  *     stop       (default) asks to stop with a grace of 2 s
  *     wait       waits for the workload to end
