@@ -176,14 +176,15 @@ int capabilities_bound(uint64_t set)
 
 void confine_reset_signals(void)
 {
-        struct sigaction action = { .sa_handler = SIG_DFL };
+        /* The kernel's own struct, all of it zero: SIG_DFL. The C library refuses the two signals
+         * that it keeps for itself, and its posix_spawn() leaves exactly those ignored. */
+        static const unsigned char action[4 * sizeof(unsigned long)];
         sigset_t none;
 
         /* An ignored disposition and a blocked signal both survive execve(). */
-        for (int s = 1; s < _NSIG; s++) {
+        for (int s = 1; s < _NSIG; s++)
                 if (s != SIGKILL && s != SIGSTOP)
-                        (void) sigaction(s, &action, NULL); /* libc keeps two for itself */
-        }
+                        (void) syscall(SYS_rt_sigaction, s, action, NULL, (_NSIG - 1) / 8);
         (void) sigemptyset(&none);
         (void) sigprocmask(SIG_SETMASK, &none, NULL);
 }
