@@ -19,7 +19,6 @@ void container_transition(ContainerEntry *c, ContainerEvent event, Reason reason
         *(Reason *) &c->reason = reason;
         c->announce |= ANNOUNCE_STATE;
         c->pod->announce |= ANNOUNCE_STATE;
-        c->pod->record_dirty = true;
         if (c->pod->manager)
                 manager_queue_pod_announcement(c->pod);
 }
@@ -157,8 +156,13 @@ void container_show_outcome(ContainerEntry *c)
 
 void container_changed(ContainerEntry *c, unsigned announce)
 {
-        c->announce |= announce;
         c->pod->record_dirty = true;
+        container_announce_later(c, announce);
+}
+
+void container_announce_later(ContainerEntry *c, unsigned announce)
+{
+        c->announce |= announce;
         manager_queue_pod_announcement(c->pod);
 }
 

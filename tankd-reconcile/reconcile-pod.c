@@ -130,7 +130,7 @@ static void container_start(ContainerEntry *c, bool create, bool reset)
         c->creating_since_usec = now_boottime_usec();
         p->manager->n_starting++;
         container_transition(c, CONTAINER_EVENT_START, REASON_NONE);
-        container_changed(c, ANNOUNCE_RUN | ANNOUNCE_STATE);
+        container_announce_later(c, ANNOUNCE_RUN | ANNOUNCE_STATE);
         pod_emit(p, c, EVENT_STARTING, "");
 }
 

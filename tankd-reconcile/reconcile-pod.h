@@ -7,8 +7,9 @@
 #include "shim-client.h"
 
 const RunResult *container_last_result(const ContainerEntry *c);
-/* Something of @c that is told or written down has changed. */
+/* Something of @c has changed that is told and written down, or only told. */
 void container_changed(ContainerEntry *c, unsigned announce);
+void container_announce_later(ContainerEntry *c, unsigned announce);
 /* Its start is through or over: another one may begin. */
 void container_free_place(ContainerEntry *c);
 /* The run that makes the pod's sandbox has @made it, or never will. */

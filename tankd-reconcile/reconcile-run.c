@@ -56,7 +56,7 @@ static void container_running(ContainerEntry *c)
         if (!news)
                 return;
         container_transition(c, CONTAINER_EVENT_RUNNING, REASON_NONE);
-        container_changed(c, ANNOUNCE_RUN | ANNOUNCE_STATE);
+        container_announce_later(c, ANNOUNCE_RUN | ANNOUNCE_STATE);
         pod_emit(c->pod, c, EVENT_RUNNING, "");
         pod_tell_ready(c->pod);
         FAILPOINT("reconcile.running");

@@ -175,7 +175,6 @@ static void manager_arm_timer(Manager *m)
 static int on_pass(sd_event_source *source, void *userdata)
 {
         Manager *m = userdata;
-        int r;
 
         if (!manager_may_act(m))
                 return 0;
@@ -188,11 +187,8 @@ static int on_pass(sd_event_source *source, void *userdata)
                 p->dirty = false;
                 pod_plan(p); /* may free @p, may queue others */
         }
-        if (m->position_dirty) {
-                r = manager_position_save(m);
-                if (r < 0)
-                        log_error_errno(r, "cannot write %s/store-position", m->paths.run_dir);
-        }
+        if (m->position_dirty)
+                manager_queue_announcement(m);
         manager_answer_syncs(m);
         manager_arm_timer(m);
         return 0;
@@ -211,9 +207,18 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
         return 0;
 }
 
+/* What waits until the work of this round is under way. */
 static int on_announce(sd_event_source *source, void *userdata)
 {
-        manager_announce(userdata);
+        Manager *m = userdata;
+        int r;
+
+        manager_announce(m);
+        if (m->position_dirty) {
+                r = manager_position_save(m);
+                if (r < 0)
+                        log_error_errno(r, "cannot write %s/store-position", m->paths.run_dir);
+        }
         return 0;
 }
 
@@ -327,7 +332,6 @@ static int manager_add_sources(Manager *m)
                 r = sd_event_add_defer(m->event, &m->announce_source, on_announce, m);
         if (r >= 0)
                 r = sd_event_source_set_enabled(m->announce_source, SD_EVENT_OFF);
-        /* People are told when the work of this round has been started. */
         if (r >= 0)
                 r = sd_event_source_set_priority(m->announce_source, SD_EVENT_PRIORITY_NORMAL + 10);
         if (r >= 0)
