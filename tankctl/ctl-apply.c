@@ -288,6 +288,7 @@ static int wait_for_all(Waiter *waiter, const Writer *w)
 {
         int code = 0;
 
+        (void) fflush(stdout); /* what is stored is known before the wait begins */
         for (size_t i = 0; i < w->n; i++) {
                 const Write *x = &w->writes[i];
                 int r;
@@ -424,6 +425,7 @@ static int delete_all(const Arguments *a, const Declarations *d)
                 r = delete_one(bus, &d->items[i - 1]);
                 code = code != 0 ? code : r;
         }
+        (void) fflush(stdout);
         for (size_t i = d->n; a->wait && code == 0 && i > 0; i--)
                 if (streq(d->items[i - 1].type, "pod"))
                         code = waiter_wait(&waiter, d->items[i - 1].namespace, d->items[i - 1].name,
