@@ -280,8 +280,8 @@ static int control_handle(Session *s)
         ssize_t n;
 
         n = packet_recv(s->control, buffer, sizeof(buffer), NULL, 0, &n_fds);
-        /* A shim that leaves something of ours unread resets the connection as it closes it; what it
-         * sent before is still in the queue behind that error. */
+        /* A shim that leaves something of ours unread resets the connection as it closes it;
+         * what it sent before is still in the queue behind that error. */
         if (n == -EAGAIN || n == -EINTR || n == -ECONNRESET)
                 return 0;
         if (n <= 0) {

@@ -492,7 +492,8 @@ static void test_window_size(void **state)
         }
         expect_output(argv, &(Options){ .tty = true }, "24 80\r\n");
 
-        /* The extreme ones by the terminal itself: stty takes what is beyond 30,000 for an error. */
+        /* The extreme ones by the terminal itself: stty takes what is beyond 30,000 for an
+         * error. */
         Client c = start((const char *const[]){ "cat", NULL },
                         &(Options){ .tty = true, .rows = 65535, .cols = 1 });
         struct winsize size;

@@ -471,7 +471,8 @@ static void test_places(void **state)
         plan_done(&plan);
 }
 
-/* Whatever is observed: an answer, and never a start of what is alive or of what is not declared. */
+/* Whatever is observed: an answer, and never a start of what is alive or of what is not
+ * declared. */
 static void test_total(void **state)
 {
         PlanWant want = WANT_A;

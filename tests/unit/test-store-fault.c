@@ -312,7 +312,8 @@ int main(void)
         };
 
         log_setup("test-store-fault");
-        /* A small file system is mounted: where nobody else sees it, and before there are threads. */
+        /* A small file system is mounted: where nobody else sees it, and before there are
+         * threads. */
         own_mounts = unshare(CLONE_NEWNS) >= 0 &&
                      mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) >= 0;
         if (!own_mounts)
