@@ -10,6 +10,7 @@
 #include "ctl-table.h"
 #include "ctl-verbs.h"
 #include "ctl-wait.h"
+#include "ctl-yaml.h"
 #include "document.h"
 #include "error.h"
 #include "quantity.h"

@@ -12,6 +12,7 @@
 #include "ctl-json.h"
 #include "ctl-table.h"
 #include "ctl-verbs.h"
+#include "ctl-yaml.h"
 #include "document.h"
 #include "error.h"
 #include "limit.h"

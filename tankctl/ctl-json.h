@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Documents for programs and files: JSON as it is on the bus, YAML as people declare it. */
+/* Documents as they leave: JSON for programs, declarations for people and files. */
 
 #include <jansson.h>
 #include <stdio.h>
@@ -9,10 +9,6 @@
 #include "macro.h"
 
 int json_print(FILE *f, const json_t *value); /* -ENOMEM, -EIO */
-
-/* One YAML document, behind "---" if @separator. What would be read back as something else is
- * quoted. -ENOMEM, -EIO. */
-int yaml_print(FILE *f, const json_t *value, bool separator);
 
 /* A stored document as it was declared: no meta, no status, quantities in the form in which people
  * write them. Applying it changes nothing. */

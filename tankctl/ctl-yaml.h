@@ -4,6 +4,7 @@
 /* YAML (and JSON, which is YAML) into jansson values, with the position of every key and value. */
 
 #include <jansson.h>
+#include <stdio.h>
 
 #include "macro.h"
 
@@ -48,3 +49,7 @@ typedef enum YamlScalar {
 } YamlScalar;
 
 YamlScalar yaml_scalar_classify(const char *s);
+
+/* One YAML document, behind "---" if @separator. What would be read back as something else is
+ * quoted. -ENOMEM, -EIO. */
+int yaml_print(FILE *f, const json_t *value, bool separator);

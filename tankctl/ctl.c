@@ -46,7 +46,7 @@ static void error_va(const char *format, va_list ap)
                 fputs("tankctl: out of memory\n", stderr);
                 return;
         }
-        (void) fflush(stdout); /* what was said before stands before it, where both go to one place */
+        (void) fflush(stdout); /* so that the order of what is said stays */
         fputs("tankctl: ", stderr);
         print_neutral(stderr, text);
         fputc('\n', stderr);

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <cmocka.h>
 
-#include "ctl-json.h"
 #include "ctl-yaml.h"
 #include "document.h"
 #include "limit.h"
