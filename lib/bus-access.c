@@ -44,7 +44,7 @@ struct BusAccess {
         Caller *newest, *oldest;
         unsigned n_callers, n_pending;
         gid_t tank_gid;
-        bool has_tank_gid;
+        bool asked_tank_gid, has_tank_gid;
 };
 
 bool bus_caller_may(const BusCaller *c, BusRight right)
@@ -84,18 +84,28 @@ static unsigned bucket_of(const char *name)
 int bus_access_new(sd_bus *bus, BusAccess **ret)
 {
         BusAccess *a = calloc(1, sizeof(BusAccess));
-        struct group *g;
 
         if (!a)
                 return -ENOMEM;
         a->bus = sd_bus_ref(bus);
-        g = getgrnam("tank"); /* a local file; once for each connection */
-        if (g) {
-                a->tank_gid = g->gr_gid;
-                a->has_tank_gid = true;
-        }
         *ret = a;
         return 0;
+}
+
+/* Asked when somebody but root calls: looking a group up loads the name service's libraries, which
+ * would stay in each of a thousand shims that nobody calls. */
+static bool is_tank_gid(BusAccess *a, gid_t gid)
+{
+        if (!a->asked_tank_gid) {
+                struct group *g = getgrnam("tank"); /* a local file; once for each connection */
+
+                if (g) {
+                        a->tank_gid = g->gr_gid;
+                        a->has_tank_gid = true;
+                }
+                a->asked_tank_gid = true;
+        }
+        return a->has_tank_gid && gid == a->tank_gid;
 }
 
 static void pending_free(BusAccess *a, Pending *p)
@@ -229,8 +239,8 @@ static int read_credentials(sd_bus_message *m, BusAccess *a, BusCaller *ret)
                                 r = sd_bus_message_exit_container(m);
                         if (r < 0)
                                 return r;
-                        for (size_t i = 0; i < size / sizeof(uint32_t); i++)
-                                if (a->has_tank_gid && gids[i] == a->tank_gid)
+                        for (size_t i = 0; i < size / sizeof(uint32_t) && !who.root; i++)
+                                if (is_tank_gid(a, gids[i]))
                                         who.group_tank = true;
                 } else {
                         r = sd_bus_message_skip(m, "v");
