@@ -291,12 +291,16 @@ static int wait_for_all(Waiter *waiter, const Writer *w)
         (void) fflush(stdout); /* what is stored is known before the wait begins */
         for (size_t i = 0; i < w->n; i++) {
                 const Write *x = &w->writes[i];
+                bool eventful;
                 int r;
 
                 if (!streq(x->declaration->type, "pod") || sd_bus_error_is_set(&x->error))
                         continue;
+                /* Of several, one's event may have come while another was waited for; and not
+                 * every change starts something. */
+                eventful = w->n == 1 && streq(x->outcome, "created");
                 r = waiter_wait(waiter, x->declaration->namespace, x->declaration->name,
-                                CONDITION_RUNNING, x->generation, !streq(x->outcome, "unchanged"));
+                                CONDITION_RUNNING, x->generation, eventful);
                 if (r == 0) {
                         print_identity(stdout, x->declaration);
                         puts(" running");

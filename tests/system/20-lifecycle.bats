@@ -42,7 +42,7 @@ signals_of()
 @test "labels and annotations change without a restart" {
   start web -- sleep 1000
   pid=$(pid_of web)
-  pod web '.labels = {a: "b"}' -- sleep 1000 | apply --wait
+  pod web '.labels = {a: "b"}' -- sleep 1000 | timeout 4 tankctl apply -n "$NS" -f - --wait
   [ "$(get web .labels.a)" = b ]
   tankctl get pods -n "$NS" >/dev/null
   busctl --system call org.tankd.Reconcile1 /org/tankd/Reconcile1 org.tankd.Reconcile1 Sync
@@ -54,7 +54,8 @@ signals_of()
   for i in 1 2 3 4 5; do
     pod "p$i" -- sleep 1000 >"$BATS_TEST_TMPDIR/five.d/p$i.json"
   done
-  tankctl apply -n "$NS" -f "$BATS_TEST_TMPDIR/five.d" --wait
+  # sooner than a client looks by itself: it was told
+  timeout 4 tankctl apply -n "$NS" -f "$BATS_TEST_TMPDIR/five.d" --wait
   run -0 tankctl get pods -n "$NS" -o json
   jq -e 'length == 5 and all(.status.state == "running")' <<<"$output"
   jq -e '[.[].status.containers[0].pid] | unique | length == 5' <<<"$output"

@@ -391,7 +391,7 @@ default_caps=00000000800405fb
 @test "/dev, /proc, /sys, /etc and the mount targets as links to the host: nothing is made there" {
   for target in dev proc sys etc tmp run; do
     rm -rf "$ROOT2"
-    make_root "$ROOT2"
+    cp -a "$ROOT" "$ROOT2"
     rm -rf "${ROOT2:?}/$target"
     ln -s "../../../../../../../..$CANARY" "$ROOT2/$target"
     pod one ".restart = \"never\" | .containers[0].image.rootfs = \"$ROOT2\"" -- sleep 0.1 | apply
@@ -402,7 +402,7 @@ default_caps=00000000800405fb
   done
   for target in etc/hosts etc/resolv.conf etc/hostname dev/shm dev/pts dev/mqueue mark; do
     rm -rf "$ROOT2"
-    make_root "$ROOT2"
+    cp -a "$ROOT" "$ROOT2"
     rm -rf "${ROOT2:?}/$target"
     ln -s "$CANARY/made" "$ROOT2/$target"
     pod one "$with_mark | .restart = \"never\" | .containers[0].image.rootfs = \"$ROOT2\"" -- \
@@ -415,7 +415,7 @@ default_caps=00000000800405fb
 }
 
 @test "mount targets that are exchanged with links while pods start: nothing is made on the host" {
-  make_root "$ROOT2"
+  cp -a "$ROOT" "$ROOT2"
   mkdir -p "$ROOT2/mark"
   ln -s "../../../../../../../..$CANARY" "$ROOT2/link"
   "$ROOT2/bin/probe" swap "$ROOT2/mark" "$ROOT2/link" 3>&- &
@@ -431,7 +431,7 @@ default_caps=00000000800405fb
 }
 
 @test "/etc/passwd as FIFO, device, directory, link to the host's, or 100 MB: bounded, and not followed" {
-  make_root "$ROOT2"
+  cp -a "$ROOT" "$ROOT2"
   file=$ROOT2/etc/passwd
   filter=".containers[0].image.rootfs = \"$ROOT2\" | .containers[0].user = \"worker\""
   rm "$file" && mkfifo "$file"
@@ -453,7 +453,7 @@ default_caps=00000000800405fb
 }
 
 @test "an interpreter of /proc/self/exe does not reach a program of ours" {
-  make_root "$ROOT2"
+  cp -a "$ROOT" "$ROOT2"
   printf '#!/proc/self/exe\n' >"$ROOT2/bin/evil"
   chmod 0755 "$ROOT2/bin/evil"
   sums=$(sha256sum "$TANK_SANDBOX_DIR"/bin/*)
@@ -467,7 +467,7 @@ default_caps=00000000800405fb
 }
 
 @test "a root with setuid programs and device nodes gives nobody more than they had" {
-  make_root "$ROOT2"
+  cp -a "$ROOT" "$ROOT2"
   cp "$ROOT2/bin/probe" "$ROOT2/bin/suid"
   chmod 4755 "$ROOT2/bin/suid"
   mknod "$ROOT2/sda" b 8 0
