@@ -321,6 +321,11 @@ void manager_list_document(Manager *m, const char *document)
 
         if (r >= 0)
                 return;
+        if (r == -ENOSPC) {
+                log_error("more than %u pods are declared: not taken: %.200s", LIMIT_PODS,
+                                document);
+                return;
+        }
         log_error_errno(r, "the store sent a pod that cannot be taken: %.200s", document);
         m->skipped++;
 }

@@ -206,6 +206,21 @@ static void container_finish(ContainerEntry *c)
                         strempty(what));
 }
 
+/* Declared again, with the same uid, while its remains were removed: a store was exchanged. */
+static void pod_begin_anew(PodEntry *p)
+{
+        p->removing = p->on_disk = p->document_saved = false;
+        p->sandbox = SANDBOX_NONE;
+        p->sandbox_hash[0] = '\0';
+        for (size_t i = 0; i < p->n_containers; i++) {
+                ContainerEntry *c = p->containers[i];
+
+                c->run[0] = c->launch_hash[0] = '\0';
+                c->ended = c->stopped = c->finished = c->restart_wanted = false;
+        }
+        manager_queue_pod(p);
+}
+
 static void pod_removed(PodEntry *p)
 {
         Manager *m = p->manager;
@@ -223,6 +238,10 @@ static void pod_removed(PodEntry *p)
         FAILPOINT("reconcile.pod-removed");
         pod_results_remove(p);
         id_range_release(p);
+        if (p->declared) {
+                pod_begin_anew(p);
+                return;
+        }
         pod_emit(p, NULL, EVENT_DELETED, "");
         manager_drop_pod(p);
 }

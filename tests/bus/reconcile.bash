@@ -50,6 +50,15 @@ has_owner()
     grep -qx 'b true'
 }
 
+# start_monitor MATCH: what matches goes to $dir/events, a JSON object a line.
+start_monitor()
+{
+  busctl --system monitor --json=short --match="$1" >"$dir/events" 2>"$dir/monitor.log" 3>&- &
+  # shellcheck disable=SC2034 # the test ends it
+  monitor=$!
+  wait_for grep -q Monitoring "$dir/monitor.log"
+}
+
 # end PID [SIGNAL]: and see it gone.
 end()
 {
@@ -83,15 +92,19 @@ shim_pids()
 
 teardown_tank()
 {
-  local pid
-  [ -n "${BATS_TEST_COMPLETED-}" ] || tail -n 40 "$dir"/reconcile.log "$dir"/store.log >&2
-  end "$reconcile_pid" KILL
+  local pid clean=0
+  # It ends as it should, also for a sanitizer.
+  kill -TERM "$reconcile_pid" 2>/dev/null && { wait "$reconcile_pid" || clean=$?; }
+  if [ -z "${BATS_TEST_COMPLETED-}" ] || [ "$clean" != 0 ]; then
+    tail -n 60 "$dir"/reconcile.log "$dir"/store.log >&2
+  fi
   end "$store_pid" KILL
   for pid in $(shim_pids); do
     kill -KILL "$pid" 2>/dev/null || true
   done
   end "$bus_pid" KILL
   rm -rf "$dir"
+  [ "$clean" = 0 ]
 }
 
 # ---- what tests say --------------------------------------------------------------------------

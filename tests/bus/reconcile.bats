@@ -135,10 +135,7 @@ restarts_at_least()
 }
 
 @test "events in order, with the generation they belong to" {
-  busctl --system monitor --json=short --match="interface='org.tankd.Reconcile1'" \
-    >"$dir/events" 2>/dev/null 3>&- &
-  monitor=$!
-  wait_for grep -q . "$dir/events" || true
+  start_monitor "interface='org.tankd.Reconcile1'"
   pod web '.backoff.base = "100ms"' -- sh -c 'sleep 0.2; exit 3' | apply
   wait_for restarts_at_least web 1
   tankctl delete pod web
@@ -428,10 +425,20 @@ restarts_at_least()
   [ "$(sort -u <<<"$names" | grep -c .)" = 50 ]
 }
 
-@test "pods and containers are objects" {
+@test "pods and containers are objects, and tell what changes" {
+  object=/org/tankd/Reconcile1/pod/default/web_2d1
+  start_monitor "path_namespace='$object'"
   pod web-1 -- sleep 1000 | apply
   wait_for running web-1
-  object=/org/tankd/Reconcile1/pod/default/web_2d1
+  told()
+  {
+    [ "$(jq -rs --arg path "$1" "[.[] | select(.member == \"PropertiesChanged\" and .path == \$path)
+      | .payload.data[1].$2.data] | map(select(. != null)) | last" "$dir/events")" = "$3" ]
+  }
+  wait_for told "$object" State running
+  wait_for told "$object/main" State running
+  wait_for told "$object/main" Pid "$(pid_of web-1)"
+  end "$monitor"
   run busctl --system get-property org.tankd.Reconcile1 "$object" org.tankd.Reconcile1.Pod State
   [ "$output" = 's "running"' ]
   run busctl --system get-property org.tankd.Reconcile1 "$object/main" \
