@@ -53,7 +53,9 @@ static int on_pod_event(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
         Waiter *w = userdata;
 
         /* A start is on its way: looking would only be in the way of who makes it. */
-        if (sd_bus_message_read(m, "sssss", &namespace, &pod, &uid, &container, &event) >= 0 &&
+        if (w->eventful &&
+                        sd_bus_message_read(m, "sssss", &namespace, &pod, &uid, &container,
+                                        &event) >= 0 &&
                         (streq(event, pod_event_to_string(EVENT_APPLIED)) ||
                                         streq(event, pod_event_to_string(EVENT_STARTING))))
                 return 0;
@@ -301,6 +303,7 @@ int waiter_wait(Waiter *waiter, const char *namespace, const char *pod, Conditio
         CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
         int r = 0;
 
+        waiter->eventful = eventful;
         if (c != CONDITION_DELETED && generation == 0) {
                 r = wait_declared(&w, &w.generation, &e);
                 if (r >= 0 && w.generation == 0)

@@ -23,6 +23,7 @@ typedef struct Waiter {
         sd_bus *bus; /* borrowed */
         uint64_t timeout, deadline;
         bool dirty;
+        bool eventful; /* only how a start came out is of interest, not that it began */
 } Waiter;
 
 /* Subscribes; done before the write that is waited for, nothing can be missed. The time runs from
