@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -120,42 +121,78 @@ int open_beneath(int dir_fd, const char *path, int flags, mode_t mode)
         return openat2_retry(dir_fd, path, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 }
 
-/* Depth is bounded by the descriptors it may hold, not by recursion on the stack: each level keeps
- * one DIR. Deeper trees give -EMFILE rather than an overflow. */
-static int remove_contents(int dir_fd, dev_t dev)
+/* One removal. Each level holds a DIR, and a stranger made the tree: what lies deeper than a bound
+ * is moved up to the top, and found there by another pass. */
+typedef struct Removal {
+        int top;
+        dev_t dev;
+        unsigned lifted, serial;
+} Removal;
+
+#define REMOVE_DEPTH_MAX 64U
+
+static int lift(Removal *rm, int dir_fd, const char *name)
 {
-        DIR *d = fdopendir(dir_fd); /* consumes dir_fd on success */
+        char to[32];
+
+        for (unsigned i = 0; i < 1000; i++) {
+                (void) snprintf(to, sizeof(to), ".lifted-%u", rm->serial++);
+                if (renameat2(dir_fd, name, rm->top, to, RENAME_NOREPLACE) == 0) {
+                        rm->lifted++;
+                        return 0;
+                }
+                if (errno != EEXIST)
+                        return -errno;
+        }
+        return -EEXIST;
+}
+
+static int remove_contents(Removal *rm, int dir_fd, unsigned depth);
+
+static int remove_directory(Removal *rm, int dir_fd, const char *name, unsigned depth)
+{
+        CLEANUP_CLOSE int fd = -EBADF;
+        struct stat st;
+        int r;
+
+        fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        if (st.st_dev != rm->dev)
+                return -EXDEV; /* a mount: not ours to empty */
+        if (depth >= REMOVE_DEPTH_MAX)
+                return lift(rm, dir_fd, name);
+        r = remove_contents(rm, TAKE_FD(fd), depth + 1);
+        if (r < 0)
+                return r;
+        return unlinkat(dir_fd, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+}
+
+/* Consumes @dir_fd. */
+static int remove_contents(Removal *rm, int dir_fd, unsigned depth)
+{
+        DIR *d = fdopendir(dir_fd);
         struct dirent *e;
         int r = 0;
 
         if (!d) {
+                r = -errno;
                 (void) safe_close(dir_fd);
-                return -errno;
+                return r;
         }
         while ((e = readdir(d))) {
-                struct stat st;
                 int q = 0;
 
                 if (streq(e->d_name, ".") || streq(e->d_name, ".."))
                         continue;
                 if (unlinkat(dirfd(d), e->d_name, 0) == 0)
                         continue;
-                if (errno != EISDIR && errno != EPERM) {
-                        q = errno == ENOENT ? 0 : -errno;
-                } else {
-                        int fd = openat(dirfd(d), e->d_name,
-                                        O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-                        if (fd < 0) {
-                                q = -errno;
-                        } else if (fstat(fd, &st) < 0 || st.st_dev != dev) {
-                                (void) safe_close(fd);
-                                q = -EXDEV; /* a mount: not ours to empty */
-                        } else {
-                                q = remove_contents(fd, dev);
-                                if (q >= 0 && unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR) < 0)
-                                        q = -errno;
-                        }
-                }
+                if (errno == EISDIR || errno == EPERM)
+                        q = remove_directory(rm, dirfd(d), e->d_name, depth);
+                else if (errno != ENOENT)
+                        q = -errno;
                 if (q < 0 && r >= 0)
                         r = q; /* go on, report the first */
         }
@@ -165,8 +202,10 @@ static int remove_contents(int dir_fd, dev_t dev)
 
 int remove_tree_at(int dir_fd, const char *name)
 {
+        CLEANUP_CLOSE int fd = -EBADF;
+        Removal rm = { 0 };
         struct stat st;
-        int fd, r;
+        int r;
 
         fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0) {
@@ -176,12 +215,18 @@ int remove_tree_at(int dir_fd, const char *name)
                         return -errno;
                 return unlinkat(dir_fd, name, 0) < 0 ? -errno : 0;
         }
-        if (fstat(fd, &st) < 0) {
-                r = -errno;
-                (void) safe_close(fd);
-                return r;
-        }
-        r = remove_contents(fd, st.st_dev);
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        rm.top = fd;
+        rm.dev = st.st_dev;
+        do {
+                int pass = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+                if (pass < 0)
+                        return -errno;
+                rm.lifted = 0;
+                r = remove_contents(&rm, pass, 0);
+        } while (r >= 0 && rm.lifted > 0);
         if (r < 0)
                 return r;
         return unlinkat(dir_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;

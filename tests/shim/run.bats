@@ -206,3 +206,17 @@ teardown_file()
   [ "$status" = 0 ]
   [[ $output = *000000000000002b* ]]
 }
+
+@test "a shim that dies at any step of a start or an end leaves what --cleanup removes" {
+  local point
+  TANK_FAILPOINT=shim.locked run drive @end failpoint -- sleep 1000
+  [[ $output = *shim=killed* ]] || skip 'this build has no failpoints (--enable-failpoints)'
+  for point in record started cgroup cloned ready running exited; do
+    TANK_FAILPOINT=shim.$point run drive @end failpoint -- sh -c 'echo x >/x; sleep 0.1'
+    [ "$status" = 0 ] && [[ $output = *shim=killed* && $output != *leftover* ]] || {
+      echo "$point: $output"
+      false
+    }
+    [ "$(find "$WORK/containers" -mindepth 1 -maxdepth 1 | wc -l)" = 0 ]
+  done
+}

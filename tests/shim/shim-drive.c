@@ -17,6 +17,7 @@
  *     lost       closes the channel while running and connects to `control` anew, then stops
  *     abort      closes the channel in place of starting
  *     shim-kill  kills the shim and runs `tank-shim --cleanup`
+ *     failpoint  the shim kills itself ($TANK_FAILPOINT): as shim-kill
  *
  * Exits 0 when the shim did, all that it made is gone, and (shim-kill) the clean-up succeeded. */
 
@@ -413,7 +414,9 @@ int main(int argc, char *argv[])
         if (d.running_usec > 0)
                 printf("started_usec=%llu\n",
                                 (unsigned long long) (d.running_usec - d.spawned_usec));
-        if (streq(d.end, "shim-kill")) {
+        if (streq(d.end, "failpoint"))
+                printf("shim=%s\n", WIFSIGNALED(status) ? "killed" : "exited");
+        if (streq(d.end, "shim-kill") || streq(d.end, "failpoint")) {
                 char *command = format("%s/tank-shim/tank-shim --cleanup %s", d.build, d.run_path);
 
                 bad += system(command) != 0;

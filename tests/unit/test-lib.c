@@ -144,6 +144,27 @@ static void remove_tree_does_not_follow(void **state)
         assert_int_equal(remove_tree_at(test_fd, "tree"), 0); /* missing is success */
 }
 
+/* Deeper than descriptors and stack would take it, level by level. */
+static void remove_tree_is_not_stopped_by_depth(void **state)
+{
+        int fd;
+
+        assert_int_equal(mkdirat(test_fd, "deep", 0700), 0);
+        fd = openat(test_fd, "deep", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        for (unsigned i = 0; i < 5000; i++) {
+                int next;
+
+                assert_int_equal(mkdirat(fd, "d", 0700), 0);
+                next = openat(fd, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                assert_true(next >= 0);
+                safe_close(fd);
+                fd = next;
+        }
+        safe_close(fd);
+        assert_int_equal(remove_tree_at(test_fd, "deep"), 0);
+        assert_int_equal(faccessat(test_fd, "deep", F_OK, 0), -1);
+}
+
 static void packets_carry_descriptors(void **state)
 {
         int pair[2], fds[2] = { test_fd, test_fd }, got[2];
@@ -339,6 +360,7 @@ int main(void)
                 cmocka_unit_test(atomic_write_and_bounded_read),
                 cmocka_unit_test(resolution_stays_beneath),
                 cmocka_unit_test(remove_tree_does_not_follow),
+                cmocka_unit_test(remove_tree_is_not_stopped_by_depth),
                 cmocka_unit_test(packets_carry_descriptors),
                 cmocka_unit_test(sealed_memory_is_sealed),
                 cmocka_unit_test(pidref_outlives_the_number),
