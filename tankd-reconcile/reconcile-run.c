@@ -62,6 +62,17 @@ static void container_running(ContainerEntry *c)
         FAILPOINT("reconcile.running");
 }
 
+/* What exactly failed is known to the shim only: kept to be shown, until the next start. */
+static void container_keep_message(ContainerEntry *c, const ShimStatus *status)
+{
+        if (status->result.kind != RESULT_SETUP_FAILED || !*status->result_message)
+                return;
+        free(c->message);
+        if (asprintf(&c->message, "setup failed in %s: %s: %s", status->result.stage,
+                            status->result_message, errno_words(status->result.code)) < 0)
+                c->message = NULL;
+}
+
 /* The run is over and its result is known: account for it, once. Its remains may still be there. */
 static void container_ended(ContainerEntry *c, const ShimStatus *status)
 {
@@ -83,6 +94,7 @@ static void container_ended(ContainerEntry *c, const ShimStatus *status)
                                         c->ended_boot_usec, reset);
                 c->ended = true;
                 container_add_result(c, &status->result);
+                container_keep_message(c, status);
         }
         container_show_outcome(c);
         container_changed(c, ANNOUNCE_RUN | ANNOUNCE_RESULTS | ANNOUNCE_STATE);

@@ -49,6 +49,7 @@ int shim_status_parse(const Record *r, ShimStatus *ret)
                 s.result.code = (int) number(r, "result.code");
                 s.result.at_usec = number(r, "ended_usec");
                 copy_word(r, "result.stage", s.result.stage, sizeof(s.result.stage));
+                copy_word(r, "result.message", s.result_message, sizeof(s.result_message));
         }
         copy_word(r, "pod_uid", s.pod_uid, sizeof(s.pod_uid));
         copy_word(r, "namespace", s.namespace, sizeof(s.namespace));
