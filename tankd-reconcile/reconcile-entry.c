@@ -199,7 +199,7 @@ void pod_set_desired(PodEntry *p, Desired *consume)
 
         desired_free(p->desired);
         p->desired = consume;
-        p->document_saved = false;
+        p->document_saved = p->ready_told = false;
         p->refused = REASON_NONE;
         p->refusal = (free(p->refusal), NULL);
         p->record_dirty = true;

@@ -442,6 +442,7 @@ void pod_plan(PodEntry *p)
                 }
         }
         plan_done(&plan);
+        pod_tell_ready(p);
         if (p->record_dirty && !p->removing && (p->on_disk || pod_has_history(p))) {
                 r = pod_record_save(p);
                 if (r < 0)

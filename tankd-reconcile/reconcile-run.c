@@ -38,9 +38,21 @@ static bool container_owns(const ContainerEntry *c, const Shim *s)
         return c->shim == s;
 }
 
-static void pod_tell_ready(PodEntry *p)
+/* Whether all that is declared is ready, in the generation that is declared. */
+static bool pod_is_ready(const PodEntry *p)
 {
-        bool ready = pod_sum(p).ready;
+        if (!p->desired || !pod_sum(p).ready)
+                return false;
+        for (size_t i = 0; i < p->n_containers; i++)
+                if (pod_find_container(p->desired->pod, p->containers[i]->name) &&
+                                p->containers[i]->generation != p->desired->generation)
+                        return false;
+        return true;
+}
+
+void pod_tell_ready(PodEntry *p)
+{
+        bool ready = pod_is_ready(p);
 
         if (ready && !p->ready_told)
                 pod_emit(p, NULL, EVENT_READY, "");

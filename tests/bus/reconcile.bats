@@ -32,10 +32,12 @@ restarts_at_least()
   wait_for running web
   pid=$(pid_of web)
   [ -d "/proc/$pid" ]
+  start_monitor "interface='org.tankd.Reconcile1'"
   pod web -- sleep 1000 | apply
   pod web '.labels = {a: "b"} | .restart = "on-failure" | .grace = "3s"
     | .containers[0].tty = false | .containers[0].stop = {signal: "SIGINT"}' -- sleep 1000 | apply
-  sync
+  wait_for grep -q '"ready",2' "$dir/events"
+  end "$monitor"
   [ "$(pid_of web)" = "$pid" ]
   # The stop parameters that are declared now are used, although the run began with others.
   tankctl delete pod web
