@@ -21,7 +21,9 @@ struct ShimContext {
         sd_event *event;
         int pods_fd;
         const char *pods_path;
-        char *program;      /* path of tank-shim */
+        const char *libexec_dir;
+        int program_dir;    /* a read-only copy of the mount of tank-shim's directory … */
+        char *program;      /* … and tank-shim in it; NULL before the first use */
         char **environment; /* ours without what systemd tells this process alone */
         const ShimOps *ops;
         char *buffer; /* one message of the channel */

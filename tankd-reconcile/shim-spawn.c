@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,6 +19,7 @@
 #include "strv.h"
 
 #define FIRST_PASSED_FD 3
+#define PROGRAM_FD_MIN  16 /* beyond all that is passed */
 
 struct ShimHelper {
         PidRef process;
@@ -70,10 +73,8 @@ int shim_context_new(sd_event *event, int pods_fd, const char *pods_path, const 
         c->pods_fd = pods_fd;
         c->pods_path = pods_path;
         c->ops = ops;
-        if (asprintf(&c->program, "%s/tank-shim", libexec_dir) < 0) {
-                c->program = NULL;
-                return -ENOMEM;
-        }
+        c->libexec_dir = libexec_dir;
+        c->program_dir = -EBADF;
         c->buffer = malloc(LIMIT_CHANNEL_MESSAGE);
         if (!c->buffer)
                 return -ENOMEM;
@@ -89,11 +90,51 @@ ShimContext *shim_context_free(ShimContext *c)
         if (!c)
                 return NULL;
         sd_event_unref(c->event);
+        safe_close(c->program_dir);
         free(c->program);
         strv_free(c->environment);
         free(c->buffer);
         free(c);
         return NULL;
+}
+
+/* In a container /proc/self/exe leads to the shim until the workload is executed, and a workload
+ * may name that as its command: whoever is root on the host, too, could then change the program
+ * that the next container is started with (CVE-2019-5736). So it is executed from a copy of its
+ * mount that is read-only for everybody; of the directory's, so that an upgrade is found there. */
+static int find_program(ShimContext *c)
+{
+        struct mount_attr attr = {
+                .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
+                .propagation = MS_PRIVATE,
+        };
+        CLEANUP_CLOSE int tree = -EBADF, dir = -EBADF;
+        CLEANUP_FREE char *link = NULL, *path = NULL;
+        char *base;
+
+        if (c->program)
+                return 0;
+        if (asprintf(&link, "%s/tank-shim", c->libexec_dir) < 0) {
+                link = NULL;
+                return -ENOMEM;
+        }
+        path = realpath(link, NULL);
+        if (!path)
+                return -errno;
+        base = strrchr(path, '/');
+        *base++ = 0;
+        tree = open_tree(AT_FDCWD, *path ? path : "/", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+        if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+                return -errno;
+        dir = fcntl(tree, F_DUPFD_CLOEXEC, PROGRAM_FD_MIN);
+        if (dir < 0)
+                return -errno;
+        if (asprintf(&c->program, "/proc/self/fd/%d/%s", dir, base) < 0) {
+                c->program = NULL;
+                return -ENOMEM;
+        }
+        c->program_dir = TAKE_FD(dir);
+        return 0;
 }
 
 /* Every source must lie above every target, or the second dup2() could hit the first's result. */
@@ -147,7 +188,9 @@ static int spawn(ShimContext *c, const char *const *argv, const int *fds, size_t
                 (void) posix_spawn_file_actions_destroy(&files);
                 return r;
         }
-        r = add_files(&files, fds, n_fds);
+        r = find_program(c);
+        if (r >= 0)
+                r = add_files(&files, fds, n_fds);
         if (r >= 0)
                 r = set_attributes(&attributes);
         if (r >= 0)
