@@ -102,7 +102,7 @@ static int on_start(Peer *p, const Record *m)
         if (!p->inherited)
                 return peer_send_error(p, "start", -EPERM,
                                 "a run is started by the reconciler that spawned its shim");
-        shim_start(p->channel->shim);
+        p->channel->shim->ask->start(p->channel->shim);
         return 0;
 }
 
@@ -114,7 +114,7 @@ static int on_stop(Peer *p, const Record *m)
         if ((record_get_u64(m, "signal", &signo) == -EBADMSG) || signo > 64 ||
                         record_get_u64(m, "grace_usec", &grace) == -EBADMSG)
                 return peer_send_error(p, "stop", -EINVAL, "stop: signal or grace_usec");
-        shim_stop(s, (int) signo, grace);
+        s->ask->stop(s, (int) signo, grace);
         return 0;
 }
 
@@ -125,7 +125,7 @@ static int on_kill(Peer *p, const Record *m)
 
         if (record_get_u64(m, "signal", &signo) < 0 || signo < 1 || signo > 64)
                 return peer_send_error(p, "kill", -EINVAL, "kill: signal is not 1-64");
-        r = shim_kill(p->channel->shim, (int) signo);
+        r = p->channel->shim->ask->kill(p->channel->shim, (int) signo);
         return r < 0 ? peer_send_error(p, "kill", r, "the container is not running") : 0;
 }
 
@@ -200,7 +200,7 @@ static int on_peer(sd_event_source *source, int fd, uint32_t revents, void *user
         if (r < 0) {
                 peer_done(p);
                 if (inherited)
-                        shim_channel_lost(s);
+                        s->ask->channel_lost(s);
         }
         return 0;
 }

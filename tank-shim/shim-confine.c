@@ -16,7 +16,6 @@
 #include <linux/keyctl.h>
 #include <linux/seccomp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -29,48 +28,6 @@
 #include "strv.h"
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-int setup_report_set(SetupReport *report, int r, const char *stage, const char *format, ...)
-{
-        va_list ap;
-
-        report->error = -r;
-        (void) snprintf(report->stage, sizeof(report->stage), "%s", stage);
-        va_start(ap, format);
-        (void) vsnprintf(report->message, sizeof(report->message), format, ap);
-        va_end(ap);
-        return r;
-}
-
-void setup_report_send_and_exit(int fd, const SetupReport *report)
-{
-        ssize_t n;
-
-        do
-                n = write(fd, report, sizeof(*report));
-        while (n < 0 && errno == EINTR);
-        _exit(EXIT_FAILURE); /* a report that nobody reads is seen as the exit it is */
-}
-
-int setup_report_receive(int fd, SetupReport *ret)
-{
-        SetupReport report;
-        ssize_t n;
-
-        do
-                n = read(fd, &report, sizeof(report));
-        while (n < 0 && errno == EINTR);
-        if (n < 0)
-                return -errno;
-        if (n == 0)
-                return 0;
-        if (n != sizeof(report) || report.error <= 0)
-                return -EBADMSG;
-        report.stage[sizeof(report.stage) - 1] = 0;
-        report.message[sizeof(report.message) - 1] = 0;
-        *ret = report;
-        return 1;
-}
 
 /* ---- capabilities ---- */
 

@@ -3,28 +3,13 @@
 
 /* What is taken from a process before it becomes the container's: the one path for the main process
  * and for exec'd ones, so that neither can be confined less than the other. Runs in a forked child
- * of the (single-threaded) shim whose root, namespaces and stdio (0, 1, 2) are in place already.
- *
- * Failures travel as a SetupReport on a close-on-exec descriptor (pipe or socket); end of file on
- * it without a report means that execve() happened. */
+ * of the (single-threaded) shim whose root, namespaces and stdio (0, 1, 2) are in place already. */
 
 #include <sys/types.h>
 
 #include "macro.h"
-
-typedef struct SetupReport {
-        int32_t error;     /* positive errno */
-        char stage[32];    /* "rootfs", "user", "cwd", "seccomp", "exec", … */
-        char message[220]; /* one sentence without the errno, may be empty */
-} SetupReport;
-
-/* Fills @report and returns @r (negative). */
-int setup_report_set(SetupReport *report, int r, const char *stage, const char *format, ...)
-                PRINTF_LIKE(4, 5);
-/* One write; then the child exits. */
-_Noreturn void setup_report_send_and_exit(int fd, const SetupReport *report);
-/* 1: a report was read; 0: end of file; -EAGAIN; -EBADMSG. For pipes and SEQPACKET sockets. */
-int setup_report_receive(int fd, SetupReport *ret);
+#include "setup-report.h"
+#include "shim-user.h"
 
 /* The container's own; prepared by the shim before the first child, the same for all of them. */
 typedef struct ConfinePolicy {
@@ -43,18 +28,6 @@ typedef struct ConfineProgram {
         char *const *groups; /* supplementary: names or numbers */
         bool tty;
 } ConfineProgram;
-
-/* Looked up in the container's own /etc/passwd and /etc/group, opened beneath the root. */
-typedef struct Identity {
-        uid_t uid;
-        gid_t gid;
-        gid_t *groups;
-        size_t n_groups;
-        char *home;
-} Identity;
-
-int identity_resolve(const char *user, char *const *groups, Identity *ret, SetupReport *reterr);
-void identity_done(Identity *id);
 
 /* Session keyring, no_new_privs, ids, capability sets. */
 int confine_apply(const ConfinePolicy *policy, const Identity *id, SetupReport *reterr);

@@ -313,7 +313,7 @@ static int method_kill_authorized(
                 return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
                                 "%" PRIi32 " is no signal: 1 to %d are", signo, SIGRTMAX);
 
-        r = shim_kill(b->shim, signo);
+        r = b->shim->ask->kill(b->shim, signo);
         if (r == -ESRCH)
                 return tank_error_set(
                                 reterr, TANK_ERROR_NOT_RUNNING, "the container is not running");

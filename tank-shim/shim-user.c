@@ -12,7 +12,7 @@
 #include "fd.h"
 #include "limit.h"
 #include "quantity.h"
-#include "shim-confine.h"
+#include "shim-user.h"
 #include "strv.h"
 
 typedef struct File {

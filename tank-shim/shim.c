@@ -275,6 +275,15 @@ static void arm_grace(Shim *s)
         }
 }
 
+static int shim_kill(Shim *s, int signo)
+{
+        PidRef workload = { .pid = s->main.pid, .fd = s->workload_fd };
+
+        if ((s->state != RUN_RUNNING && s->state != RUN_STOPPING) || !pidref_is_set(&s->main))
+                return -ESRCH;
+        return pidref_kill(s->workload_fd >= 0 ? &workload : &s->main, signo);
+}
+
 static void do_stop(Shim *s)
 {
         int r;
@@ -470,31 +479,29 @@ static void shim_handle(Shim *s, ShimEvent event)
 
 /* ---- from outside ---- */
 
-void shim_start(Shim *s)
+static void shim_start(Shim *s)
 {
         shim_handle(s, SHIM_START);
 }
 
-void shim_channel_lost(Shim *s)
+static void shim_channel_lost(Shim *s)
 {
         shim_handle(s, SHIM_CHANNEL_LOST);
 }
 
-int shim_kill(Shim *s, int signo)
-{
-        PidRef workload = { .pid = s->main.pid, .fd = s->workload_fd };
-
-        if ((s->state != RUN_RUNNING && s->state != RUN_STOPPING) || !pidref_is_set(&s->main))
-                return -ESRCH;
-        return pidref_kill(s->workload_fd >= 0 ? &workload : &s->main, signo);
-}
-
-void shim_stop(Shim *s, int signo, uint64_t grace_usec)
+static void shim_stop(Shim *s, int signo, uint64_t grace_usec)
 {
         s->stop_signal = signo > 0 ? signo : s->launch->stop_signal;
         s->stop_grace_usec = grace_usec;
         shim_handle(s, SHIM_STOP);
 }
+
+static const ShimRequests shim_requests = {
+        .start = shim_start,
+        .channel_lost = shim_channel_lost,
+        .kill = shim_kill,
+        .stop = shim_stop,
+};
 
 /* The machine is going down, or somebody means the container. */
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
@@ -515,6 +522,7 @@ int shim_new(Launch *launch, int run_dir, int lock_fd, int channel, Shim **ret)
                 (void) safe_close(channel);
                 return -ENOMEM;
         }
+        s->ask = &shim_requests;
         s->launch = launch;
         s->run_dir = run_dir;
         s->lock_fd = lock_fd;

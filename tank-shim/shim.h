@@ -26,7 +26,23 @@
 #include "shim-session.h"
 #include "state.h"
 
-typedef struct Shim {
+typedef struct Shim Shim;
+
+/* What the parts may ask of the run. They know these, never shim.c. */
+typedef struct ShimRequests {
+        void (*start)(Shim *s);
+        /* The spawning reconciler is gone: the end of everything before the start, nothing after
+         * it. */
+        void (*channel_lost)(Shim *s);
+        /* To the workload. -ESRCH: not running. */
+        int (*kill)(Shim *s, int signo);
+        /* @signo (0: that of the launch), then SIGKILL after @grace_usec; shortens a stop under
+         * way. */
+        void (*stop)(Shim *s, int signo, uint64_t grace_usec);
+} ShimRequests;
+
+struct Shim {
+        const ShimRequests *ask;
         sd_event *event;
         Launch *launch;
         int run_dir; /* <run>/pods/<pod>/<container>/<run> */
@@ -58,7 +74,7 @@ typedef struct Shim {
 
         sd_event_source *main_source, *grace_source, *empty_source, *settle_source;
         unsigned finishing; /* parts that are not done yet at the end */
-} Shim;
+};
 
 /* @run_dir, @lock_fd are borrowed, @launch is taken. Writes the first record; @channel is taken. */
 int shim_new(Launch *launch, int run_dir, int lock_fd, int channel, Shim **ret);
@@ -66,11 +82,3 @@ int shim_new(Launch *launch, int run_dir, int lock_fd, int channel, Shim **ret);
 int shim_run(Shim *s);
 Shim *shim_free(Shim *s);
 DEFINE_CLEANUP(Shim *, shim_freep, shim_free);
-
-void shim_start(Shim *s);
-/* The spawning reconciler is gone: the end of everything before the start, nothing after it. */
-void shim_channel_lost(Shim *s);
-/* To the workload. -ESRCH: not running. */
-int shim_kill(Shim *s, int signo);
-/* @signo (0: that of the launch), then SIGKILL after @grace_usec; shortens a stop under way. */
-void shim_stop(Shim *s, int signo, uint64_t grace_usec);
