@@ -244,7 +244,7 @@ sessions_of()
     resize 50x120
     send stty size\n
     expect 50 120
-    send echo u$((1))p; sleep 1000\n
+    send sh -c "echo u$((1))p; exec sleep 1000"\n
     expect u1p
     send \x03
     send echo $TERM-$((20+3))\n

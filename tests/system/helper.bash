@@ -66,7 +66,8 @@ helper_teardown_file()
 
 helper_setup()
 {
-  NS=t$BATS_TEST_NUMBER
+  NS=$(basename "$BATS_TEST_FILENAME" .bats)
+  NS=t${NS%%-*}-$BATS_TEST_NUMBER # logs outlive their pods: no other test's name
   export NS
   MARK=$BATS_TEST_TMPDIR/mark
   mkdir -p "$MARK"
