@@ -8,6 +8,7 @@
 
 #include "bus-access.h"
 #include "bus-names.h"
+#include "bus-options.h"
 #include "bus-util.h"
 #include "error.h"
 #include "limit.h"
@@ -79,68 +80,6 @@ static BusAccess *get_access(void *userdata)
         return ((StoreBus *) userdata)->access;
 }
 
-/* ---- options ---- */
-
-typedef struct Option {
-        const char *name;
-        char type; /* 't', 'u', 's', 'b' */
-        void *value;
-        bool *given; /* may be NULL */
-} Option;
-
-static int read_option(sd_bus_message *m, const Option *o, const char *name, sd_bus_error *reterr)
-{
-        const char signature[] = { o->type, 0 }, *contents;
-        int r;
-
-        r = sd_bus_message_peek_type(m, NULL, &contents);
-        if (r < 0)
-                return r;
-        if (!streq_ptr(contents, signature))
-                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
-                                "option \"%s\": must be of the type '%s', not '%s'", name,
-                                signature, strempty(contents));
-        if (o->type == 'b') {
-                int b;
-
-                r = sd_bus_message_read(m, "v", "b", &b);
-                if (r >= 0)
-                        *(bool *) o->value = b;
-        } else
-                r = sd_bus_message_read(m, "v", signature, o->value);
-        if (r >= 0 && o->given)
-                *o->given = true;
-        return r;
-}
-
-/* Reads an a{sv}; what is not in @options is refused. */
-static int read_options(sd_bus_message *m, const Option *options, size_t n, sd_bus_error *reterr)
-{
-        int r;
-
-        r = sd_bus_message_enter_container(m, 'a', "{sv}");
-        if (r < 0)
-                return r;
-        while ((r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
-                const Option *found = NULL;
-                const char *name;
-
-                r = sd_bus_message_read(m, "s", &name);
-                if (r < 0)
-                        return r;
-                for (size_t i = 0; i < n && !found; i++)
-                        if (streq(name, options[i].name))
-                                found = &options[i];
-                if (!found)
-                        return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
-                                        "there is no option \"%.64s\" here", name);
-                if ((r = read_option(m, found, name, reterr)) < 0 ||
-                                (r = sd_bus_message_exit_container(m)) < 0)
-                        return r;
-        }
-        return r < 0 ? r : sd_bus_message_exit_container(m);
-}
-
 /* ---- writes ---- */
 
 static StoreWrite write_of(const BusCaller *caller)
@@ -178,7 +117,7 @@ static int method_create_authorized(
         int r;
 
         if ((r = sd_bus_message_read(m, "s", &text)) < 0 ||
-                        (r = read_options(m, NULL, 0, reterr)) < 0)
+                        (r = bus_read_options(m, NULL, 0, reterr)) < 0)
                 return r;
         reply = w.userdata = reply_new(b, m, send_created);
         if (!reply)
@@ -195,7 +134,7 @@ static int method_apply_authorized(
 {
         StoreWrite w = write_of(caller);
         StoreBus *b = userdata;
-        const Option options[] = {
+        const BusOption options[] = {
                 { "if-revision", 't', &w.if_revision, &w.has_if_revision },
         };
         const char *text;
@@ -203,7 +142,7 @@ static int method_apply_authorized(
         int r;
 
         if ((r = sd_bus_message_read(m, "s", &text)) < 0 ||
-                        (r = read_options(m, options, ARRAY_SIZE(options), reterr)) < 0)
+                        (r = bus_read_options(m, options, ARRAY_SIZE(options), reterr)) < 0)
                 return r;
         reply = w.userdata = reply_new(b, m, send_applied);
         if (!reply)
@@ -220,7 +159,7 @@ static int method_delete_authorized(
 {
         StoreWrite w = write_of(caller);
         StoreBus *b = userdata;
-        const Option options[] = {
+        const BusOption options[] = {
                 { "if-revision", 't', &w.if_revision, &w.has_if_revision },
         };
         const char *type, *namespace, *name;
@@ -228,7 +167,7 @@ static int method_delete_authorized(
         int r;
 
         if ((r = sd_bus_message_read(m, "sss", &type, &namespace, &name)) < 0 ||
-                        (r = read_options(m, options, ARRAY_SIZE(options), reterr)) < 0)
+                        (r = bus_read_options(m, options, ARRAY_SIZE(options), reterr)) < 0)
                 return r;
         reply = w.userdata = reply_new(b, m, send_deleted);
         if (!reply)
@@ -274,7 +213,7 @@ static int method_list_authorized(
         StoreBus *b = userdata;
         uint32_t limit = 0;
         bool limited = false;
-        const Option options[] = {
+        const BusOption options[] = {
                 { "limit", 'u', &limit, &limited },
                 { "continue", 's', &token, NULL },
         };
@@ -282,7 +221,7 @@ static int method_list_authorized(
         int r;
 
         if ((r = sd_bus_message_read(m, "ss", &type, &namespace)) < 0 ||
-                        (r = read_options(m, options, ARRAY_SIZE(options), reterr)) < 0)
+                        (r = bus_read_options(m, options, ARRAY_SIZE(options), reterr)) < 0)
                 return r;
         if (limited && limit == 0)
                 return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
@@ -316,7 +255,7 @@ static int method_get_changes_authorized(
         StoreBus *b = userdata;
         uint32_t limit = 0;
         bool documents = false, limited = false, more;
-        const Option options[] = {
+        const BusOption options[] = {
                 { "documents", 'b', &documents, NULL },
                 { "limit", 'u', &limit, &limited },
         };
@@ -325,7 +264,7 @@ static int method_get_changes_authorized(
         int r;
 
         if ((r = sd_bus_message_read(m, "st", &id, &since)) < 0 ||
-                        (r = read_options(m, options, ARRAY_SIZE(options), reterr)) < 0)
+                        (r = bus_read_options(m, options, ARRAY_SIZE(options), reterr)) < 0)
                 return r;
         if (limited && limit == 0)
                 return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
