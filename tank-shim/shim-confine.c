@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -27,6 +28,7 @@
 #include "shim-confine.h"
 #include "strv.h"
 
+#define SOFT_NOFILE  1024U
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 /* ---- capabilities ---- */
@@ -222,6 +224,18 @@ static void give_stdio(const Identity *id)
         }
 }
 
+/* A daemon that serves thousands has many descriptors; a program that closes "all" of them, or uses
+ * select(), is better off with what every login has, and may raise it up to the hard limit. */
+static void limit_descriptors(void)
+{
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur <= SOFT_NOFILE)
+                return;
+        limit.rlim_cur = SOFT_NOFILE;
+        (void) setrlimit(RLIMIT_NOFILE, &limit); /* lowering needs no right */
+}
+
 int confine_apply(const ConfinePolicy *policy, const Identity *id, SetupReport *reterr)
 {
         uint64_t have = 0, want;
@@ -230,6 +244,7 @@ int confine_apply(const ConfinePolicy *policy, const Identity *id, SetupReport *
         if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL, 0, 0, 0) < 0 && errno != ENOSYS)
                 return setup_report_set(reterr, -errno, "keyring", "session keyring");
         give_stdio(id);
+        limit_descriptors();
         if (policy->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
                 return setup_report_set(reterr, -errno, "capabilities", "no_new_privs");
         if (!policy->no_new_privileges) {

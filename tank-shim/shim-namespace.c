@@ -57,6 +57,14 @@ static pid_t clone_child(
         return pid < 0 ? -errno : (pid_t) pid;
 }
 
+/* What the kernel kills first is not for a container to inherit from those who guard it. Raising it
+ * is everybody's right; done while /proc is still the host's. */
+static void reset_oom_score(void)
+{
+        if (write_kernel_file_at(AT_FDCWD, "/proc/self/oom_score_adj", "0") < 0)
+                return; /* no /proc: then nobody lowered it either */
+}
+
 static _Noreturn void run_child(const SpawnRequest *req, bool in_cgroup)
 {
         int r = req->place ? cgroup_place_enter(req->place, in_cgroup) : 0;
@@ -80,6 +88,7 @@ static _Noreturn void run_helper(const SpawnRequest *req, int answer_fd)
         HelperAnswer answer = { 0 };
         bool in_cgroup;
 
+        reset_oom_score();
         answer.error = req->enter(req->userdata);
         if (answer.error >= 0) {
                 answer.pid = clone_child(req->clone_flags, req->place ? req->place->fd : -EBADF,
@@ -138,8 +147,10 @@ int shim_spawn(const SpawnRequest *req, PidRef *ret)
                         &in_cgroup);
         if (pid < 0)
                 return pid;
-        if (pid == 0)
+        if (pid == 0) {
+                reset_oom_score();
                 run_child(req, in_cgroup);
+        }
         pidref_set_take(ret, pid, pidfd);
         return 0;
 }

@@ -331,3 +331,9 @@ teardown_file()
   [ "$status" = 0 ]
   [[ $output = *'result=oom-killed 9'* ]]
 }
+
+@test "limits and scores of those who started it are not the container's" {
+  ulimit -Sn 4096
+  run in_container -- sh -c 'ulimit -Sn; cat /proc/self/oom_score_adj /proc/1/oom_score_adj; umask'
+  [ "$output" = $'1024\n0\n0\n0022' ]
+}

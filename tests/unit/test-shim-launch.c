@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The launch record and the capability sets: what is legal, what is refused and how it is named, and
+ * that no bytes whatever make the parser do anything else. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "record.h"
+#include "shim-confine.h"
+#include "shim-launch.h"
+
+#define ID "0123456789abcdef0123456789abcdef"
+
+static const char *const base[][2] = {
+        { "pod_uid", ID },
+        { "run", ID },
+        { "namespace", "default" },
+        { "pod", "web" },
+        { "container", "app" },
+        { "generation", "7" },
+        { "sandbox", "create" },
+        { "userns", "auto" },
+        { "id_base", "536870912" },
+        { "id_count", "65536" },
+        { "network", "none" },
+        { "hostname", "web" },
+        { "rootfs", "/srv/root" },
+        { "scratch", "/var/lib/tank/containers/x" },
+        { "argv", "redis-server" },
+        { "argv", "--appendonly" },
+        { "env", "A=b=c" },
+        { "log.dir", "/var/log/tank/default/web" },
+        { "log.name", "app.log" },
+        { "cgroup.path", "/tank/x" },
+        { "seccomp_cache", "/run/tank/seccomp" },
+        { "libexec_dir", "/usr/libexec/tank" },
+};
+
+/* The base with @key replaced (NULL value: left out), and @extra behind. */
+static int parse_with(const char *key, const char *value, const char *const *extra, Launch **ret,
+                char error[static LAUNCH_ERROR_MAX])
+{
+        RecordWriter w;
+        int r;
+
+        record_start(&w, 1);
+        for (size_t i = 0; i < ARRAY_SIZE(base); i++)
+                if (!key || !streq(key, base[i][0]))
+                        record_put(&w, base[i][0], base[i][1]);
+        if (key && value)
+                record_put(&w, key, value);
+        for (; extra && *extra; extra += 2)
+                record_put(&w, extra[0], extra[1]);
+        assert_int_equal(record_finish(&w), 0);
+        r = launch_parse(w.data, w.size, ret, error);
+        record_done(&w);
+        return r;
+}
+
+static void test_defaults(void **state)
+{
+        char error[LAUNCH_ERROR_MAX];
+        Launch *l = NULL;
+
+        assert_int_equal(parse_with(NULL, NULL, NULL, &l, error), 0);
+        assert_string_equal(l->cwd, "/");
+        assert_string_equal(l->user, "0");
+        assert_string_equal(l->argv[1], "--appendonly");
+        assert_string_equal(l->env[0], "A=b=c");
+        assert_string_equal(l->cgroup_path, "tank/x"); /* beneath each mount */
+        assert_true(l->sandbox_create && !l->userns_host && !l->network_host);
+        assert_true(l->no_new_privileges && !l->privileged && !l->tty && !l->init_none);
+        assert_int_equal(l->stop_signal, 15);
+        assert_int_equal(l->limits.memory, 0);
+        assert_int_equal(l->limits.cpu_period, 100000);
+        launch_free(l);
+}
+
+static void test_refused(void **state)
+{
+        static const char *const cases[][2] = {
+                { "pod_uid", NULL },
+                { "run", "0123" },
+                { "run", "../../../../etc" },
+                { "namespace", "a/b" },
+                { "pod", ".." },
+                { "container", "App" },
+                { "sandbox", "maybe" },
+                { "userns", "none" },
+                { "id_base", "0" }, /* the host's root */
+                { "id_base", "-1" },
+                { "id_base", "4294967295" },
+                { "id_count", "0" },
+                { "id_count", "65537" },
+                { "network", "bridge" },
+                { "rootfs", "srv/root" },
+                { "rootfs", "/srv/../etc" },
+                { "scratch", NULL },
+                { "scratch", "" },
+                { "argv", NULL },
+                { "cwd", "data" },
+                { "tty", "yes" },
+                { "init", "systemd" },
+                { "stop.signal", "0" },
+                { "stop.signal", "65" },
+                { "limit.memory", "64MiB" },
+                { "limit.pids", "99999999999999999999" },
+                { "no_new_privileges", "2" },
+                { "seccomp", "file:relative" },
+                { "seccomp", "" },
+                { "log.name", "../x" },
+                { "log.name", "" },
+                { "log.name", ".hidden" },
+                { "log.max_files", "101" },
+                { "cgroup.path", NULL },
+                { "cgroup.scope", "tank-x.scope" }, /* and cgroup.path */
+                { "libexec_dir", NULL },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                char error[LAUNCH_ERROR_MAX] = "";
+                Launch *l = NULL;
+                int r = parse_with(cases[i][0], cases[i][1], NULL, &l, error);
+
+                if (r >= 0 || l || !error[0])
+                        fail_msg("%s=%s: %d %s", cases[i][0], strempty(cases[i][1]), r, error);
+        }
+}
+
+static void test_mounts(void **state)
+{
+        static const char *const good[] = { "mount.source", "/a", "mount.target", "/data",
+                "mount.options", "ro,idmap=off", "mount.source", "/b", "mount.target", "/c",
+                "mount.options", "rw", NULL };
+        static const char *const uneven[] = { "mount.source", "/a", "mount.target", "/data", NULL };
+        static const char *const root[] = { "mount.source", "/a", "mount.target", "/",
+                "mount.options", "rw", NULL };
+        static const char *const dots[] = { "mount.source", "/a", "mount.target", "/x/../y",
+                "mount.options", "rw", NULL };
+        static const char *const word[] = { "mount.source", "/a", "mount.target", "/x",
+                "mount.options", "rw,exec", NULL };
+        static const char *const *const bad[] = { uneven, root, dots, word };
+        char error[LAUNCH_ERROR_MAX];
+        Launch *l = NULL;
+
+        assert_int_equal(parse_with(NULL, NULL, good, &l, error), 0);
+        assert_int_equal(l->n_mounts, 2);
+        assert_true(l->mounts[0].read_only && l->mounts[0].idmap == IDMAP_OFF);
+        assert_true(!l->mounts[1].read_only && l->mounts[1].idmap == IDMAP_AUTO);
+        l = launch_free(l);
+        for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+                assert_int_equal(parse_with(NULL, NULL, bad[i], &l, error), -EINVAL);
+                assert_null(l);
+        }
+}
+
+static void test_newer(void **state)
+{
+        char error[LAUNCH_ERROR_MAX];
+        RecordWriter w;
+        Launch *l = NULL;
+
+        record_start(&w, LAUNCH_VERSION + 1);
+        assert_int_equal(record_finish(&w), 0);
+        assert_int_equal(launch_parse(w.data, w.size, &l, error), -EPROTONOSUPPORT);
+        assert_non_null(strstr(error, "newer version"));
+        record_done(&w);
+}
+
+/* Cut off and overwritten anywhere: an error or a launch, and nothing else (run it with sanitizers). */
+static void test_junk(void **state)
+{
+        char error[LAUNCH_ERROR_MAX], *copy;
+        unsigned seed = 42;
+        RecordWriter w;
+        int r;
+
+        record_start(&w, 1);
+        for (size_t i = 0; i < ARRAY_SIZE(base); i++)
+                record_put(&w, base[i][0], base[i][1]);
+        assert_int_equal(record_finish(&w), 0);
+        copy = malloc(w.size);
+        assert_non_null(copy);
+        for (unsigned i = 0; i < 20000; i++) {
+                size_t size = i < w.size ? i : w.size;
+                Launch *l = NULL;
+
+                memcpy(copy, w.data, w.size);
+                for (unsigned k = 0; i >= w.size && k < 1 + i % 4; k++) {
+                        seed = seed * 1103515245U + 12345U;
+                        copy[(seed >> 8) % w.size] = (char) (seed >> 24);
+                }
+                r = launch_parse(copy, size, &l, error);
+                assert_true(r < 0 ? !l && error[0] : !!l);
+                launch_free(l);
+        }
+        free(copy);
+        record_done(&w);
+}
+
+static void test_capabilities(void **state)
+{
+        char *all[] = { (char *) "ALL", NULL };
+        char *some[] = { (char *) "CAP_SYS_PTRACE", (char *) "CAP_CHOWN", NULL };
+        char *unknown[] = { (char *) "CAP_EVERYTHING", NULL };
+        uint64_t set = 0;
+
+        assert_int_equal(capabilities_from_launch(NULL, NULL, &set), 0);
+        assert_int_equal(set, 0x800405fb);
+        assert_int_equal(__builtin_popcountll(set), 11);
+        assert_int_equal(capabilities_from_launch(NULL, all, &set), 0);
+        assert_int_equal(set, 0);
+        /* "drop all, add these" in whatever order; a drop beats an add otherwise */
+        assert_int_equal(capabilities_from_launch(some, all, &set), 0);
+        assert_int_equal(set, UINT64_C(1) << 19 | 1);
+        assert_int_equal(capabilities_from_launch(some, some, &set), 0);
+        assert_int_equal(set, 0x800405fa);
+        assert_int_equal(capabilities_from_launch(unknown, NULL, &set), -EINVAL);
+        assert_int_equal(capabilities_from_launch(NULL, unknown, &set), -EINVAL);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_defaults),
+                cmocka_unit_test(test_refused),
+                cmocka_unit_test(test_mounts),
+                cmocka_unit_test(test_newer),
+                cmocka_unit_test(test_junk),
+                cmocka_unit_test(test_capabilities),
+        };
+
+        return cmocka_run_group_tests_name("shim-launch", tests, NULL, NULL);
+}
