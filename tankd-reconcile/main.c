@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "reconcile-dbus.h"
 #include "reconcile.h"
 
 static int help(void)

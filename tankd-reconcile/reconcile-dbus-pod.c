@@ -7,7 +7,9 @@
 #include "bus-names.h"
 #include "log.h"
 #include "reconcile-dbus.h"
-#include "reconcile-pod.h"
+#include "reconcile-entry.h"
+#include "reconcile-pods.h"
+#include "reconcile-status.h"
 #include "strv.h"
 
 /* ---- paths ---- */

@@ -12,12 +12,16 @@
 #include "bus-options.h"
 #include "error.h"
 #include "fd.h"
-#include "log.h"
 #include "log-format.h"
+#include "log.h"
 #include "names.h"
 #include "reconcile-dbus.h"
+#include "reconcile-desired.h"
+#include "reconcile-entry.h"
 #include "reconcile-logs.h"
-#include "reconcile-pod.h"
+#include "reconcile-pods.h"
+#include "reconcile-status.h"
+#include "reconcile-sync.h"
 #include "reconcile-watch.h"
 #include "shim-client.h"
 #include "strv.h"
@@ -316,15 +320,31 @@ static int method_open_logs_authorized(
 static int method_sync_authorized(
                 sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
 {
-        return manager_sync(userdata, m, reterr);
+        Manager *manager = userdata;
+        uint64_t read;
+        int r;
+
+        r = syncs_check(manager, reterr);
+        if (r < 0)
+                return r;
+        if (watch_read(manager->watch, &read) < 0)
+                return tank_error_set(reterr, TANK_ERROR_UNAVAILABLE,
+                                "the store is not there: start tankd-store");
+        syncs_add(manager, m, read);
+        return 1;
 }
 
 static int method_accept_store_authorized(
                 sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
 {
-        int r = manager_accept_store(userdata, reterr);
+        Manager *manager = userdata;
+        int r;
 
-        return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
+        r = manager_accept_store(manager, reterr);
+        if (r < 0)
+                return r;
+        watch_restart(manager->watch);
+        return sd_bus_reply_method_return(m, NULL);
 }
 
 BUS_METHOD(method_list_status, BUS_INSPECT, get_access)
@@ -400,23 +420,6 @@ static const sd_bus_vtable manager_vtable[] = {
 };
 
 /* ---- telling ---- */
-
-void pod_emit(PodEntry *p, ContainerEntry *c, PodEvent event, const char *detail)
-{
-        Manager *m = p->manager;
-        int r;
-
-        log_debug("%s/%s%s%s: event %s", p->namespace, p->name, c ? "/" : "", c ? c->name : "",
-                        pod_event_to_string(event));
-        if (!m->bus)
-                return;
-        r = sd_bus_emit_signal(m->bus, TANK_RECONCILE_PATH, TANK_RECONCILE_INTERFACE, "PodEvent",
-                        "ssssstst", p->namespace, p->name, p->uid, c ? c->name : "",
-                        pod_event_to_string(event), c ? c->generation : p->generation, detail,
-                        now_realtime_usec());
-        if (r < 0)
-                log_debug("cannot send an event: %s", errno_words(r));
-}
 
 void manager_announce(Manager *m)
 {

@@ -17,13 +17,13 @@
 #include "limit.h"
 #include "log.h"
 #include "names.h"
+#include "reconcile-desired.h"
+#include "reconcile-entry.h"
+#include "reconcile-event.h"
+#include "reconcile-launch.h"
+#include "reconcile-pods.h"
 #include "reconcile-record.h"
-#include "reconcile-watch.h"
-
-bool manager_may_act(const Manager *m)
-{
-        return m->adopted && (m->desired_known || m->held_reason);
-}
+#include "reconcile-sync.h"
 
 static void pod_announce_state(PodEntry *p)
 {
@@ -127,7 +127,7 @@ void manager_store_gone(Manager *m)
         m->store_up = false;
         log_warning("the store is gone: going on with what it said last");
         manager_changed(m);
-        manager_fail_syncs(m);
+        syncs_fail(m);
 }
 
 int manager_accept_store(Manager *m, sd_bus_error *reterr)
@@ -144,7 +144,6 @@ int manager_accept_store(Manager *m, sd_bus_error *reterr)
         m->revision = 0;
         m->desired_known = false;
         m->tolerate_unreadable = true;
-        watch_restart(m->watch);
         return 0;
 }
 

@@ -4,7 +4,12 @@
  * and what is declared of them. */
 
 #include "log.h"
-#include "reconcile-pod.h"
+#include "reconcile-entry.h"
+#include "reconcile-launch.h"
+#include "reconcile-plan.h"
+#include "reconcile-state.h"
+#include "shim-client.h"
+#include "shim-spawn.h"
 
 void container_transition(ContainerEntry *c, ContainerEvent event, Reason reason)
 {

@@ -4,7 +4,7 @@
 /* From what is declared to what a shim is given: docs/protocol.md section 2.3. */
 
 #include "record.h"
-#include "reconcile.h"
+#include "reconcile-model.h"
 
 /* Why a run could not even be tried. */
 typedef struct LaunchFailure {
@@ -32,3 +32,9 @@ void id_range_release(PodEntry *p);
  * and backoff. A declared default is the same as nothing declared. */
 int launch_hash(const json_t *document, const json_t *container, char ret[static SHA256_HEX_SIZE]);
 int sandbox_hash(const json_t *document, char ret[static SHA256_HEX_SIZE]);
+
+/* @document: with or without meta, which is taken off. -EINVAL with a reason and a sentence. */
+int desired_new(json_t *document, uint64_t generation, Desired **ret, Reason *reterr_reason,
+                char **reterr_sentence);
+Desired *desired_free(Desired *d);
+DEFINE_CLEANUP(Desired *, desired_freep, desired_free);

@@ -10,7 +10,9 @@
 #include "error.h"
 #include "fd.h"
 #include "names.h"
+#include "reconcile-entry.h"
 #include "reconcile-logs.h"
+#include "reconcile-pods.h"
 #include "strv.h"
 
 /* A follower must have something to watch before the first line is written. */

@@ -3,7 +3,7 @@
 
 /* Log files are found by name: they can be read when nothing runs, and after a pod is gone. */
 
-#include "reconcile.h"
+#include "reconcile-model.h"
 
 /* @container "": the pod's first, or the only one there are files of. @ret_names: oldest first, the
  * last one is being written; empty when the container has not written anything yet. */

@@ -13,9 +13,16 @@
 #include "fd.h"
 #include "log.h"
 #include "quantity.h"
+#include "reconcile-entry.h"
+#include "reconcile-event.h"
 #include "reconcile-launch.h"
+#include "reconcile-plan.h"
 #include "reconcile-pod.h"
+#include "reconcile-pods.h"
 #include "reconcile-record.h"
+#include "reconcile-run.h"
+#include "shim-client.h"
+#include "shim-spawn.h"
 
 /* ---- starting ---- */
 

@@ -4,8 +4,9 @@
  * the incarnations of one name stand next to each other, the newest last. */
 
 #include "log.h"
+#include "reconcile-entry.h"
 #include "reconcile-launch.h"
-#include "reconcile.h"
+#include "reconcile-pods.h"
 
 static int compare_names(const PodEntry *p, const char *namespace, const char *name)
 {

@@ -14,6 +14,8 @@
 #include "log.h"
 #include "names.h"
 #include "quantity.h"
+#include "reconcile-entry.h"
+#include "reconcile-launch.h"
 #include "reconcile-record.h"
 #include "shim-client.h"
 

@@ -12,7 +12,7 @@
  * does not outlive the machine. */
 
 #include "record.h"
-#include "reconcile.h"
+#include "reconcile-model.h"
 
 #define POD_RECORD_VERSION 1U
 

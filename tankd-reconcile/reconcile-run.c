@@ -11,8 +11,12 @@
 #include "failpoint.h"
 #include "fd.h"
 #include "log.h"
-#include "reconcile-pod.h"
+#include "reconcile-entry.h"
+#include "reconcile-event.h"
+#include "reconcile-plan.h"
 #include "reconcile-record.h"
+#include "reconcile-run.h"
+#include "reconcile-status.h"
 
 void container_free_place(ContainerEntry *c)
 {

@@ -6,7 +6,10 @@
 
 #include "document.h"
 #include "log.h"
-#include "reconcile-pod.h"
+#include "reconcile-entry.h"
+#include "reconcile-pods.h"
+#include "reconcile-state.h"
+#include "reconcile-status.h"
 
 const ShimStatus *container_run_status(const ContainerEntry *c)
 {

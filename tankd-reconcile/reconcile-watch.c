@@ -12,6 +12,7 @@
 #include "bus-names.h"
 #include "error.h"
 #include "log.h"
+#include "reconcile-desired.h"
 #include "reconcile-watch.h"
 
 /* A stream of hints is read at most so often; a single one, and a slow sequence, at once. */

@@ -9,7 +9,7 @@
  * for everything since the known revision: after a gap, a reconnect, or at the resync. A list is
  * read where there is nothing to continue from. */
 
-#include "reconcile.h"
+#include "reconcile-model.h"
 
 int watch_new(Manager *m, Watch **ret);
 Watch *watch_free(Watch *w);

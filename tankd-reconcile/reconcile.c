@@ -12,10 +12,18 @@
 #include "fd.h"
 #include "log.h"
 #include "names.h"
+#include "reconcile-adopt.h"
+#include "reconcile-dbus.h"
+#include "reconcile-entry.h"
 #include "reconcile-launch.h"
+#include "reconcile-pod.h"
 #include "reconcile-record.h"
+#include "reconcile-run.h"
+#include "reconcile-sync.h"
 #include "reconcile-watch.h"
+#include "reconcile.h"
 #include "shim-client.h"
+#include "shim-spawn.h"
 
 #define RESYNC_USEC           (5 * USEC_PER_SEC)
 #define ADOPTION_TIMEOUT_USEC (3 * USEC_PER_SEC)
@@ -25,134 +33,10 @@
 #define PLACE_USEC          (5 * USEC_PER_SEC)
 #define TIMER_ACCURACY_USEC USEC_PER_MSEC
 
-/* ---- queues ---- */
-
 static void queue_init(PodQueue *q)
 {
         q->first = NULL;
         q->last = &q->first;
-}
-
-void manager_queue_pass(Manager *m)
-{
-        int r;
-
-        if (!manager_may_act(m))
-                return;
-        r = sd_event_source_set_enabled(m->pass_source, SD_EVENT_ONESHOT);
-        if (r < 0)
-                log_error_errno(r, "cannot queue a pass");
-}
-
-void manager_queue_pod(PodEntry *p)
-{
-        Manager *m = p->manager;
-
-        if (!p->dirty) {
-                p->dirty = true;
-                p->next_dirty = NULL;
-                *m->dirty.last = p;
-                m->dirty.last = &p->next_dirty;
-        }
-        manager_queue_pass(m);
-}
-
-void manager_queue_all(Manager *m)
-{
-        for (size_t i = 0; i < m->n_pods; i++)
-                manager_queue_pod(m->pods[i]);
-        manager_queue_pass(m);
-}
-
-void manager_queue_place(PodEntry *p)
-{
-        Manager *m = p->manager;
-
-        if (p->wants_place)
-                return;
-        p->wants_place = true;
-        p->next_place = NULL;
-        *m->places.last = p;
-        m->places.last = &p->next_place;
-}
-
-/* In the order in which they asked. */
-void manager_place_freed(Manager *m)
-{
-        for (unsigned n = m->n_starting; n < LIMIT_PARALLEL_STARTS && m->places.first; n++) {
-                PodEntry *p = m->places.first;
-
-                m->places.first = p->next_place;
-                if (!m->places.first)
-                        m->places.last = &m->places.first;
-                p->wants_place = false;
-                manager_queue_pod(p);
-        }
-}
-
-void manager_queue_announcement(Manager *m)
-{
-        int r;
-
-        r = sd_event_source_set_enabled(m->announce_source, SD_EVENT_ONESHOT);
-        if (r < 0)
-                log_error_errno(r, "cannot queue an announcement");
-}
-
-void manager_queue_pod_announcement(PodEntry *p)
-{
-        Manager *m = p->manager;
-
-        if (!p->announce_queued) {
-                p->announce_queued = true;
-                p->next_announced = NULL;
-                *m->announced.last = p;
-                m->announced.last = &p->next_announced;
-        }
-        manager_queue_announcement(m);
-}
-
-/* ---- calls of Sync ---- */
-
-int manager_sync(Manager *m, sd_bus_message *message, sd_bus_error *reterr)
-{
-        uint64_t read;
-
-        if (m->n_syncs == ARRAY_SIZE(m->syncs))
-                return tank_error_set(reterr, TANK_ERROR_LIMIT_EXCEEDED,
-                                "%zu calls of Sync wait already; try again", m->n_syncs);
-        if (watch_read(m->watch, &read) < 0)
-                return tank_error_set(reterr, TANK_ERROR_UNAVAILABLE,
-                                "the store is not there: start tankd-store");
-        m->syncs[m->n_syncs].message = sd_bus_message_ref(message);
-        m->syncs[m->n_syncs++].read = read;
-        return 1;
-}
-
-static void manager_answer_syncs(Manager *m)
-{
-        size_t left = 0;
-
-        for (size_t i = 0; i < m->n_syncs; i++) {
-                if (m->syncs[i].read > m->last_read) {
-                        m->syncs[left++] = m->syncs[i];
-                        continue;
-                }
-                /* The caller may have left. */
-                (void) sd_bus_reply_method_return(m->syncs[i].message, "t", m->revision);
-                sd_bus_message_unref(m->syncs[i].message);
-        }
-        m->n_syncs = left;
-}
-
-void manager_fail_syncs(Manager *m)
-{
-        for (size_t i = 0; i < m->n_syncs; i++) {
-                (void) sd_bus_reply_method_errorf(m->syncs[i].message, TANK_ERROR_UNAVAILABLE,
-                                "the store went away: start tankd-store");
-                sd_bus_message_unref(m->syncs[i].message);
-        }
-        m->n_syncs = 0;
 }
 
 /* ---- the pass ---- */
@@ -189,7 +73,7 @@ static int on_pass(sd_event_source *source, void *userdata)
         }
         if (m->position_dirty)
                 manager_queue_announcement(m);
-        manager_answer_syncs(m);
+        syncs_answer(m);
         manager_arm_timer(m);
         return 0;
 }
@@ -385,7 +269,7 @@ Manager *manager_free(Manager *m)
 {
         if (!m)
                 return NULL;
-        manager_fail_syncs(m);
+        syncs_fail(m);
         m->link = bus_link_free(m->link);
         manager_bus_disconnected(m);
         m->watch = watch_free(m->watch);
@@ -438,24 +322,14 @@ static int manager_adoption_complete(Manager *m)
         return 0;
 }
 
-void manager_adoption_step(Manager *m)
-{
-        int r;
-
-        if (m->n_adopting == 0 || --m->n_adopting > 0 || m->adopted)
-                return;
-        r = manager_adoption_complete(m);
-        if (r < 0)
-                (void) sd_event_exit(m->event, r);
-}
-
 static int on_adoption_timeout(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Manager *m = userdata;
 
         if (m->adopted)
                 return 0;
-        log_warning("%u shims have not answered yet, going on", m->n_adopting);
+        if (m->n_adopting > 0)
+                log_warning("%u shims have not answered yet, going on", m->n_adopting);
         return manager_adoption_complete(m);
 }
 

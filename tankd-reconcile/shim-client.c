@@ -22,7 +22,9 @@
 #include "fd.h"
 #include "limit.h"
 #include "log.h"
+#include "shim-client.h"
 #include "shim-private.h"
+#include "shim-spawn.h"
 
 #define ADOPT_TIMEOUT_USEC (2 * USEC_PER_SEC)
 #define CLEANUP_RETRY_USEC (5 * USEC_PER_SEC)
@@ -79,27 +81,6 @@ static int shim_read_record(Shim *s, ShimStatus *ret)
 static int shim_on_timer(sd_event_source *source, uint64_t usec, void *userdata);
 static void shim_process_gone(Shim *s);
 
-void shim_arm(Shim *s, uint64_t usec)
-{
-        int r;
-
-        if (s->timer)
-                r = sd_event_source_set_time_relative(s->timer, usec);
-        else
-                r = sd_event_add_time_relative(s->context->event, &s->timer, CLOCK_BOOTTIME, usec,
-                                USEC_PER_MSEC, shim_on_timer, s);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
-        if (r < 0)
-                log_error_errno(r, "run %s: cannot arm a timer", s->run);
-}
-
-void shim_disarm(Shim *s)
-{
-        if (s->timer)
-                (void) sd_event_source_set_enabled(s->timer, SD_EVENT_OFF);
-}
-
 static void shim_destroy_process(Shim *s, const char *why)
 {
         int r;
@@ -109,14 +90,6 @@ static void shim_destroy_process(Shim *s, const char *why)
         r = pidref_kill(&s->process, SIGKILL);
         if (r < 0 && r != -ESRCH)
                 log_error_errno(r, "run %s: cannot kill the shim", s->run);
-}
-
-void shim_adoption_done(Shim *s)
-{
-        if (!s->adopting)
-                return;
-        s->adopting = false;
-        s->context->ops->adopted(s, s->userdata);
 }
 
 /* ---- the process ---- */
@@ -260,6 +233,7 @@ static Shim *shim_new(ShimContext *c, const char *run_path, const char *run, voi
 
         if (!s)
                 return NULL;
+        s->on_timer = shim_on_timer;
         s->run_path = strdup(run_path);
         if (!s->run_path) {
                 free(s);

@@ -8,7 +8,7 @@
 
 #include "bus-util.h"
 #include "pidref.h"
-#include "shim-client.h"
+#include "shim-status.h"
 
 #define PROTOCOL_VERSION 1U
 
@@ -28,11 +28,6 @@ struct ShimContext {
         const ShimOps *ops;
         char *buffer; /* one message of the channel */
 };
-
-/* Executes tank-shim with @argv and @fds as its descriptors 3, 4, …; standard input and output are
- * /dev/null, standard error is ours. posix_spawn(3): shares the address space until exec, no copy
- * of page tables. */
-int shim_exec(ShimContext *c, const char *const *argv, const int *fds, size_t n_fds, PidRef *ret);
 
 #define HELLO_TIMEOUT_USEC (10 * USEC_PER_SEC) /* from spawn, or stop before start, to the end */
 
@@ -63,6 +58,7 @@ struct Shim {
         int dir_fd;
         int channel;
         sd_event_source *channel_source, *process_source, *timer;
+        sd_event_time_handler_t on_timer; /* shim-client.c's */
         PidRef process;
         ShimHelper *cleanup;
 

@@ -16,6 +16,7 @@
 #include "limit.h"
 #include "log.h"
 #include "shim-private.h"
+#include "shim-spawn.h"
 #include "strv.h"
 
 #define FIRST_PASSED_FD 3

@@ -11,6 +11,7 @@
 
 #include "document.h"
 #include "reconcile-launch.h"
+#include "reconcile-entry.h"
 #include "reconcile-record.h"
 
 #define UID  "0123456789abcdef0123456789abcdef"

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Pods and containers as entries; the one setter of a state. */
+
+#include "reconcile-model.h"
+
+void container_transition(ContainerEntry *c, ContainerEvent event, Reason reason);
+ContainerEntry *pod_container(PodEntry *p, const char *name);
+int pod_add_container(PodEntry *p, const char *name, ContainerEntry **ret);
+void pod_forget_container(ContainerEntry *c);
+bool container_is_alive(const ContainerEntry *c);
+void container_add_result(ContainerEntry *c, const RunResult *result);
+void container_show_end(ContainerEntry *c); /* exited or failed, as the last result says */
+/* The same, but waiting when it will be started again: nobody shall see an end that is none. */
+void container_show_outcome(ContainerEntry *c);
+int pod_entry_new(PodEntry **ret);
+PodEntry *pod_entry_free(PodEntry *p);
+DEFINE_CLEANUP(PodEntry *, pod_entry_freep, pod_entry_free);
+void pod_set_desired(PodEntry *p, Desired *consume);
+void pod_set_refused(PodEntry *p, Reason reason, const char *sentence);
+void pod_restart(PodEntry *p, ContainerEntry *only);
+const RunResult *container_last_result(const ContainerEntry *c);
+/* Something of @c has changed that is told and written down, or only told. */
+void container_changed(ContainerEntry *c, unsigned announce);
+void container_announce_later(ContainerEntry *c, unsigned announce);
