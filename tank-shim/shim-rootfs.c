@@ -413,8 +413,33 @@ static int mount_volumes(Rootfs *f)
         return 0;
 }
 
-/* Only on the container's own layer: with a volume at /etc these names are the volume's. A symlink
- * (resolv.conf is one in many roots) gives way to a plain file, in the run's own layer. */
+/* The plain file to mount on. A symlink (resolv.conf is one in many roots) gives way to one, in the
+ * run's own layer. Not opened for writing: that would copy it up. */
+static int open_etc_target(int etc, const char *name, int *ret_fd)
+{
+        struct stat st;
+        int fd;
+
+        if (fstatat(etc, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+                if (errno != ENOENT)
+                        return -errno;
+        } else if (S_ISREG(st.st_mode)) {
+                fd = openat(etc, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+                if (fd < 0)
+                        return -errno;
+                *ret_fd = fd;
+                return 0;
+        } else if (unlinkat(etc, name, 0) < 0) {
+                return -errno;
+        }
+        fd = openat(etc, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+        if (fd < 0)
+                return -errno;
+        *ret_fd = fd;
+        return 0;
+}
+
+/* Only on the container's own layer: with a volume at /etc these names are the volume's. */
 static int bind_etc_file(Rootfs *f, int etc, const char *name)
 {
         CLEANUP_CLOSE int target = -EBADF;
@@ -425,13 +450,9 @@ static int bind_etc_file(Rootfs *f, int etc, const char *name)
                 return fail(f, -errno, "etc", name);
         if (st.st_dev != root.st_dev)
                 return 0;
-        if (fstatat(etc, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(st.st_mode) &&
-                        unlinkat(etc, name, 0) < 0)
-                return fail(f, -errno, "etc", name);
-        target = openat(etc, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC, 0644);
-        if (target < 0)
-                return fail(f, -errno, "etc", name);
-        r = bind_over(f->stage, name, target, "", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+        r = open_etc_target(etc, name, &target);
+        if (r >= 0)
+                r = bind_over(f->stage, name, target, "", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
         return r < 0 ? fail(f, r, "etc", name) : 0;
 }
 

@@ -22,6 +22,7 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -122,6 +123,24 @@ static int make_dir(Sandbox *s, const char *dir)
         return lock_dir(s);
 }
 
+/* What is in /run on a machine is in memory, and so it is here: a start makes a dozen small files. One
+ * that a killed sandbox left is used again, with what its containers have in it. */
+static int mount_run(Sandbox *s)
+{
+        char *CLEANUP_FREE path = NULL;
+        struct stat st, parent;
+
+        if (asprintf(&path, "%s/run", s->dir) < 0)
+                return log_oom();
+        if (stat(path, &st) < 0 || fstat(s->dir_fd, &parent) < 0)
+                return log_error_errno(-errno, "cannot look at %s", path);
+        if (st.st_dev != parent.st_dev)
+                return 0;
+        if (mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755") < 0)
+                return log_error_errno(-errno, "cannot mount a tmpfs at %s", path);
+        return 0;
+}
+
 static int fill_dir(Sandbox *s)
 {
         static const char *const folders[] = {
@@ -139,6 +158,8 @@ static int fill_dir(Sandbox *s)
         for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
                 if (mkdirat(s->dir_fd, folders[i], 0755) < 0 && errno != EEXIST)
                         return log_error_errno(-errno, "cannot make %s/%s", s->dir, folders[i]);
+        if (mount_run(s) < 0)
+                return -EIO;
 
         for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
                 char *CLEANUP_FREE target = NULL, *CLEANUP_FREE name = NULL;
