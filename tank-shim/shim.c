@@ -275,7 +275,7 @@ static void arm_grace(Shim *s)
         }
 }
 
-static int shim_kill(Shim *s, int signo)
+static int request_kill(Shim *s, int signo)
 {
         PidRef workload = { .pid = s->main.pid, .fd = s->workload_fd };
 
@@ -291,7 +291,7 @@ static void do_stop(Shim *s)
         shim_set_state(s, RUN_STOPPING);
         shim_channel_send_status(s->channel);
         if (s->stop_grace_usec > 0) {
-                r = shim_kill(s, s->stop_signal);
+                r = request_kill(s, s->stop_signal);
                 if (r < 0 && r != -ESRCH)
                         log_warning_errno(r, "%s/%s/%s: cannot send the stop signal", LOG_NAME(s));
         }
@@ -479,17 +479,17 @@ static void shim_handle(Shim *s, ShimEvent event)
 
 /* ---- from outside ---- */
 
-static void shim_start(Shim *s)
+static void request_start(Shim *s)
 {
         shim_handle(s, SHIM_START);
 }
 
-static void shim_channel_lost(Shim *s)
+static void request_channel_lost(Shim *s)
 {
         shim_handle(s, SHIM_CHANNEL_LOST);
 }
 
-static void shim_stop(Shim *s, int signo, uint64_t grace_usec)
+static void request_stop(Shim *s, int signo, uint64_t grace_usec)
 {
         s->stop_signal = signo > 0 ? signo : s->launch->stop_signal;
         s->stop_grace_usec = grace_usec;
@@ -497,10 +497,10 @@ static void shim_stop(Shim *s, int signo, uint64_t grace_usec)
 }
 
 static const ShimRequests shim_requests = {
-        .start = shim_start,
-        .channel_lost = shim_channel_lost,
-        .kill = shim_kill,
-        .stop = shim_stop,
+        .start = request_start,
+        .channel_lost = request_channel_lost,
+        .kill = request_kill,
+        .stop = request_stop,
 };
 
 /* The machine is going down, or somebody means the container. */
@@ -508,7 +508,7 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
 {
         Shim *s = userdata;
 
-        shim_stop(s, 0, s->launch->stop_grace_usec);
+        request_stop(s, 0, s->launch->stop_grace_usec);
         return 0;
 }
 
