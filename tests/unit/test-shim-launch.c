@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The launch record and the capability sets: what is legal, what is refused and how it is named, and
- * that no bytes whatever make the parser do anything else. */
+/* The launch record and the capability sets: what is legal, what is refused and how it is named,
+ * and that no bytes whatever make the parser do anything else. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -171,7 +171,7 @@ static void test_newer(void **state)
         record_done(&w);
 }
 
-/* Cut off and overwritten anywhere: an error or a launch, and nothing else (run it with sanitizers). */
+/* Cut off and overwritten anywhere: an error or a launch, and nothing else. */
 static void test_junk(void **state)
 {
         char error[LAUNCH_ERROR_MAX], *copy;

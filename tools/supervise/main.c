@@ -123,8 +123,8 @@ static int make_dir(Sandbox *s, const char *dir)
         return lock_dir(s);
 }
 
-/* What is in /run on a machine is in memory, and so it is here: a start makes a dozen small files. One
- * that a killed sandbox left is used again, with what its containers have in it. */
+/* What is in /run on a machine is in memory, and so it is here: a start makes a dozen small files.
+ * One that a killed sandbox left is used again, with what its containers have in it. */
 static int mount_run(Sandbox *s)
 {
         char *CLEANUP_FREE path = NULL;
