@@ -37,12 +37,19 @@ make_root()
 helper_teardown_file()
 {
   [ -n "${WORK:-}" ] || return 0
-  local tree
+  local tree tries=0
   for tree in "$WORK"/run/pods/*; do
     [ ! -d "$tree" ] || "$TANK_BUILD_DIR/tank-shim/tank-shim" --cleanup-pod "$tree"
   done
+  # What a shim that crashed left, too.
   for tree in /sys/fs/cgroup /sys/fs/cgroup/*; do
-    rmdir "$tree/tank-test-$TEST_ID" 2>/dev/null || true
+    tree=$tree/tank-test-$TEST_ID
+    [ -d "$tree" ] || continue
+    [ ! -e "$tree/cgroup.kill" ] || echo 1 >"$tree/cgroup.kill"
+    until find "$tree" -depth -type d -exec rmdir {} \; 2>/dev/null; do
+      [ -e "$tree" ] || break
+      [ "$((tries++))" -lt 1000 ] || break
+    done
   done
   rm -rf "$WORK"
 }
