@@ -19,10 +19,10 @@
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -123,19 +123,14 @@ static int make_dir(Sandbox *s, const char *dir)
         return lock_dir(s);
 }
 
-/* What is in /run on a machine is in memory, and so it is here: a start makes a dozen small files.
- * One that a killed sandbox left is used again, with what its containers have in it. */
+/* What is in /run on a machine is in memory, and so it is here: a start makes a dozen small
+ * files. */
 static int mount_run(Sandbox *s)
 {
         char *CLEANUP_FREE path = NULL;
-        struct stat st, parent;
 
         if (asprintf(&path, "%s/run", s->dir) < 0)
                 return log_oom();
-        if (stat(path, &st) < 0 || fstat(s->dir_fd, &parent) < 0)
-                return log_error_errno(-errno, "cannot look at %s", path);
-        if (st.st_dev != parent.st_dev)
-                return 0;
         if (mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755") < 0)
                 return log_error_errno(-errno, "cannot mount a tmpfs at %s", path);
         return 0;
@@ -158,8 +153,9 @@ static int fill_dir(Sandbox *s)
         for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
                 if (mkdirat(s->dir_fd, folders[i], 0755) < 0 && errno != EEXIST)
                         return log_error_errno(-errno, "cannot make %s/%s", s->dir, folders[i]);
-        if (mount_run(s) < 0)
-                return -EIO;
+        int r = mount_run(s);
+        if (r < 0)
+                return r;
 
         for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
                 char *CLEANUP_FREE target = NULL, *CLEANUP_FREE name = NULL;
