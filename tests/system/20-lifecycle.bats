@@ -343,9 +343,15 @@ signals_of()
   # exited on a pod that restarts: its next exit
   tankctl wait web -n "$NS" --for=exited --timeout 10 3>&- &
   waiter=$!
-  wait_for 5 test -e "/proc/$waiter/exe"
-  kill -9 "$(workload_of web)"
+  wait_for 20 noticed "$waiter"
   wait "$waiter"
+}
+
+# When the waiter began to look is not to be seen: the workload ends until one end is noticed.
+noticed()
+{
+  kill -9 "$(workload_of web)" || true
+  gone "$1"
 }
 
 @test "L4: the events of a start, a crash and a delete come in order" {
@@ -377,7 +383,7 @@ monitor_sees()
 
 @test "the bus shows pods and containers as objects with typed properties" {
   start web -- sleep 1000
-  path=/org/tankd/Reconcile1/pod/$NS/web
+  path=/org/tankd/Reconcile1/pod/${NS/-/_2d}/web # as sd_bus_path_encode(3) has it
   property()
   {
     busctl --system get-property org.tankd.Reconcile1 "$@"
