@@ -95,7 +95,13 @@ static _Noreturn void session_child(void *userdata)
 static int session_enter(void *userdata)
 {
         const ChildContext *c = userdata;
+        const char *oom = c->shim->oom_score_adj;
+        int r;
 
+        /* While /proc is the host's. What the session does is not protected like the shim. */
+        r = *oom ? write_kernel_file_at(AT_FDCWD, "/proc/self/oom_score_adj", oom) : 0;
+        if (r < 0)
+                return r;
         return namespaces_enter(c->shim->main.fd, c->shim->launch);
 }
 

@@ -192,6 +192,21 @@ static void drop_privileges(Shim *s)
                 log_warning_errno(r, "%s/%s/%s: cannot give up privileges, ignoring", LOG_NAME(s));
 }
 
+/* Sessions are the shim's children: they get back what the workload has. */
+static int protect_from_oom(Shim *s)
+{
+        CLEANUP_FREE char *own = NULL;
+        int r;
+
+        r = read_file_at(AT_FDCWD, "/proc/self/oom_score_adj", sizeof(s->oom_score_adj) - 1, &own,
+                        NULL);
+        if (r >= 0)
+                r = write_kernel_file_at(AT_FDCWD, "/proc/self/oom_score_adj", "-900");
+        if (r >= 0)
+                (void) snprintf(s->oom_score_adj, sizeof(s->oom_score_adj), "%s", own);
+        return r;
+}
+
 /* Off the way of the start: nothing of this is needed to run, all of it to run for long. */
 static int on_settle(sd_event_source *source, void *userdata)
 {
@@ -201,7 +216,7 @@ static int on_settle(sd_event_source *source, void *userdata)
         s->settle_source = sd_event_source_disable_unref(s->settle_source);
         if (s->state == RUN_EXITED)
                 return 0;
-        r = write_kernel_file_at(AT_FDCWD, "/proc/self/oom_score_adj", "-900");
+        r = protect_from_oom(s);
         if (r < 0)
                 log_debug_errno(r, "%s/%s/%s: cannot lower oom_score_adj, ignoring", LOG_NAME(s));
         drop_privileges(s);

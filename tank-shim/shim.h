@@ -59,6 +59,7 @@ struct Shim {
         int workload_fd; /* pidfd of the workload beneath tank-init, -EBADF: it is main */
         int status_fd;   /* where tank-init writes the workload's wait status */
         ConfinePolicy policy;
+        char oom_score_adj[8]; /* of the workload; empty: the shim's is the same */
         ShimCgroup *cgroup;
         Sandbox *sandbox; /* the start in progress */
 
