@@ -355,18 +355,36 @@ static int put_cgroup(Manager *m, ContainerEntry *c, RecordWriter *w)
         return 0;
 }
 
-static int make_managed_volume(Manager *m, const PodEntry *p, const Volume *v, LaunchFailure *f)
+/* A container's root is on disk the host's: a setuid program that it leaves in a volume must be out
+ * of every other user's reach. */
+static int open_volumes(Manager *m, int *ret_fd)
 {
-        char path[2 * (LIMIT_NAME_MAX + 1) + sizeof("volumes/")];
         CLEANUP_CLOSE int fd = -EBADF;
         int r;
 
-        (void) snprintf(path, sizeof(path), "volumes/%s/%s", p->namespace, v->name);
-        r = mkdir_p_open_at(m->state_fd, path, 0755, &fd);
+        r = mkdir_p_open_at(m->state_fd, "volumes", 0700, &fd);
+        if (r < 0)
+                return r;
+        if (fchmod(fd, 0700) < 0) /* it may have been made by hand */
+                return -errno;
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
+static int make_managed_volume(Manager *m, const PodEntry *p, const Volume *v, LaunchFailure *f)
+{
+        char path[2 * (LIMIT_NAME_MAX + 1)];
+        CLEANUP_CLOSE int all = -EBADF;
+        int r;
+
+        (void) snprintf(path, sizeof(path), "%s/%s", p->namespace, v->name);
+        r = open_volumes(m, &all);
+        if (r >= 0)
+                r = mkdir_p_open_at(all, path, 0755, NULL);
         if (r < 0)
                 return fail(f, "volume", r,
-                                "volume %s: cannot make %s/%s: %s: look at what is in "
-                                "its place",
+                                "volume %s: cannot make %s/volumes/%s: %s: look at what is "
+                                "in its place",
                                 v->name, m->paths.state_dir, path, errno_words(r));
         return 0;
 }
