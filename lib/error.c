@@ -60,24 +60,6 @@ int tank_error_to_exit_code(const char *name)
         return EXIT_CODE_FAILED;
 }
 
-/* A sentence may quote, and cut short, what a caller sent, and the bus carries UTF-8 only: an error
- * that it refuses would leave the caller without an answer. */
-static void make_utf8(char *s)
-{
-        size_t left = strlen(s), n;
-
-        for (; left > 0; s += n, left -= n) {
-                size_t max = MIN(left, (size_t) 4);
-
-                for (n = 1; n <= max && !utf8_is_valid(s, n); n++)
-                        ;
-                if (n > max) {
-                        *s = '?';
-                        n = 1;
-                }
-        }
-}
-
 int tank_error_set(sd_bus_error *error, const char *name, const char *format, ...)
 {
         CLEANUP_FREE char *text = NULL;
@@ -89,7 +71,9 @@ int tank_error_set(sd_bus_error *error, const char *name, const char *format, ..
         va_end(ap);
         if (n < 0)
                 return -ENOMEM;
-        make_utf8(text);
+        /* A sentence may quote, and cut short, what a caller sent, and the bus carries UTF-8 only:
+         * an error that it refuses would leave the caller without an answer. */
+        utf8_repair(text);
         (void) sd_bus_error_set(error, name, text); /* returns its own guess of an errno */
         return tank_error_to_errno(name);
 }

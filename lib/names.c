@@ -139,6 +139,19 @@ bool utf8_is_valid(const char *s, size_t n)
         return true;
 }
 
+void utf8_repair(char *s)
+{
+        size_t left = strlen(s), n;
+
+        for (; left > 0; s += n, left -= n) {
+                n = utf8_sequence_length((const unsigned char *) s, left);
+                if (n == 0) {
+                        *s = '?';
+                        n = 1;
+                }
+        }
+}
+
 bool path_is_absolute_normal(const char *s)
 {
         if (s[0] != '/')

@@ -11,6 +11,7 @@ bool type_is_valid(const char *s);
 bool label_key_is_valid(const char *s);      /* up to 63 characters, optionally "prefix/" */
 bool label_value_is_valid(const char *s);    /* up to 256 bytes of printable UTF-8 */
 bool utf8_is_valid(const char *s, size_t n); /* NUL is not valid: no string may hold one */
+void utf8_repair(char *s);                   /* each byte that belongs to no character: '?' */
 bool path_is_absolute_normal(const char *s); /* starts with '/', no "//", "." or ".." component,
                                                 no trailing slash but for "/" itself */
 

@@ -6,6 +6,7 @@
 
 #include "document.h"
 #include "log.h"
+#include "names.h"
 #include "reconcile-entry.h"
 #include "reconcile-pods.h"
 #include "reconcile-state.h"
@@ -106,8 +107,15 @@ int pod_message(const PodEntry *p, char **ret)
                 fixed = "waits until the pod of this name that was declared before is gone";
         else if (p->n_containers == 0)
                 fixed = "";
-        if (!fixed)
-                return container_message(p->containers[sum.decider], ret);
+        if (!fixed) {
+                int r = container_message(p->containers[sum.decider], ret);
+
+                /* It may quote, and cut short, what was declared; neither JSON nor the bus take a
+                 * part of a character. */
+                if (r >= 0)
+                        utf8_repair(*ret);
+                return r;
+        }
         *ret = strdup(fixed);
         return *ret ? 0 : -ENOMEM;
 }

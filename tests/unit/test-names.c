@@ -85,6 +85,26 @@ static void test_utf8(void **state)
         assert_true(utf8_is_valid("\xe2\x82\xac", 3));
 }
 
+static void test_utf8_repair(void **state)
+{
+        static const char *const pairs[][2] = {
+                { "", "" },
+                { "plain", "plain" },
+                { "caf\xc3\xa9", "caf\xc3\xa9" },
+                { "cut\xc3", "cut?" },
+                { "\xe2\x82", "??" },
+                { "\xff\xe2\x82\xac\xc0\x80", "?\xe2\x82\xac??" },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(pairs); i++) {
+                CLEANUP_FREE char *s = strdup(pairs[i][0]);
+
+                assert_non_null(s);
+                utf8_repair(s);
+                assert_string_equal(s, pairs[i][1]);
+        }
+}
+
 static void test_paths(void **state)
 {
         EXPECT(path_is_absolute_normal, true, "/", "/a", "/a/b", "/a.b/..c", "/...");
@@ -144,6 +164,7 @@ int main(void)
                 cmocka_unit_test(test_label_keys),
                 cmocka_unit_test(test_label_values),
                 cmocka_unit_test(test_utf8),
+                cmocka_unit_test(test_utf8_repair),
                 cmocka_unit_test(test_paths),
                 cmocka_unit_test(test_nearest_word),
                 cmocka_unit_test(test_types_from_words),
