@@ -3,7 +3,6 @@
 /* Descriptors: closing, whole reads and writes, inheritance, messages with descriptors. */
 
 #include <dirent.h>
-#include <linux/close_range.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -165,11 +164,10 @@ int memfd_sealed(const char *name, const void *data, size_t size, int *ret_fd)
 
 /* Where close_range() is refused (ENOSYS, or EPERM by an outer seccomp filter) the open numbers are
  * read from /proc. The directory's own descriptor is passed over: closing it would end the walk. */
-static int for_each_fd_from(int first, bool close_them)
+static int close_each_fd_from(int first)
 {
         DIR *d = opendir("/proc/self/fd");
         struct dirent *e;
-        int r = 0;
 
         if (!d)
                 return -errno;
@@ -179,30 +177,17 @@ static int for_each_fd_from(int first, bool close_them)
 
                 if (*end || end == e->d_name || n < first || n == dirfd(d))
                         continue;
-                if (close_them)
-                        (void) close((int) n);
-                else
-                        r = fd_set_cloexec((int) n, true);
-                if (r < 0)
-                        break;
+                (void) close((int) n);
         }
         (void) closedir(d);
-        return r;
+        return 0;
 }
 
 int close_fds_from(int first)
 {
         if (syscall(SYS_close_range, (unsigned) first, ~0U, 0) == 0)
                 return 0;
-        return errno == ENOSYS || errno == EPERM ? for_each_fd_from(first, true) : -errno;
-}
-
-int cloexec_fds_from(int first)
-{
-        if (syscall(SYS_close_range, (unsigned) first, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
-                return 0;
-        return errno == ENOSYS || errno == EPERM || errno == EINVAL ? for_each_fd_from(first, false)
-                                                                    : -errno;
+        return errno == ENOSYS || errno == EPERM ? close_each_fd_from(first) : -errno;
 }
 
 #define PACKET_FDS_MAX 72U /* the most is a start with LIMIT_MOUNTS volumes */

@@ -54,7 +54,6 @@ int memfd_sealed(const char *name, const void *data, size_t size, int *ret_fd);
 
 /* close_range() with the /proc/self/fd fallback (refused by some outer seccomp filters). */
 int close_fds_from(int first);
-int cloexec_fds_from(int first);
 
 /* SEQPACKET messages with descriptors. send: -EAGAIN when full, never SIGPIPE. recv: returns the
  * size, 0 at EOF; -EMSGSIZE when it was truncated; received descriptors are close-on-exec, the

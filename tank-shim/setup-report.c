@@ -27,23 +27,3 @@ void setup_report_send_and_exit(int fd, const SetupReport *report)
         while (n < 0 && errno == EINTR);
         _exit(EXIT_FAILURE); /* a report that nobody reads is seen as the exit it is */
 }
-
-int setup_report_receive(int fd, SetupReport *ret)
-{
-        SetupReport report;
-        ssize_t n;
-
-        do
-                n = read(fd, &report, sizeof(report));
-        while (n < 0 && errno == EINTR);
-        if (n < 0)
-                return -errno;
-        if (n == 0)
-                return 0;
-        if (n != sizeof(report) || report.error <= 0)
-                return -EBADMSG;
-        report.stage[sizeof(report.stage) - 1] = 0;
-        report.message[sizeof(report.message) - 1] = 0;
-        *ret = report;
-        return 1;
-}

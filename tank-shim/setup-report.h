@@ -17,5 +17,3 @@ int setup_report_set(SetupReport *report, int r, const char *stage, const char *
                 PRINTF_LIKE(4, 5);
 /* One write; then the child exits. */
 _Noreturn void setup_report_send_and_exit(int fd, const SetupReport *report);
-/* 1: a report was read; 0: end of file; -EAGAIN; -EBADMSG. For pipes and SEQPACKET sockets. */
-int setup_report_receive(int fd, SetupReport *ret);

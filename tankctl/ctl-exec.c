@@ -54,7 +54,7 @@ static int append_strings(sd_bus_message *m, char *const *strings, const char *l
 
 static int append_option(sd_bus_message *m, const char *name, const char *value)
 {
-        return isempty(value) ? 0 : sd_bus_message_append(m, "{sv}", name, "s", value);
+        return !value ? 0 : sd_bus_message_append(m, "{sv}", name, "s", value);
 }
 
 static int append_options(sd_bus_message *m, const Arguments *a)

@@ -115,9 +115,9 @@ const Verb ctl_verbs[] = {
                         validate_options, VERB_NAMESPACE, OUTPUTS_NONE, 0, 0, EXIT_CODE_USAGE,
                         verb_validate },
         { "diff", "-f FILE…", "show what apply would change",
-                        "Shows, place by place, how the files differ from what is stored. Exits "
-                        "with 0\n"
-                        "whether or not they do, unless --exit-code is given.",
+                        "Shows, place by place, what apply would change. Exits with 1 if there is "
+                        "anything,\n"
+                        "with 0 if there is not.",
                         validate_options, VERB_NAMESPACE, OUTPUTS_NONE, 0, 0, EXIT_CODE_USAGE,
                         verb_diff },
         { "get", "[TYPE [NAME]]", "list things, or show one",

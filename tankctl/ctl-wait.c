@@ -241,7 +241,9 @@ static int wait_look(Wait *w, sd_bus_error *reterr)
                                         reterr, &e); /* answers its own guess of an errno */
                         return r;
                 }
-                (void) free_and_strdup(&w->last, e.message); /* it may come back */
+                free(w->last);
+                if (asprintf(&w->last, "not known: %s", e.message) < 0) /* it may come back */
+                        w->last = NULL;
                 return 0;
         }
         if (absent || w->condition == CONDITION_DELETED) {
@@ -254,7 +256,7 @@ static int wait_look(Wait *w, sd_bus_error *reterr)
                         return -ENOENT;
         }
         if (absent) {
-                (void) free_and_strdup(&w->last, "not seen by tankd-reconcile yet");
+                (void) free_and_strdup(&w->last, "not known to tankd-reconcile yet");
                 return 0;
         }
         free(w->last);
@@ -268,8 +270,8 @@ static int wait_timed_out(const Wait *w)
 
         ctl_error("pod/%s/%s: not %s within %s%s%s", w->namespace, w->pod,
                         condition_to_string(w->condition),
-                        format_duration(w->waiter->timeout, duration), w->last ? "; it is " : "",
-                        strempty(w->last));
+                        format_duration(w->waiter->timeout, duration),
+                        w->last ? "; its state is " : "", strempty(w->last));
         return EXIT_CODE_TIMED_OUT;
 }
 

@@ -44,11 +44,6 @@ const ShimStatus *shim_status(const Shim *s)
         return &s->status;
 }
 
-void *shim_userdata(const Shim *s)
-{
-        return s->userdata;
-}
-
 int run_lock_test(int dir_fd)
 {
         struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };

@@ -27,7 +27,6 @@ Shim *shim_free(Shim *s); /* the process stays */
 const char *shim_run(const Shim *s);
 const char *shim_run_path(const Shim *s);
 const ShimStatus *shim_status(const Shim *s);
-void *shim_userdata(const Shim *s);
 
 /* @signo 0 and @grace_usec USEC_INFINITY: those of the launch record. */
 void shim_stop(Shim *s, int signo, uint64_t grace_usec);

@@ -283,11 +283,6 @@ DbBatch *db_batch_free(DbBatch *b)
         return NULL;
 }
 
-void db_batch_clear(DbBatch *b)
-{
-        rocksdb_writebatch_clear(b->batch);
-}
-
 void db_batch_put(DbBatch *b, const Db *db, DbFamily family, const StoreKey *key, const void *value,
                 size_t size)
 {

@@ -42,7 +42,6 @@ typedef struct DbBatch DbBatch;
 int db_batch_new(DbBatch **ret);
 DbBatch *db_batch_free(DbBatch *b);
 DEFINE_CLEANUP(DbBatch *, db_batch_freep, db_batch_free);
-void db_batch_clear(DbBatch *b);
 void db_batch_put(DbBatch *b, const Db *db, DbFamily family, const StoreKey *key, const void *value,
                 size_t size);
 void db_batch_delete(DbBatch *b, const Db *db, DbFamily family, const StoreKey *key);
