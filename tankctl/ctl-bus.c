@@ -45,8 +45,10 @@ void ctl_bus_translate(sd_bus_error *e, const char *destination)
                                 "%s went away before it answered; try again", program);
         else if (streq(old.name, SD_BUS_ERROR_TIMEOUT))
                 (void) tank_error_set(e, TANK_ERROR_TIMED_OUT, "%s does not answer", program);
-        else if (streq(old.name, SD_BUS_ERROR_ACCESS_DENIED))
-                (void) tank_error_set(e, TANK_ERROR_ACCESS_DENIED, "%s", strempty(old.message));
+        else if (streq(old.name, SD_BUS_ERROR_ACCESS_DENIED)) /* by the bus and its policy */
+                (void) tank_error_set(e, TANK_ERROR_ACCESS_DENIED,
+                                "the bus lets only root and members of group tank call %s",
+                                program);
         else {
                 *e = old;
                 old = SD_BUS_ERROR_NULL;

@@ -523,6 +523,11 @@ END
   says 'No such file'
   DBUS_SYSTEM_BUS_ADDRESS=unix:path=/nonexistent run -1 tankctl get pods
   says 'bus'
+  # who is neither root nor of the group is told so, by every verb
+  run -1 setpriv --reuid 65534 --regid 65534 --clear-groups "$(command -v tankctl)" get pods
+  says 'only root and members of group tank'
+  run -1 setpriv --reuid 65534 --regid 65534 --clear-groups "$(command -v tankctl)" doctor
+  says 'only root and members of group tank'
   run -0 tankctl version
   says '[0-9]+\.[0-9]+'
 }
