@@ -589,6 +589,14 @@ unsigned shim_sessions_count(const ShimSessions *all)
         return all->count;
 }
 
+bool shim_sessions_own(const ShimSessions *all, pid_t pid)
+{
+        for (const Session *s = all->first; s; s = s->next)
+                if (pidref_is_set(&s->process) && s->process.pid == pid)
+                        return true;
+        return false;
+}
+
 int shim_sessions_finish(ShimSessions *all, void (*done)(void *userdata), void *userdata)
 {
         all->finishing = true;

@@ -40,6 +40,8 @@ ShimSessions *shim_sessions_free(ShimSessions *s);
 DEFINE_CLEANUP(ShimSessions *, shim_sessions_freep, shim_sessions_free);
 
 unsigned shim_sessions_count(const ShimSessions *s);
+/* Whether @pid is a session's process that is not reaped yet. */
+bool shim_sessions_own(const ShimSessions *s, pid_t pid);
 
 /* Starts a session. The request stays the caller's. Errors: NotRunning, LimitExceeded. */
 int shim_session_open(ShimSessions *s, const SessionRequest *request, SessionReady ready,

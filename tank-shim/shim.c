@@ -555,6 +555,8 @@ int shim_new(Launch *launch, int run_dir, int lock_fd, int channel, Shim **ret)
         if (r >= 0)
                 r = shim_sessions_new(s, &s->sessions);
         if (r >= 0)
+                r = shim_reaper_new(s, &s->reaper);
+        if (r >= 0)
                 r = shim_record_write(s); /* step 3 */
         if (r < 0) {
                 (void) safe_close(channel);
@@ -591,6 +593,7 @@ int shim_run(Shim *s)
         int r;
 
         r = sd_event_loop(s->event);
+        s->reaper = shim_reaper_free(s->reaper);
         s->sessions = shim_sessions_free(s->sessions);
         s->bus = shim_bus_free(s->bus);
         s->pty = shim_pty_free(s->pty);
@@ -604,6 +607,7 @@ Shim *shim_free(Shim *s)
         if (!s)
                 return NULL;
         sandbox_free(s->sandbox);
+        shim_reaper_free(s->reaper);
         shim_sessions_free(s->sessions);
         shim_bus_free(s->bus);
         shim_pty_free(s->pty);

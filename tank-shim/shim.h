@@ -23,6 +23,7 @@
 #include "shim-log.h"
 #include "shim-pty.h"
 #include "shim-sandbox.h"
+#include "shim-reap.h"
 #include "shim-session.h"
 #include "state.h"
 
@@ -70,6 +71,7 @@ struct Shim {
         ShimLog *log;
         ShimPty *pty;
         ShimSessions *sessions;
+        ShimReaper *reaper;
         ShimBus *bus; /* may be NULL */
         ShimChannel *channel;
 
