@@ -310,6 +310,7 @@ life_with_death_at()
 @test "kill -9 of a shim between any two steps: never two runs, never none" {
   has_failpoints || skip "this build has no failpoints: configure with --enable-failpoints"
   names=$(failpoints tank-shim)
+  [ -n "$names" ]
   for name in $names; do
     : >"$MARK/starts"
     with_failpoint "$name"
@@ -320,5 +321,9 @@ life_with_death_at()
     tankctl delete pod web -n "$NS"
     until_state web deleted 30
     [ "$(count_workloads)" = 0 ]
+    [ -e "$BATS_TEST_TMPDIR/once" ] || {
+      echo "$name: no run passes there"
+      return 1
+    }
   done
 }
