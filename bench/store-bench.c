@@ -31,6 +31,7 @@
 #define COMMIT_BYTES    1024 /* document, history row, change row: what the log gets for one */
 #define GOAL_PERCENT    80.0
 #define GOAL_PIPELINED  20000.0
+#define LOOK_USEC       200000U /* how often an idle subscriber looks whether it is over */
 #define EXIT_MISSED     3
 
 static double seconds_per_part = 3;
@@ -272,7 +273,7 @@ static _Noreturn void subscribe(int ready)
         while (!enough) {
                 r = sd_bus_process(bus, NULL);
                 if (r == 0)
-                        r = sd_bus_wait(bus, UINT64_MAX);
+                        r = sd_bus_wait(bus, LOOK_USEC);
                 if (r < 0 && r != -EINTR)
                         fail("subscriber", r, NULL);
         }
