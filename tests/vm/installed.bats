@@ -44,8 +44,9 @@ load ../system/helper
 }
 
 @test "installed: members of group tank manage pods, strangers learn nothing" {
-  start web -- sleep 1000
+  start web -- sh -c 'echo told; exec sleep 1000'
   runuser -u member -- tankctl get pods -n "$NS" -o name | grep -q web
+  wait_for 20 equals told runuser -u member -- tankctl logs -n "$NS" web
   run runuser -u stranger -- tankctl get pods -n "$NS" -o name
   [ "$status" -eq 1 ]
   [[ $output != *web* ]]
