@@ -7,10 +7,8 @@
 #define LIMIT_DOCUMENT_DEPTH       64U             /* nesting, JSON and YAML */
 #define LIMIT_YAML_FILE_MAX        (16U * 1024U * 1024U)
 #define LIMIT_YAML_ALIAS_NODES     1000U
-#define LIMIT_BUS_MESSAGE_MAX      (4U * 1024U * 1024U)
 #define LIMIT_PAGE_BYTES           (256U * 1024U)
 #define LIMIT_PAGE_ENTRIES         1000U
-#define LIMIT_TRANSACTION_OPS      10000U
 #define LIMIT_TRANSACTION_BYTES    (16U * 1024U * 1024U)
 #define LIMIT_CHANGED_KEYS         32U /* keys in one Changed signal, else none */
 #define LIMIT_ARGV_ENV_MAX         (2U * 1024U * 1024U)

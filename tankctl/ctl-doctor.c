@@ -72,8 +72,9 @@ static int accept_store(sd_bus *bus)
 
 int verb_doctor(const Arguments *a)
 {
-        static const Property store[] = { { "State", 's' }, { "Backend", 's' },
-                { "DatabaseId", 's' }, { "Revision", 't' }, { "CompactedRevision", 't' }, {} };
+        static const Property store[] = { { "State", 's' }, { "DegradedReason", 's' },
+                { "Backend", 's' }, { "DatabaseId", 's' }, { "Revision", 't' },
+                { "CompactedRevision", 't' }, {} };
         static const Property reconcile[] = { { "State", 's' }, { "HeldReason", 's' },
                 { "DatabaseId", 's' }, { "StoreRevision", 't' }, {} };
         CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;

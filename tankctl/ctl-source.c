@@ -354,12 +354,15 @@ int declarations_load(char *const *files, const char *namespace, LoadFlags flags
 {
         CLEANUP_JSON json_t *seen = json_object();
         Loader l = { .namespace = namespace, .flags = flags, .seen = seen };
+        bool missing = false; /* what the caller named himself is no bad document to be skipped */
         int r = seen ? 0 : -ENOMEM;
 
         STRV_FOREACH(file, files)
         {
                 if (r >= 0)
                         r = load_file(&l, *file);
+                if (!streq(*file, "-") && access(*file, R_OK) < 0)
+                        missing = true;
         }
         if (r < 0)
                 l.exit_code = ctl_oom();
@@ -367,7 +370,7 @@ int declarations_load(char *const *files, const char *namespace, LoadFlags flags
                 ctl_error("%s: no document in there", files[0]);
                 l.exit_code = EXIT_CODE_FAILED;
         }
-        if (l.exit_code != 0 && (r < 0 || !(flags & LOAD_SKIP_BAD))) {
+        if (l.exit_code != 0 && (r < 0 || missing || !(flags & LOAD_SKIP_BAD))) {
                 declarations_done(&l.declarations);
                 return l.exit_code;
         }

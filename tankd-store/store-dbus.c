@@ -318,6 +318,14 @@ static int property_state(sd_bus *bus, const char *path, const char *interface,
         return sd_bus_message_append(reply, "s", degraded ? "degraded" : "ok");
 }
 
+static int property_degraded_reason(sd_bus *bus, const char *path, const char *interface,
+                const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *reterr)
+{
+        const char *reason = store_degraded_reason(((StoreBus *) userdata)->store);
+
+        return sd_bus_message_append(reply, "s", strempty(reason));
+}
+
 static const sd_bus_vtable store_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_PROPERTY("DatabaseId", "s", property_database_id, 0, SD_BUS_VTABLE_PROPERTY_CONST),
@@ -325,6 +333,8 @@ static const sd_bus_vtable store_vtable[] = {
         SD_BUS_PROPERTY("CompactedRevision", "t", property_compacted, 0, 0),
         SD_BUS_PROPERTY("Backend", "s", property_backend, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("State", "s", property_state, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("DegradedReason", "s", property_degraded_reason, 0,
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_METHOD_WITH_ARGS("Create", SD_BUS_ARGS("s", document, "a{sv}", options),
                         SD_BUS_RESULT("s", uid, "t", generation, "t", revision), method_create,
                         SD_BUS_VTABLE_UNPRIVILEGED),
@@ -397,8 +407,8 @@ static void on_state_changed(void *userdata)
 
         if (!bus)
                 return;
-        r = sd_bus_emit_properties_changed(
-                        bus, TANK_STORE_PATH, TANK_STORE_INTERFACE, "State", NULL);
+        r = sd_bus_emit_properties_changed(bus, TANK_STORE_PATH, TANK_STORE_INTERFACE, "State",
+                        "DegradedReason", NULL);
         if (r < 0)
                 (void) log_warning_errno(r, "cannot tell of the changed state, ignoring");
 }

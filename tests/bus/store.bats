@@ -194,6 +194,7 @@ changes_since() # REVISION [OPTION…]
   truncate -s 0 "$log"
   start_store
   [ "$(property State)" = degraded ]
+  [ -n "$(property DegradedReason)" ]
   refused 'acknowledged' Apply 'sa{sv}' "$(widget c)" 0
   call Get sss widget default a
 }

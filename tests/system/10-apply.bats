@@ -482,6 +482,9 @@ END
   rm "$BATS_TEST_TMPDIR/seed/bad.yaml"
   tankctl seed "$BATS_TEST_TMPDIR/seed"
   until_state new running
+  # what was named and is not there is no bad document
+  run -1 tankctl seed "$BATS_TEST_TMPDIR/nowhere"
+  says 'No such file'
 }
 
 @test "namespaces: prod never lists prod-2; one must exist; one with contents stays" {
