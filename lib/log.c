@@ -60,6 +60,15 @@ void log_setup(const char *program)
                 log_warning("TANK_LOG_LEVEL=%s is no level (emerg … debug, 0-7), ignoring", e);
 }
 
+/* One message is one line, whatever it quotes: a newline would forge another one, an escape would
+ * reach the terminal of whoever reads. */
+static void make_plain(char *s, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                if ((unsigned char) s[i] < 0x20 || s[i] == 0x7f)
+                        s[i] = '?';
+}
+
 void log_full(int level, int error, const char *format, ...)
 {
         char line[2048];
@@ -80,6 +89,7 @@ void log_full(int level, int error, const char *format, ...)
                 n = snprintf(line + used, sizeof(line) - used, ": %s", errno_words(error));
                 used = MIN(used + (size_t) MAX(n, 0), sizeof(line) - 2);
         }
+        make_plain(line, used);
         line[used++] = '\n';
         (void) !write(STDERR_FILENO, line,
                         used); /* nowhere to report that standard error is gone */

@@ -21,6 +21,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "attack.h"
+
 #define FD_SCAN_MAX 4096
 #define NEWUSER     0x10000000
 #define X32_BIT     0x40000000
@@ -344,6 +346,11 @@ static const struct {
         { "winsize", applet_winsize },
         { "swap", applet_swap },
         { "exit", applet_exit },
+        { "compat", applet_compat },
+        { "clone-parent", applet_clone_parent },
+        { "deep", applet_deep },
+        { "hunt", applet_hunt },
+        { "abstract", applet_connect },
 };
 
 int main(int argc, char **argv)
