@@ -115,9 +115,8 @@ const Verb ctl_verbs[] = {
                         validate_options, VERB_NAMESPACE, OUTPUTS_NONE, 0, 0, EXIT_CODE_USAGE,
                         verb_validate },
         { "diff", "-f FILE…", "show what apply would change",
-                        "Shows, place by place, what apply would change. Exits with 1 if there is "
-                        "anything,\n"
-                        "with 0 if there is not.",
+                        "Shows, place by place, what apply would change. Exits with 1 if there is\n"
+                        "anything, with 0 if there is not.",
                         validate_options, VERB_NAMESPACE, OUTPUTS_NONE, 0, 0, EXIT_CODE_USAGE,
                         verb_diff },
         { "get", "[TYPE [NAME]]", "list things, or show one",

@@ -193,6 +193,7 @@ teardown_file()
     kill -KILL "$PID"
     while grep -qs "State:.[RSDT]" "/proc/$PID/status"; do :; done
     (echo x >>/proc/self/fd/9) 2>"$WORK/refusal" || true' @end wait -- sleep 1000
+  echo "$output"
   grep -q 'Read-only file system' "$WORK/refusal"
 }
 
@@ -227,6 +228,7 @@ teardown_file()
     awk "/^Uid:/ { print \"uid\", \$2 }" "/proc/$PID/status"' \
     -- sh -c 'id -u; grep ^CapEff /proc/self/status; rm /etc/group; mkdir /bin2; echo ready; exec sleep 1000'
   [ "$status" = 0 ]
+  echo "$output"
   [[ $output = *'uid 0'* ]]
   [ "$(log | head -1)" = 0 ]
   [[ $(log) = *00000000800405fb* ]]
