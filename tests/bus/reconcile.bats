@@ -396,9 +396,15 @@ restarts_at_least()
     tankctl delete pod "$p"
     wait_for gone "$p"
   done
-  # What a lost shim left behind was killed.
-  run pgrep -f 'sleep 1000'
-  [ "$status" = 1 ] || ! grep -z "FAKE_SHIM_NOTES=$dir" /proc/"$output"/environ
+  # What a lost shim left behind was killed; a process may be seen a moment longer.
+  none_left()
+  {
+    local pid
+    for pid in $(pgrep -f 'sleep 1000'); do
+      ! grep -qsz "FAKE_SHIM_NOTES=$dir" "/proc/$pid/environ" || return 1
+    done
+  }
+  wait_for none_left
 }
 
 @test "fifty pods at once" {

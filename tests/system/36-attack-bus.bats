@@ -90,16 +90,18 @@ peak_of()
 @test "a user without rights hears no signal and reads no file of ours" {
   # its address has to be in reach: the directory of the sandbox is root's
   chmod 0711 "$TANK_SANDBOX_DIR"
-  coproc MONITOR { exec setpriv --reuid 65534 --regid 65534 --clear-groups dbus-monitor \
-    --address "$DBUS_SYSTEM_BUS_ADDRESS" "type='signal'" 2>/dev/null 3>&-; }
-  # shellcheck disable=SC2153
-  racers+=("$MONITOR_PID") monitor=${MONITOR[0]}
-  read -r -t 10 _ <&"$monitor"
+  local heard=$BATS_TEST_TMPDIR/heard monitor
+  setpriv --reuid 65534 --regid 65534 --clear-groups dbus-monitor \
+    --address "$DBUS_SYSTEM_BUS_ADDRESS" "type='signal'" >"$heard" 2>/dev/null 3>&- &
+  monitor=$!
+  racers+=("$monitor")
+  wait_for 10 test -s "$heard"
   start heard -- sleep 1000
   tankctl delete pod heard -n "$NS" --wait
   nobody busctl --system call org.freedesktop.DBus / org.freedesktop.DBus GetId
-  kill "$MONITOR_PID"
-  run ! grep -E 'path=/org/tankd|interface=org.tankd|heard' <&"$monitor"
+  kill "$monitor"
+  wait "$monitor" || true
+  run ! grep -E 'path=/org/tankd|interface=org.tankd|heard' "$heard"
   run ! nobody sh -c "cat '$TANK_LOG_DIR/$NS/web/'* || ls '$TANK_RUN_DIR/pods' ||
     ls '$TANK_STATE_DIR/containers' || ls '$TANK_STATE_DIR/store' || ls '$TANK_RUN_DIR/seccomp'"
 }
