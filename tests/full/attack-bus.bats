@@ -5,7 +5,7 @@
 
 # shellcheck disable=SC2016,SC2154 # what stands in single quotes is for the shell inside
 
-load helper
+load ../system/helper
 
 setup()
 {
