@@ -52,6 +52,7 @@ struct Session {
         bool tty;
 
         PidRef process;
+        pid_t reaped_pid;                    /* of a program that ended before it was seen to run */
         int setup, control, master;          /* ours */
         int client_control, client_stdio[3]; /* the client's, until it has them */
         SessionReady ready;                  /* until it was called */
@@ -96,7 +97,7 @@ static void tell_started(Session *s)
 
         record_start(&w, SESSION_VERSION);
         record_put(&w, "type", "started");
-        record_put_u64(&w, "pid", (uint64_t) s->process.pid);
+        record_put_u64(&w, "pid", (uint64_t) (s->reaped ? s->reaped_pid : s->process.pid));
         tell(s, &w);
 }
 
@@ -329,6 +330,7 @@ static int on_process(sd_event_source *source, int fd, uint32_t revents, void *u
         }
 
         s->process_source = sd_event_source_disable_unref(s->process_source);
+        s->reaped_pid = s->process.pid;
         pidref_done(&s->process);
         s->reaped = true;
         check_exit(s);
@@ -351,8 +353,7 @@ static void setup_over(Session *s)
                 call_ready(s, &error);
         } else {
                 s->executed = true;
-                if (pidref_is_set(&s->process))
-                        tell_started(s);
+                tell_started(s);
                 for (int i = 1; i <= 64; i++)
                         if (s->early_signals & (UINT64_C(1) << (i - 1)))
                                 to_process(s, i);
