@@ -178,6 +178,9 @@ static void start(Fake *f)
                 (void) execvp(argv[0], argv);
                 _exit(127);
         }
+        /* Also here: whoever kills the group must not find it missing because the child has not got
+         * so far yet. After its exec this fails, and then it did. */
+        (void) setpgid(f->pid, f->pid);
         f->state = RUN_RUNNING;
         f->started_usec = now_realtime_usec();
         f->started_boot_usec = now_boottime_usec();
