@@ -505,6 +505,13 @@ int shim_log_add_pipe(ShimLog *log, LogStream stream, int fd)
         r = sd_event_add_io(log->event, &s->source, fd, EPOLLIN, on_readable, s);
         if (r < 0)
                 return r;
+        /* Control goes before data, and the loop's idle work (giving up privileges, joining the
+         * bus) takes turns with it: a workload that never stops writing is always readable. */
+        r = sd_event_source_set_priority(s->source, SD_EVENT_PRIORITY_IDLE);
+        if (r < 0) {
+                s->source = sd_event_source_disable_unref(s->source);
+                return r;
+        }
         s->fd = fd;
         return 0;
 }

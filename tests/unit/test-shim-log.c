@@ -556,6 +556,31 @@ static void test_flood(void **state)
         assert_int_equal(offset, c.size[LOG_STREAM_OUT]);
 }
 
+static int on_idle(sd_event_source *source, void *userdata)
+{
+        *(bool *) userdata = true;
+        return 0;
+}
+
+/* The shim gives up its privileges and joins the bus when the loop is idle: output that never ends
+ * must not put that off. */
+static void test_idle_work_takes_turns(void **state)
+{
+        CLEANUP(sd_event_source_unrefp) sd_event_source *idle = NULL;
+        Fixture *f = *state;
+        bool ran = false;
+
+        open_with_pipes(f, BIG, 2);
+        assert_true(sd_event_add_defer(f->event, &idle, on_idle, &ran) >= 0);
+        assert_true(sd_event_source_set_priority(idle, SD_EVENT_PRIORITY_IDLE) >= 0);
+        for (unsigned turn = 0; turn < 10 && !ran; turn++) {
+                assert_int_equal(write(f->out, "more\n", 5), 5);
+                assert_true(sd_event_run(f->event, 5 * USEC_PER_SEC) > 0);
+        }
+        assert_true(ran);
+        close_and_finish(f);
+}
+
 static void test_refused(void **state)
 {
         Fixture *f = *state;
@@ -592,6 +617,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_disk_full, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_random_chunks, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_flood, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_idle_work_takes_turns, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
         };
 
