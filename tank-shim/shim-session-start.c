@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "shim-control.h"
 #include "shim-namespace.h"
 #include "shim-session-start.h"
 #include "shim.h"
@@ -171,11 +172,7 @@ static int make_sockets(ChildContext *c, SessionStart *s)
 {
         int p[2], r;
 
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, p) < 0)
-                return -errno;
-        s->control = p[0];
-        s->client_control = p[1];
-        r = fd_set_nonblock(s->control, true);
+        r = shim_control_new(&s->control, &s->client_control);
         if (r < 0)
                 return r;
 

@@ -24,7 +24,6 @@
 
 #include <signal.h>
 #include <stdio.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "bus-util.h"
@@ -32,13 +31,12 @@
 #include "fd.h"
 #include "limit.h"
 #include "log.h"
-#include "record.h"
+#include "shim-control.h"
 #include "shim-session-start.h"
 #include "shim-session.h"
 #include "shim.h"
 #include "strv.h"
 
-#define SESSION_VERSION  1U
 #define HANG_UP_ACCURACY (10 * USEC_PER_MSEC)
 #define LEAF_NAME_MAX    sizeof("exec-4294967295")
 
@@ -79,61 +77,22 @@ struct ShimSessions {
 
 /* ---- what the client is told ---- */
 
-static void tell(Session *s, RecordWriter *w)
+static RunResult session_result(const Session *s)
 {
-        int r;
+        RunResult result = {};
 
-        r = record_finish(w);
-        if (r >= 0 && s->control >= 0)
-                r = packet_send(s->control, w->data, w->size, NULL, 0);
-        /* A client that is gone, or reads nothing, does without. */
-        if (r < 0)
-                log_debug_errno(r, "session %" PRIu32 ": cannot tell the client", s->number);
-}
-
-static void tell_started(Session *s)
-{
-        CLEANUP(record_done) RecordWriter w = {};
-
-        record_start(&w, SESSION_VERSION);
-        record_put(&w, "type", "started");
-        record_put_u64(&w, "pid", (uint64_t) (s->reaped ? s->reaped_pid : s->process.pid));
-        tell(s, &w);
-}
-
-static void tell_exit(Session *s)
-{
-        CLEANUP(record_done) RecordWriter w = {};
-
-        record_start(&w, SESSION_VERSION);
-        record_put(&w, "type", "exit");
         if (s->report.error != 0) {
-                record_put(&w, "kind", result_kind_to_string(RESULT_SETUP_FAILED));
-                record_put_u64(&w, "code", (uint64_t) s->report.error);
-                record_put(&w, "stage", s->report.stage);
-                record_put(&w, "message", s->report.message);
+                result.kind = RESULT_SETUP_FAILED;
+                result.code = s->report.error;
+                (void) snprintf(result.stage, sizeof(result.stage), "%s", s->report.stage);
         } else if (WIFSIGNALED(s->status)) {
-                record_put(&w, "kind", result_kind_to_string(RESULT_SIGNALED));
-                record_put_u64(&w, "code", (uint64_t) WTERMSIG(s->status));
+                result.kind = RESULT_SIGNALED;
+                result.code = WTERMSIG(s->status);
         } else {
-                record_put(&w, "kind", result_kind_to_string(RESULT_EXITED));
-                record_put_u64(&w, "code", (uint64_t) WEXITSTATUS(s->status));
+                result.kind = RESULT_EXITED;
+                result.code = WEXITSTATUS(s->status);
         }
-        tell(s, &w);
-}
-
-/* Requests that nobody read would make the kernel reset the connection, ahead of the `exit` that is
- * under way in it. */
-static void close_control_gently(Session *s)
-{
-        char buf[1];
-        ssize_t n;
-
-        if (shutdown(s->control, SHUT_RD) >= 0)
-                do
-                        n = packet_recv(s->control, buf, sizeof(buf), NULL, 0, NULL);
-                while (n > 0 || n == -EMSGSIZE || n == -EINTR);
-        s->control = safe_close(s->control);
+        return result;
 }
 
 static void close_clients_ends(Session *s)
@@ -261,9 +220,11 @@ static void check_exit(Session *s)
                 return;
 
         if (s->control >= 0) {
-                tell_exit(s);
+                RunResult result = session_result(s);
+
+                shim_control_send_exit(s->control, &result, s->report.message);
                 s->control_source = sd_event_source_disable_unref(s->control_source);
-                close_control_gently(s);
+                s->control = shim_control_close(s->control);
         }
 
         populated = shim_cgroup_is_empty(s->all->shim->cgroup, s->leaf) == 0;
@@ -353,7 +314,7 @@ static void setup_over(Session *s)
                 call_ready(s, &error);
         } else {
                 s->executed = true;
-                tell_started(s);
+                shim_control_send_started(s->control, s->reaped ? s->reaped_pid : s->process.pid);
                 for (int i = 1; i <= 64; i++)
                         if (s->early_signals & (UINT64_C(1) << (i - 1)))
                                 to_process(s, i);
@@ -389,68 +350,39 @@ static int on_setup(sd_event_source *source, int fd, uint32_t revents, void *use
         return 0;
 }
 
-static int read_u16(const Record *r, const char *key, uint16_t *ret)
+static void handle_request(Session *s, const ControlRequest *q)
 {
-        uint64_t v;
-        int q;
-
-        q = record_get_u64(r, key, &v);
-        if (q < 0)
-                return q;
-        if (v > UINT16_MAX)
-                return -ERANGE;
-        *ret = (uint16_t) v;
-        return 0;
-}
-
-/* -EBADMSG for what is no request at all; what is unknown is ignored. */
-static int handle_request(Session *s, const void *data, size_t size)
-{
-        const char *type;
-        uint64_t signo;
-        uint16_t rows, cols;
-        Record r;
-        int q;
-
-        q = record_parse(data, size, SESSION_VERSION, &r);
-        if (q < 0)
-                return q;
-        type = record_get(&r, "type");
-        if (!type)
-                return -EBADMSG;
-
-        if (streq(type, "resize")) {
-                if (read_u16(&r, "rows", &rows) < 0 || read_u16(&r, "cols", &cols) < 0)
-                        return -EBADMSG;
+        switch (q->type) {
+        case CONTROL_IGNORED: break;
+        case CONTROL_RESIZE:
                 if (s->master >= 0)
-                        (void) shim_pty_set_window_size(s->master, rows, cols);
-        } else if (streq(type, "signal")) {
-                if (record_get_u64(&r, "signal", &signo) < 0 || signo < 1 || signo > 64)
-                        return -EBADMSG;
-                if (s->executed || signo == SIGKILL)
-                        to_process(s, (int) signo);
+                        (void) shim_pty_set_window_size(s->master, q->rows, q->cols);
+                break;
+        case CONTROL_SIGNAL:
+                if (s->executed || q->signo == SIGKILL)
+                        to_process(s, q->signo);
                 else /* would hit our own code instead of the program */
-                        s->early_signals |= UINT64_C(1) << (signo - 1);
+                        s->early_signals |= UINT64_C(1) << (q->signo - 1);
+                break;
         }
-        return 0;
 }
 
 static int on_control(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
         Session *s = userdata;
-        char buf[4096]; /* no request is longer */
-        ssize_t n;
-        int r = 0;
+        ControlRequest q;
+        int r;
 
-        n = packet_recv(fd, buf, sizeof(buf), NULL, 0, NULL);
-        if (n == -EAGAIN || n == -EINTR)
+        r = shim_control_receive(fd, &q);
+        if (r == -EAGAIN)
                 return 0;
-        if (n > 0)
-                r = handle_request(s, buf, (size_t) n);
+        if (r > 0) {
+                handle_request(s, &q);
+                return 0;
+        }
         if (r < 0)
                 log_debug_errno(r, "session %" PRIu32 ": not a request", s->number);
-        if (n <= 0 || r < 0)
-                hang_up(s);
+        hang_up(s);
         return 0;
 }
 

@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* exec: asks the reconciler which run it is, asks that run's shim for a session, and then needs no
- * bus any more.
+/* exec: asks the container's shim for a session, and then needs no bus any more.
  *
  * The exit code is the command's own; what goes wrong on our side, usage included, is 125, so that
  * it cannot be taken for the command's. */
 
 #include <stdio.h>
 
-#include "bus-names.h"
-#include "clock.h"
 #include "ctl.h"
 #include "ctl-bus.h"
 #include "ctl-session.h"
+#include "ctl-shim.h"
 #include "ctl-terminal.h"
 #include "ctl-verbs.h"
 #include "error.h"
@@ -20,21 +18,6 @@
 #include "limit.h"
 #include "log.h"
 #include "strv.h"
-
-#define NAME_TIMEOUT_USEC (2 * USEC_PER_SEC)
-
-typedef struct Opened {
-        int control;
-        int stdio[3];
-        size_t n_stdio;
-} Opened;
-
-static void opened_done(Opened *o)
-{
-        o->control = safe_close(o->control);
-        for (size_t i = 0; i < o->n_stdio; i++)
-                o->stdio[i] = safe_close(o->stdio[i]);
-}
 
 /* ---- the call ------------------------------------------------------------------------------ */
 
@@ -87,9 +70,9 @@ static bool sets_term(char *const *environment)
         return false;
 }
 
-static int new_exec_call(sd_bus *bus, const Arguments *a, const char *name, sd_bus_message **ret)
+static int append_request(sd_bus_message *m, const void *userdata)
 {
-        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
+        const Arguments *a = userdata;
         CLEANUP_FREE char *term = NULL;
         const char *local = getenv("TERM");
         int r;
@@ -100,160 +83,32 @@ static int new_exec_call(sd_bus *bus, const Arguments *a, const char *name, sd_b
                 term = NULL;
                 return -ENOMEM;
         }
-        r = sd_bus_message_new_method_call(
-                        bus, &m, name, TANK_SHIM_PATH, TANK_SHIM_INTERFACE, "Exec");
-        if (r >= 0)
-                r = append_strings(m, a->words + 1, NULL);
+        r = append_strings(m, a->words + 1, NULL);
         if (r >= 0)
                 r = append_strings(m, a->environment, term);
-        if (r >= 0)
-                r = append_options(m, a);
-        if (r >= 0)
-                *ret = TAKE_PTR(m);
-        return r;
+        return r < 0 ? r : append_options(m, a);
 }
 
-static int take_fd(sd_bus_message *m, int *ret)
+static int open_session(sd_bus *bus, const Arguments *a, const Target *t, ShimStreams *ret,
+                sd_bus_error *reterr)
 {
-        int fd, r = sd_bus_message_read(m, "h", &fd);
-
-        if (r <= 0)
-                return r;
-        *ret = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-        return *ret < 0 ? -errno : 1;
-}
-
-static int read_exec_answer(sd_bus_message *m, bool terminal, Opened *ret)
-{
-        CLEANUP(opened_done) Opened o = { .control = -EBADF };
-        size_t wanted = terminal ? 1 : 3;
+        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
+        CLEANUP(ctl_shim_streams_done) ShimStreams s = SHIM_STREAMS_NULL;
         uint32_t number;
         int r;
 
-        r = sd_bus_message_read(m, "u", &number);
+        r = ctl_shim_call(bus, t, "Exec", append_request, a, &reply, reterr);
         if (r >= 0)
-                r = take_fd(m, &o.control);
+                r = sd_bus_message_read(reply, "u", &number);
         if (r >= 0)
-                r = sd_bus_message_enter_container(m, 'a', "h");
-        while (r >= 0 && o.n_stdio < ARRAY_SIZE(o.stdio)) {
-                r = take_fd(m, &o.stdio[o.n_stdio]);
-                if (r <= 0)
-                        break;
-                o.n_stdio++;
-        }
+                r = ctl_shim_take_streams(reply, &s);
         if (r < 0)
                 return r;
-        if (o.n_stdio != wanted)
+        if (s.n_stdio != (a->terminal ? 1 : 3))
                 return -EBADMSG;
-        *ret = o;
-        o = (Opened){ .control = -EBADF };
+        *ret = s;
+        s = SHIM_STREAMS_NULL;
         return 0;
-}
-
-/* ---- finding the shim ---------------------------------------------------------------------- */
-
-static int get_run(sd_bus *bus, const Target *t, char **ret_name, sd_bus_error *reterr)
-{
-        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
-        const char *run, *name;
-        uint32_t pid;
-        int r;
-
-        r = sd_bus_call_method(bus, TANK_RECONCILE_NAME, TANK_RECONCILE_PATH,
-                        TANK_RECONCILE_INTERFACE, "GetRun", reterr, &reply, "sss", t->namespace,
-                        t->pod, t->container);
-        if (r < 0) {
-                ctl_bus_translate(reterr, TANK_RECONCILE_NAME);
-                return r;
-        }
-        r = sd_bus_message_read(reply, "ssu", &run, &name, &pid);
-        return r < 0 ? r : free_and_strdup(ret_name, name);
-}
-
-static int on_owner_changed(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
-{
-        *(bool *) userdata = true;
-        return 0;
-}
-
-/* A shim runs its container before it has its name. Waits until the name changes hands or
- * @deadline; the caller then looks again. */
-static int wait_for_name(sd_bus *bus, const char *name, uint64_t deadline)
-{
-        CLEANUP(sd_bus_slot_unrefpp) sd_bus_slot *slot = NULL;
-        CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
-        bool changed = false;
-        char match[256];
-        int r;
-
-        (void) snprintf(match, sizeof(match),
-                        "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop."
-                        "DBus',"
-                        "member='NameOwnerChanged',arg0='%s'",
-                        name);
-        r = sd_bus_add_match(bus, &slot, match, on_owner_changed, &changed);
-        if (r < 0)
-                return r;
-        /* It may have come between the failed call and the match. */
-        r = sd_bus_call_method(bus, "org.freedesktop.DBus", "/org/freedesktop/DBus",
-                        "org.freedesktop.DBus", "GetNameOwner", &e, NULL, "s", name);
-        if (r >= 0)
-                return 0;
-        while (!changed) {
-                uint64_t now = now_boottime_usec();
-
-                r = sd_bus_process(bus, NULL);
-                if (r < 0)
-                        return r;
-                if (r > 0)
-                        continue;
-                if (now >= deadline)
-                        return -ETIMEDOUT;
-                r = sd_bus_wait(bus, deadline - now);
-                if (r < 0 && r != -EINTR)
-                        return r;
-        }
-        return 0;
-}
-
-static bool is_absent(const sd_bus_error *e)
-{
-        return sd_bus_error_has_name(e, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
-               sd_bus_error_has_name(e, SD_BUS_ERROR_NAME_HAS_NO_OWNER);
-}
-
-static int open_session(
-                sd_bus *bus, const Arguments *a, const Target *t, Opened *ret, sd_bus_error *reterr)
-{
-        uint64_t deadline = now_boottime_usec() + NAME_TIMEOUT_USEC;
-
-        for (;;) {
-                CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
-                CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
-                CLEANUP_FREE char *name = NULL;
-                int r;
-
-                r = get_run(bus, t, &name, reterr);
-                if (r < 0)
-                        return r;
-                r = new_exec_call(bus, a, name, &m);
-                if (r < 0)
-                        return r;
-                r = sd_bus_call(bus, m, 0, reterr, &reply);
-                if (r >= 0)
-                        return read_exec_answer(reply, a->terminal, ret);
-                if (!is_absent(reterr)) {
-                        ctl_bus_translate(reterr, name);
-                        return r;
-                }
-                sd_bus_error_free(reterr);
-                r = wait_for_name(bus, name, deadline);
-                if (r == -ETIMEDOUT)
-                        return tank_error_set(reterr, TANK_ERROR_UNAVAILABLE,
-                                        "its shim (%s) is not on the bus; is the bus well?", name);
-                if (r < 0)
-                        return r;
-        }
 }
 
 /* ---- the verb ------------------------------------------------------------------------------ */
@@ -319,7 +174,7 @@ int verb_exec(const Arguments *a)
 {
         CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
         CLEANUP(target_done) Target t = {};
-        CLEANUP(opened_done) Opened o = { .control = -EBADF };
+        CLEANUP(ctl_shim_streams_done) ShimStreams o = SHIM_STREAMS_NULL;
         SessionEnd end = {};
         sd_bus *bus = NULL;
         int r;
