@@ -30,6 +30,7 @@
 #define LIMIT_LOG_FILES_MIN        2U
 #define LIMIT_LOG_FILES_MAX        100U
 #define LIMIT_SESSIONS             64U             /* exec sessions of one container */
+#define LIMIT_HELD_OUTPUT          (64U * 1024U)   /* newest bytes of a stream kept for readers */
 #define LIMIT_RESULTS              5U              /* results kept for each container */
 #define LIMIT_PASSWD_FILE_MAX      (1024U * 1024U) /* /etc/passwd and /etc/group of a root */
 #define LIMIT_GROUPS_MAX           256U            /* supplementary groups */
