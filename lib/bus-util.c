@@ -170,6 +170,11 @@ sd_bus *bus_link_get(BusLink *l)
         return l->up ? l->bus : NULL;
 }
 
+bool bus_message_is_from_bus(sd_bus_message *m)
+{
+        return streq_ptr(sd_bus_message_get_sender(m), "org.freedesktop.DBus");
+}
+
 int bus_open_client(sd_bus **ret, sd_bus_error *reterr)
 {
         sd_bus *bus = NULL;

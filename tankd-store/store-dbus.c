@@ -421,6 +421,8 @@ static int on_name_acquired(sd_bus_message *m, void *userdata, sd_bus_error *ret
         const char *name;
         int r;
 
+        if (!bus_message_is_from_bus(m))
+                return 0;
         r = sd_bus_message_read(m, "s", &name);
         if (r < 0)
                 return r;
