@@ -32,6 +32,8 @@
 #define LIMIT_SESSIONS             64U             /* exec sessions of one container */
 #define LIMIT_HELD_OUTPUT          (64U * 1024U)   /* newest bytes of a stream kept for readers */
 #define LIMIT_RESULTS              5U              /* results kept for each container */
+#define LIMIT_EVENT_SEGMENT        (1024U * 1024U) /* bytes of one of the event log's two files */
+#define LIMIT_EVENT_DETAIL         1024U           /* bytes of the sentence in a logged event */
 #define LIMIT_PASSWD_FILE_MAX      (1024U * 1024U) /* /etc/passwd and /etc/group of a root */
 #define LIMIT_GROUPS_MAX           256U            /* supplementary groups */
 #define LIMIT_ID_MAX               65533U          /* highest uid and gid inside a userns */

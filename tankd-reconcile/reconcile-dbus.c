@@ -353,6 +353,7 @@ BUS_METHOD(method_get_run, BUS_INSPECT, get_access)
 BUS_METHOD(method_restart, BUS_MANAGE, get_access)
 BUS_METHOD(method_kill, BUS_MANAGE, get_access)
 BUS_METHOD(method_open_logs, BUS_ATTACH, get_access) /* logs may hold secrets */
+BUS_METHOD(method_list_events, BUS_INSPECT, get_access)
 BUS_METHOD(method_sync, BUS_MANAGE, get_access)
 BUS_METHOD(method_accept_store, BUS_ADMIN, get_access)
 
@@ -391,6 +392,7 @@ static const sd_bus_vtable manager_vtable[] = {
         SD_BUS_PROPERTY("HeldReason", "s", get_held_reason, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("DatabaseId", "s", get_database_id, 0, 0),
         SD_BUS_PROPERTY("StoreRevision", "t", NULL, offsetof(Manager, revision), 0),
+        SD_BUS_PROPERTY("EventSequence", "t", get_event_sequence, 0, 0),
         SD_BUS_METHOD_WITH_ARGS("ListStatus", SD_BUS_ARGS("s", namespace, "a{sv}", options),
                         SD_BUS_RESULT("a(sssts)", pods, "s", next), method_list_status,
                         SD_BUS_VTABLE_UNPRIVILEGED),
@@ -408,6 +410,9 @@ static const sd_bus_vtable manager_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("OpenLogs", SD_BUS_ARGS("s", namespace, "s", pod, "s", container),
                         SD_BUS_RESULT("h", directory, "as", names), method_open_logs,
                         SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListEvents", SD_BUS_ARGS("s", namespace, "a{sv}", options),
+                        SD_BUS_RESULT("a(ssssststt)", events, "s", next, "t", sequence),
+                        method_list_events, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Sync", SD_BUS_NO_ARGS, SD_BUS_RESULT("t", revision), method_sync,
                         SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("AcceptStore", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT,

@@ -355,6 +355,7 @@ void manager_list_end(Manager *m, uint64_t revision)
                 m->desired_known = true;
                 m->tolerate_unreadable = false;
                 manager_sweep_results(m);
+                events_settle(m);
         }
         manager_changed(m);
         manager_queue_all(m);

@@ -30,7 +30,8 @@
  *   reconcile-record.c   files: pod records, results, the position in the store
  *   reconcile-watch.c    the store client
  *   reconcile-status.c   what people are told
- *   reconcile-event.c    PodEvent
+ *   reconcile-event.c    events: what was told before, what is told now
+ *   reconcile-journal.c  the log of events
  *   reconcile-sync.c     calls of Sync that wait
  *   reconcile-model.c    the types, and the queues that tie them
  *   shim-client.c        one run: spawn, life, adoption, clean-up; shim-channel.c: what is said
@@ -58,6 +59,7 @@ typedef struct ContainerEntry ContainerEntry;
 typedef struct Shim Shim;
 typedef struct ShimContext ShimContext;
 typedef struct Watch Watch;
+typedef struct Journal Journal;
 
 /* Which properties of an object the bus has not been told of yet. */
 typedef enum Announce {
@@ -160,6 +162,8 @@ struct Manager {
         sd_bus_slot *slots[8];
         size_t n_slots;
         Watch *watch;
+        Journal *journal;
+        json_t *recalled; /* see reconcile-event.c */
         ShimContext *shims;
 
         PodEntry **pods;
