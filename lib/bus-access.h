@@ -47,11 +47,12 @@ typedef int (*BusMethodHandler)(
 int bus_access_dispatch(BusAccess *a, sd_bus_message *m, BusRight right, BusMethodHandler handler,
                 void *userdata, sd_bus_error *reterr);
 
-/* Defines the static sd-bus handler `name` that dispatches to `name##_authorized`; @get_access
- * gives the BusAccess* of the userdata. */
-#define BUS_METHOD(name, right, get_access) \
-        static int name(sd_bus_message *m, void *userdata, sd_bus_error *reterr) \
+/* Defines the sd-bus handler `name` that dispatches to `name##_authorized`; @get_access gives the
+ * BusAccess* of the userdata. The first is for a vtable in another file: a header declares it. */
+#define BUS_METHOD_SHARED(name, right, get_access) \
+        int name(sd_bus_message *m, void *userdata, sd_bus_error *reterr) \
         { \
                 return bus_access_dispatch(get_access(userdata), m, (right), name##_authorized, \
                                 userdata, reterr); \
         }
+#define BUS_METHOD(name, right, get_access) static BUS_METHOD_SHARED(name, right, get_access)

@@ -9,7 +9,8 @@
 #define LIMIT_YAML_ALIAS_NODES     1000U
 #define LIMIT_PAGE_BYTES           (256U * 1024U)
 #define LIMIT_PAGE_ENTRIES         1000U
-#define LIMIT_TRANSACTION_BYTES    (16U * 1024U * 1024U)
+#define LIMIT_TRANSACTION_BYTES    (16U * 1024U * 1024U) /* of rows */
+#define LIMIT_TRANSACTION_OPS      10000U
 #define LIMIT_CHANGED_KEYS         32U /* keys in one Changed signal, else none */
 #define LIMIT_ARGV_ENV_MAX         (2U * 1024U * 1024U)
 #define LIMIT_LAUNCH_MAX           (8U * 1024U * 1024U) /* the sealed launch record of a run */
