@@ -17,10 +17,14 @@
 #define LIMIT_CHANNEL_MESSAGE      (64U * 1024U)        /* one message, shim channel and sessions */
 #define LIMIT_RECORD_MAX           (1024U * 1024U)      /* a record file under the run directory */
 #define LIMIT_NAME_MAX             63U
+#define LIMIT_HOSTNAME_MAX         64U  /* bytes of a UTS name: the kernel's */
+#define LIMIT_DOMAIN_MAX           253U /* of a name in /etc/hosts */
+#define LIMIT_EXTRA_HOSTS          128U /* of one pod */
 #define LIMIT_LABEL_VALUE_MAX      256U
 #define LIMIT_LABELS               64U           /* of one object */
 #define LIMIT_ANNOTATIONS_MAX      (64U * 1024U) /* bytes of all annotations of an object */
 #define LIMIT_CONTAINERS           32U
+#define LIMIT_INIT_CONTAINERS      32U
 #define LIMIT_VOLUMES              64U
 #define LIMIT_MOUNTS               64U
 #define LIMIT_PATH_MAX             4095U                           /* bytes of a declared path */

@@ -168,21 +168,15 @@ static int check_capabilities(SpecContext *c, const SpecPath *path, const json_t
         return 0;
 }
 
-int spec_check_pod(SpecContext *c, const json_t *pod)
+static int check_containers(SpecContext *c, const json_t *pod, const char *field)
 {
-        const json_t *containers = json_object_get(pod, "containers");
+        const json_t *containers = json_object_get(pod, field);
         const json_t *volumes = json_object_get(pod, "volumes");
         const char *userns = json_get_string(json_object_get(pod, "security"), "userns");
         uint64_t max_id = streq_ptr(userns, "host") ? LIMIT_HOST_ID_MAX : LIMIT_ID_MAX;
-        SpecPath list = { NULL, "containers", 0 }, volume_list = { NULL, "volumes", 0 };
+        SpecPath list = { NULL, field, 0 };
         int r;
 
-        r = check_backoff(c, pod);
-        if (r < 0)
-                return r;
-        r = check_unique(c, &volume_list, volumes, "name");
-        if (r < 0)
-                return r;
         r = check_unique(c, &list, containers, "name");
         if (r < 0)
                 return r;
@@ -204,4 +198,44 @@ int spec_check_pod(SpecContext *c, const json_t *pod)
                         return r;
         }
         return 0;
+}
+
+/* Logs, records and commands go by a container's name, whichever list it stands in. */
+static int check_names_of_both(SpecContext *c, const json_t *pod)
+{
+        const json_t *inits = json_object_get(pod, "init_containers");
+        const json_t *containers = json_object_get(pod, "containers");
+        SpecPath init_list = { NULL, "init_containers", 0 }, list = { NULL, "containers", 0 };
+        char quoted[SPEC_QUOTED_SIZE], where[256];
+
+        for (size_t i = 0; i < json_array_size(inits); i++)
+                for (size_t j = 0; j < json_array_size(containers); j++) {
+                        const char *name = json_get_string(json_array_get(containers, j), "name");
+                        SpecPath there = { &init_list, NULL, i }, here = { &list, NULL, j };
+                        SpecPath p = { &here, "name", 0 };
+
+                        if (streq_ptr(name, json_get_string(json_array_get(inits, i), "name")))
+                                return spec_invalid(c, &p, "%s is there twice, first in %s",
+                                                spec_quote(name, quoted),
+                                                spec_path_format(&there, where));
+                }
+        return 0;
+}
+
+int spec_check_pod(SpecContext *c, const json_t *pod)
+{
+        SpecPath volume_list = { NULL, "volumes", 0 };
+        int r;
+
+        r = check_backoff(c, pod);
+        if (r < 0)
+                return r;
+        r = check_unique(c, &volume_list, json_object_get(pod, "volumes"), "name");
+        if (r < 0)
+                return r;
+        r = check_containers(c, pod, "init_containers");
+        if (r < 0)
+                return r;
+        r = check_containers(c, pod, "containers");
+        return r < 0 ? r : check_names_of_both(c, pod);
 }

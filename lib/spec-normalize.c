@@ -210,11 +210,49 @@ static int check_map_key(SpecContext *c, const SpecField *f, const SpecPath *pat
                                         "%s cannot name a variable: it must not "
                                         "be empty nor contain '='",
                                         spec_quote(path->key, quoted));
+        } else if (f->kind == SPEC_HOSTS) {
+                if (streq(path->key, "localhost") || streq(path->key, "ip6-localhost"))
+                        return spec_invalid_key(c, path,
+                                        "%s is always the container itself: use another name",
+                                        spec_quote(path->key, quoted));
+                if (!host_name_is_valid(path->key, LIMIT_DOMAIN_MAX))
+                        return spec_invalid_key(c, path,
+                                        "%s is no valid name of a host: use a-z, 0-9, '-' and "
+                                        "'.', each part beginning and ending with a letter or "
+                                        "digit, and no address",
+                                        spec_quote(path->key, quoted));
         } else if (!label_key_is_valid(path->key))
                 return spec_invalid_key(c, path,
                                 "%s is no valid key: use 1 to 63 of A-Z, a-z, "
                                 "0-9, '-', '_' and '.', if need be behind a domain and '/'",
                                 spec_quote(path->key, quoted));
+        return 0;
+}
+
+/* In the form in which it is stored: the shortest. */
+static int normalize_address(SpecContext *c, const SpecPath *path, json_t **value)
+{
+        char address[ADDRESS_TEXT_SIZE], quoted[SPEC_QUOTED_SIZE];
+        const char *s = json_string_value(*value);
+
+        if (address_normalize(s, address) < 0)
+                return spec_invalid(c, path,
+                                "expected an address such as 10.0.0.1 or fd00::1, found %s",
+                                spec_quote(s, quoted));
+        json_decref(*value);
+        *value = json_string(address);
+        return *value ? 0 : -ENOMEM;
+}
+
+static int check_map_size(SpecContext *c, const SpecField *f, const SpecPath *path, const json_t *v)
+{
+        size_t max = f->kind == SPEC_LABELS  ? LIMIT_LABELS
+                     : f->kind == SPEC_HOSTS ? LIMIT_EXTRA_HOSTS
+                                             : SIZE_MAX;
+
+        if (json_object_size(v) > max)
+                return spec_invalid(c, path, "has %zu entries, and may have at most %zu",
+                                json_object_size(v), max);
         return 0;
 }
 
@@ -237,19 +275,18 @@ static int normalize_map(SpecContext *c, const SpecField *f, const SpecPath *pat
         const char *key;
         json_t *value;
         size_t size = 0;
+        int r;
 
         if (!map)
                 return -ENOMEM;
         if (!json_is_object(v))
                 return spec_unexpected(c, path, "a map", v);
-        if (f->kind == SPEC_LABELS && json_object_size(v) > LIMIT_LABELS)
-                return spec_invalid(c, path, "has %zu entries, and may have at most %u",
-                                json_object_size(v), LIMIT_LABELS);
-
+        r = check_map_size(c, f, path, v);
+        if (r < 0)
+                return r;
         json_object_foreach (mutable(v), key, value) {
                 SpecPath p = { path, key, 0 };
                 CLEANUP_JSON json_t *normal = NULL;
-                int r;
 
                 r = check_map_key(c, f, &p);
                 if (r < 0)
@@ -258,7 +295,8 @@ static int normalize_map(SpecContext *c, const SpecField *f, const SpecPath *pat
                                 value, &normal);
                 if (r < 0)
                         return r;
-                r = check_map_value(c, f, &p, json_string_value(normal));
+                r = f->kind == SPEC_HOSTS ? normalize_address(c, &p, &normal)
+                                          : check_map_value(c, f, &p, json_string_value(normal));
                 if (r < 0)
                         return r;
                 size += strlen(key) + json_string_length(normal);
@@ -286,10 +324,12 @@ static int normalize_value(SpecContext *c, const SpecField *f, const SpecPath *p
         case SPEC_CPU: return normalize_cpu(c, f, path, v, ret);
         case SPEC_LABELS:
         case SPEC_ANNOTATIONS:
-        case SPEC_ENVIRONMENT: return normalize_map(c, f, path, v, ret);
+        case SPEC_ENVIRONMENT:
+        case SPEC_HOSTS: return normalize_map(c, f, path, v, ret);
         case SPEC_OBJECT: return normalize_object(c, f, path, v, ret);
         case SPEC_KIND:
         case SPEC_NAME:
+        case SPEC_HOSTNAME:
         case SPEC_STRING:
         case SPEC_WORD:
         case SPEC_BOOL:

@@ -17,6 +17,7 @@ const char *spec_kind_expects(SpecKind kind)
         switch (kind) {
         case SPEC_KIND: return "the name of a type, as text";
         case SPEC_NAME: return "a name, as text";
+        case SPEC_HOSTNAME: return "the name of a host, as text";
         case SPEC_STRING: return "text";
         case SPEC_WORD: return "a word";
         case SPEC_BOOL: return "true or false";
@@ -33,6 +34,7 @@ const char *spec_kind_expects(SpecKind kind)
         case SPEC_LABELS:
         case SPEC_ANNOTATIONS:
         case SPEC_ENVIRONMENT:
+        case SPEC_HOSTS:
         case SPEC_OBJECT: return "a map";
         case SPEC_OTHER: return "a value";
         }
@@ -85,6 +87,19 @@ static int normalize_name(SpecContext *c, const SpecPath *path, const char *s, j
                 return spec_invalid(c, path,
                                 "%s is no valid name: use 1 to 63 of a-z, 0-9 and "
                                 "'-', beginning and ending with a letter or digit",
+                                spec_quote(s, quoted));
+        return make_string(s, ret);
+}
+
+static int normalize_hostname(SpecContext *c, const SpecPath *path, const char *s, json_t **ret)
+{
+        char quoted[SPEC_QUOTED_SIZE];
+
+        if (!host_name_is_valid(s, LIMIT_HOSTNAME_MAX))
+                return spec_invalid(c, path,
+                                "%s is no valid host name: use up to 64 of a-z, 0-9, '-' and '.', "
+                                "each part beginning and ending with a letter or digit, and no "
+                                "address",
                                 spec_quote(s, quoted));
         return make_string(s, ret);
 }
@@ -345,6 +360,7 @@ static bool kind_takes(SpecKind kind, const json_t *v)
         case SPEC_GROUP: return json_is_string(v) || json_is_integer(v);
         case SPEC_KIND:
         case SPEC_NAME:
+        case SPEC_HOSTNAME:
         case SPEC_STRING:
         case SPEC_WORD:
         case SPEC_PATH:
@@ -354,6 +370,7 @@ static bool kind_takes(SpecKind kind, const json_t *v)
         case SPEC_LABELS:
         case SPEC_ANNOTATIONS:
         case SPEC_ENVIRONMENT:
+        case SPEC_HOSTS:
         case SPEC_OBJECT:
         case SPEC_OTHER: return false;
         }
@@ -385,6 +402,7 @@ int spec_normalize_scalar(SpecContext *c, const SpecField *f, const SpecPath *pa
         case SPEC_GROUP: return normalize_id(c, f, path, v, ret);
         case SPEC_KIND: return normalize_kind(c, path, s, ret);
         case SPEC_NAME: return normalize_name(c, path, s, ret);
+        case SPEC_HOSTNAME: return normalize_hostname(c, path, s, ret);
         case SPEC_STRING: return make_string(s, ret);
         case SPEC_WORD: return normalize_word(c, f, path, s, ret);
         case SPEC_PATH:
@@ -394,6 +412,7 @@ int spec_normalize_scalar(SpecContext *c, const SpecField *f, const SpecPath *pa
         case SPEC_LABELS:
         case SPEC_ANNOTATIONS:
         case SPEC_ENVIRONMENT:
+        case SPEC_HOSTS:
         case SPEC_OBJECT:
         case SPEC_OTHER: break;
         }

@@ -116,15 +116,17 @@ typedef struct Pod {
         uint64_t backoff_base_usec, backoff_cap_usec, backoff_reset_usec;
         NetworkMode network;
         bool userns_host;
+        char *hostname;     /* the pod's name unless declared */
+        char **extra_hosts; /* "ADDRESS NAME", sorted by name */
         Volume *volumes;
         size_t n_volumes;
-        Container *containers;
-        size_t n_containers;
+        Container *containers; /* the first @n_init are init containers, in their order */
+        size_t n_containers, n_init;
 } Pod;
 
 /* @doc must be normalized and of kind pod. -ENOMEM, -EINVAL. */
 int pod_from_document(const json_t *doc, Pod **ret);
 Pod *pod_free(Pod *p);
 DEFINE_CLEANUP(Pod *, pod_freep, pod_free);
-const Container *pod_find_container(const Pod *p, const char *name);
+const Container *pod_find_container(const Pod *p, const char *name); /* of either list */
 const Volume *pod_find_volume(const Pod *p, const char *name);

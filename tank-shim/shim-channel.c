@@ -17,8 +17,10 @@
 #include "quantity.h"
 #include "record.h"
 #include "shim-channel.h"
+#include "shim-mount.h"
 #include "shim-record.h"
 #include "shim.h"
+#include "strv.h"
 
 #define PEERS_MAX 4U
 
@@ -129,25 +131,59 @@ static int on_kill(Peer *p, const Record *m)
         return r < 0 ? peer_send_error(p, "kill", r, "the container is not running") : 0;
 }
 
+/* Both or none: "nothing changed" is promised of what is refused. */
+static int set_limits(Shim *s, const LaunchLimits *limits, char message[static CGROUP_ERROR_MAX])
+{
+        char old[CGROUP_ERROR_MAX];
+        int r = shim_cgroup_set_limits(s->cgroup, limits, message);
+
+        if (r < 0) /* some may have been */
+                (void) shim_cgroup_set_limits(s->cgroup, &s->launch->limits, old);
+        return r;
+}
+
+/* *@hosts: in, the new ones; out, those that are in force no more. */
+static int set_hosts(Shim *s, char ***hosts)
+{
+        char **old = s->launch->extra_hosts;
+        int r;
+
+        if (strv_equal(old, *hosts))
+                return 0;
+        s->launch->extra_hosts = *hosts;
+        *hosts = old;
+        r = s->hosts_fd < 0 ? -ESRCH : etc_hosts_rewrite(s->launch, s->hosts_fd);
+        if (r >= 0)
+                return 0;
+        *hosts = s->launch->extra_hosts;
+        s->launch->extra_hosts = old;
+        if (s->hosts_fd >= 0)
+                (void) etc_hosts_rewrite(s->launch, s->hosts_fd); /* as well as it can be done */
+        return r;
+}
+
 static int on_update(Peer *p, const Record *m)
 {
         char message[LAUNCH_ERROR_MAX > CGROUP_ERROR_MAX ? LAUNCH_ERROR_MAX : CGROUP_ERROR_MAX];
+        CLEANUP_STRV char **hosts = NULL;
         Shim *s = p->channel->shim;
         LaunchLimits limits;
         int r;
 
         r = launch_parse_limits(m, &limits, message);
+        if (r >= 0)
+                r = launch_parse_hosts(m, &hosts, message);
         if (r < 0)
                 return peer_send_error(p, "update", r, message);
         if (!s->cgroup || s->state == RUN_EXITED)
                 return peer_send_error(p, "update", -ESRCH, "the container is not running");
-        r = shim_cgroup_set_limits(s->cgroup, &limits, message);
-        if (r < 0) {
-                char old[CGROUP_ERROR_MAX];
-
-                /* "Nothing changed" is promised, and some may have been. */
-                (void) shim_cgroup_set_limits(s->cgroup, &s->launch->limits, old);
+        r = set_limits(s, &limits, message);
+        if (r < 0)
                 return peer_send_error(p, "update", r, message);
+        r = set_hosts(s, &hosts);
+        if (r < 0) {
+                (void) set_limits(s, &s->launch->limits, message);
+                return peer_send_error(p, "update", r, "/etc/hosts could not be written");
         }
         s->launch->limits = limits;
         return peer_send_self(p, "status");

@@ -40,6 +40,7 @@ typedef struct Rootfs {
         int stage; /* the tmpfs: lower/ layer/ root/ empty/ hosts hostname resolv.conf */
         int root;  /* the overlay's root directory */
         int proc, dev, sys;
+        int hosts; /* the file, for writing */
         SetupReport *report;
 } Rootfs;
 
@@ -287,6 +288,17 @@ static int mount_in_dev(Rootfs *f, const char *name, const char *type, const cha
         return r < 0 ? fail(f, r, "devices", name) : 0;
 }
 
+/* Shared by the containers of the pod, like the IPC namespace. */
+static int attach_shm(Rootfs *f)
+{
+        int r;
+
+        if (mkdirat(f->dev, "shm", 0755) < 0)
+                return fail(f, -errno, "devices", "/dev/shm");
+        r = mount_attach(f->trees->shm, f->dev, "shm");
+        return r < 0 ? fail(f, r, "devices", "/dev/shm") : 0;
+}
+
 static int mount_dev(Rootfs *f)
 {
         static const Node nodes[] = { { "null", 1, 3 }, { "zero", 1, 5 }, { "full", 1, 7 },
@@ -323,10 +335,7 @@ static int mount_dev(Rootfs *f)
         }
         r = mount_in_dev(f, "pts", "devpts", pts, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
         if (r >= 0)
-                r = mount_in_dev(f, "shm", "tmpfs",
-                                (const char *const[]){
-                                                "source=shm", "mode=1777", "size=64m", NULL },
-                                ATTR_STRICT);
+                r = attach_shm(f);
         if (r >= 0)
                 r = mount_in_dev(f, "mqueue", "mqueue",
                                 (const char *const[]){ "source=mqueue", NULL }, ATTR_STRICT);
@@ -473,6 +482,13 @@ static int bind_etc(Rootfs *f)
         return 0;
 }
 
+/* For whoever writes it anew later: by descriptor, since the name is the container's. */
+static int open_hosts(Rootfs *f)
+{
+        f->hosts = openat(f->stage, "hosts", O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+        return f->hosts < 0 ? fail(f, -errno, "etc", "hosts") : 0;
+}
+
 static int mount_id(const char *path, uint64_t *ret)
 {
         struct statx sx;
@@ -506,10 +522,11 @@ static int pivot(Rootfs *f)
         return fail(f, r < 0 ? r : -EBUSY, "rootfs", "detaching the host's tree");
 }
 
-int rootfs_enter(const Launch *launch, const EtcFiles *etc, Trees *trees, SetupReport *reterr)
+int rootfs_enter(const Launch *launch, const EtcFiles *etc, Trees *trees, int *ret_hosts,
+                SetupReport *reterr)
 {
         static int (*const steps[])(Rootfs *) = { mount_stage, mount_overlay, mount_proc, mount_dev,
-                mount_sys, restrict_proc_and_sys, mount_volumes, bind_etc, pivot };
+                mount_sys, restrict_proc_and_sys, mount_volumes, bind_etc, open_hosts, pivot };
         Rootfs f = { .launch = launch,
                 .etc = etc,
                 .trees = trees,
@@ -518,7 +535,8 @@ int rootfs_enter(const Launch *launch, const EtcFiles *etc, Trees *trees, SetupR
                 .root = -EBADF,
                 .proc = -EBADF,
                 .dev = -EBADF,
-                .sys = -EBADF };
+                .sys = -EBADF,
+                .hosts = -EBADF };
         int r = 0;
 
         for (size_t i = 0; i < ARRAY_SIZE(steps) && r >= 0; i++)
@@ -528,6 +546,9 @@ int rootfs_enter(const Launch *launch, const EtcFiles *etc, Trees *trees, SetupR
         (void) safe_close(f.proc);
         (void) safe_close(f.dev);
         (void) safe_close(f.sys);
+        if (r >= 0)
+                *ret_hosts = TAKE_FD(f.hosts);
+        (void) safe_close(f.hosts);
         return r;
 }
 

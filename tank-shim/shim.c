@@ -542,7 +542,7 @@ int shim_new(Launch *launch, int run_dir, int lock_fd, int channel, Shim **ret)
         s->run_dir = run_dir;
         s->lock_fd = lock_fd;
         s->main = PIDREF_NULL;
-        s->workload_fd = s->status_fd = s->policy.seccomp_fd = -EBADF;
+        s->workload_fd = s->status_fd = s->hosts_fd = s->policy.seccomp_fd = -EBADF;
         *(RunState *) &s->state = RUN_CREATING;
 
         r = boot_id(s->boot_id);
@@ -621,6 +621,7 @@ Shim *shim_free(Shim *s)
         pidref_done(&s->main);
         (void) safe_close(s->workload_fd);
         (void) safe_close(s->status_fd);
+        (void) safe_close(s->hosts_fd);
         (void) safe_close(s->policy.seccomp_fd);
         shim_cgroup_free(s->cgroup);
         launch_free(s->launch);

@@ -59,6 +59,7 @@ struct Shim {
         PidRef main;     /* the container's first process: tank-init, or the workload itself */
         int workload_fd; /* pidfd of the workload beneath tank-init, -EBADF: it is main */
         int status_fd;   /* where tank-init writes the workload's wait status */
+        int hosts_fd;    /* the container's /etc/hosts, for writing */
         ConfinePolicy policy;
         char oom_score_adj[8]; /* of the workload; empty: the shim's is the same */
         ShimCgroup *cgroup;

@@ -45,11 +45,10 @@ static int find_pod(Manager *m, const char *namespace, const char *name, PodEntr
         return 0;
 }
 
-/* "" is the first one. */
+/* "" is the first one that is no init container. */
 static int find_container(PodEntry *p, const char *name, ContainerEntry **ret, sd_bus_error *reterr)
 {
-        ContainerEntry *c = isempty(name) ? (p->n_containers > 0 ? p->containers[0] : NULL)
-                                          : pod_container(p, name);
+        ContainerEntry *c = isempty(name) ? pod_first_container(p) : pod_container(p, name);
 
         if (!c)
                 return tank_error_set(reterr, TANK_ERROR_NOT_FOUND,

@@ -7,6 +7,10 @@
 
 void container_transition(ContainerEntry *c, ContainerEvent event, Reason reason);
 ContainerEntry *pod_container(PodEntry *p, const char *name);
+/* As it is declared; when it is not, as it was run. */
+bool container_is_init(const ContainerEntry *c);
+/* The one that is meant when a pod is named and no container. NULL: there is none. */
+ContainerEntry *pod_first_container(const PodEntry *p);
 int pod_add_container(PodEntry *p, const char *name, ContainerEntry **ret);
 void pod_forget_container(ContainerEntry *c);
 bool container_is_alive(const ContainerEntry *c);
@@ -19,7 +23,10 @@ PodEntry *pod_entry_free(PodEntry *p);
 DEFINE_CLEANUP(PodEntry *, pod_entry_freep, pod_entry_free);
 void pod_set_desired(PodEntry *p, Desired *consume);
 void pod_set_refused(PodEntry *p, Reason reason, const char *sentence);
+/* All of it, or @only: of an init container that means what comes after it as well. */
 void pod_restart(PodEntry *p, ContainerEntry *only);
+/* What ran after the init container @c before counts no more: @c runs anew. */
+void pod_forget_later_inits(PodEntry *p, const ContainerEntry *c);
 const RunResult *container_last_result(const ContainerEntry *c);
 /* Something of @c has changed that is told and written down, or only told. */
 void container_changed(ContainerEntry *c, unsigned announce);

@@ -7,7 +7,8 @@
  * One thread, one sd-event loop, nothing that blocks. A Manager owns all; it has a PodEntry for
  * each incarnation of a pod that is declared or of which something is left, sorted by namespace,
  * name and age; a PodEntry has a ContainerEntry for each container that is declared or of which
- * something is left, declared ones first and in declared order.
+ * something is left: init containers first, then the others, each in declared order, then what is
+ * no longer declared.
  *
  * Who calls whom: the store client (reconcile-watch) and the shims (shim-client) report facts to
  * the manager; facts make a pod dirty; the pass, once per loop iteration, plans each dirty pod
@@ -76,6 +77,7 @@ typedef struct Desired {
         Pod *pod;
         char (*launch_hashes)[SHA256_HEX_SIZE]; /* one for each container of @pod */
         char sandbox_hash[SHA256_HEX_SIZE];
+        char hosts_hash[SHA256_HEX_SIZE]; /* of extra_hosts; "" when there are none */
         bool privileged;
 } Desired;
 
@@ -91,6 +93,8 @@ struct ContainerEntry {
         char launch_hash[SHA256_HEX_SIZE]; /* "" when there was none */
         uint64_t generation;               /* the declared one it was last compared with */
         Limits limits;                     /* in force */
+        char hosts_hash[SHA256_HEX_SIZE];  /* in force */
+        bool init;                         /* that run is one of an init container */
         bool creates_sandbox;
         Shim *shim;       /* NULL: no current run */
         Shim **leftovers; /* runs that are accounted for but not gone yet */

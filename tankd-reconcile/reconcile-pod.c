@@ -73,7 +73,11 @@ static void container_begin(ContainerEntry *c, const char *run, bool create, boo
         memcpy(c->launch_hash, d->launch_hashes[at], sizeof(c->launch_hash));
         c->generation = d->generation;
         c->limits = d->pod->containers[at].limits;
+        memcpy(c->hosts_hash, d->hosts_hash, sizeof(c->hosts_hash));
         c->creates_sandbox = create;
+        c->init = at < d->pod->n_init;
+        if (c->init)
+                pod_forget_later_inits(p, c);
         if (create) {
                 p->sandbox = SANDBOX_CREATING;
                 memcpy(p->sandbox_hash, d->sandbox_hash, sizeof(p->sandbox_hash));
@@ -159,12 +163,14 @@ static void container_stop(ContainerEntry *c)
 
 static void container_update(ContainerEntry *c)
 {
-        const Container *spec = pod_find_container(c->pod->desired->pod, c->name);
+        const Desired *d = c->pod->desired;
+        const Container *spec = pod_find_container(d->pod, c->name);
 
-        log_debug("%s/%s/%s: new limits", c->pod->namespace, c->pod->name, c->name);
+        log_debug("%s/%s/%s: new limits or hosts", c->pod->namespace, c->pod->name, c->name);
         c->limits = spec->limits;
+        memcpy(c->hosts_hash, d->hosts_hash, sizeof(c->hosts_hash));
         c->pod->record_dirty = true;
-        shim_update(c->shim, &spec->limits);
+        shim_update(c->shim, &spec->limits, d->pod->extra_hosts);
 }
 
 static void container_back_off(ContainerEntry *c, uint64_t at_usec)
@@ -340,7 +346,9 @@ static PlanHave container_observe(const ContainerEntry *c)
                 .over = c->run_over || !c->shim,
                 .launch_hash = c->launch_hash,
                 .generation = c->generation,
+                .init = c->init,
                 .limits = c->limits,
+                .hosts_hash = c->hosts_hash,
                 .last = last ? *last : (RunResult){ 0 },
                 .stopped = c->stopped,
                 .finished = c->finished,
@@ -363,7 +371,7 @@ static int pod_make_desired(const PodEntry *p, PlanWant **ret_wants, PlanDesired
         const Desired *d = p->desired;
         PlanWant *wants;
 
-        *ret = (PlanDesired){ .blocked = pod_is_blocked(p), .sandbox_hash = "" };
+        *ret = (PlanDesired){ .blocked = pod_is_blocked(p), .sandbox_hash = "", .hosts_hash = "" };
         *ret_wants = NULL;
         if (!d)
                 return 0;
@@ -381,8 +389,10 @@ static int pod_make_desired(const PodEntry *p, PlanWant **ret_wants, PlanDesired
         ret->backoff_base_usec = d->pod->backoff_base_usec;
         ret->backoff_cap_usec = d->pod->backoff_cap_usec;
         ret->sandbox_hash = d->sandbox_hash;
+        ret->hosts_hash = d->hosts_hash;
         ret->containers = wants;
         ret->n_containers = d->pod->n_containers;
+        ret->n_init = d->pod->n_init;
         *ret_wants = wants;
         return 0;
 }

@@ -48,7 +48,8 @@ static bool pod_is_ready(const PodEntry *p)
         if (!p->desired || !pod_sum(p).ready)
                 return false;
         for (size_t i = 0; i < p->n_containers; i++)
-                if (pod_find_container(p->desired->pod, p->containers[i]->name) &&
+                if (!container_is_init(p->containers[i]) &&
+                                pod_find_container(p->desired->pod, p->containers[i]->name) &&
                                 p->containers[i]->generation != p->desired->generation)
                         return false;
         return true;

@@ -32,16 +32,20 @@ static bool container_counts(const ContainerEntry *c)
 
 StateSum pod_sum(const PodEntry *p)
 {
-        RunState states[2 * LIMIT_CONTAINERS] = {};
-        size_t index[2 * LIMIT_CONTAINERS], n = 0;
+        RunState states[2 * (LIMIT_CONTAINERS + LIMIT_INIT_CONTAINERS)] = {};
+        size_t index[ARRAY_SIZE(states)], n = 0, n_init = 0;
         StateSum sum;
 
-        for (size_t i = 0; i < p->n_containers && n < ARRAY_SIZE(states); i++)
-                if (container_counts(p->containers[i])) {
-                        index[n] = i;
-                        states[n++] = p->containers[i]->state;
-                }
-        sum = pod_sum_states(states, n);
+        for (size_t i = 0; i < p->n_containers && n < ARRAY_SIZE(states); i++) {
+                ContainerEntry *c = p->containers[i];
+
+                if (!container_counts(c))
+                        continue;
+                n_init += n == n_init && container_is_init(c);
+                index[n] = i;
+                states[n++] = c->state;
+        }
+        sum = pod_sum_states(states, n_init, n);
         if (n > 0)
                 sum.decider = index[sum.decider];
         if (!p->declared) {
@@ -81,6 +85,9 @@ static int container_message(const ContainerEntry *c, char **ret)
 
         if (c->message)
                 return asprintf(ret, "%s: %s", c->name, c->message) < 0 ? -ENOMEM : 0;
+        if (c->state == RUN_RUNNING && container_is_init(c))
+                return asprintf(ret, "init container %s has not ended yet", c->name) < 0 ? -ENOMEM
+                                                                                         : 0;
         if (!last || c->state == RUN_RUNNING || c->state == RUN_CREATING ||
                         c->state == RUN_STOPPING) {
                 *ret = strdup("");
@@ -169,12 +176,13 @@ static json_t *container_json(const ContainerEntry *c)
                         "", "results", results_json(c));
 }
 
-static json_t *containers_json(const PodEntry *p)
+static json_t *containers_json(const PodEntry *p, bool init)
 {
         json_t *list = json_array();
 
         for (size_t i = 0; list && i < p->n_containers; i++) {
-                if (!container_counts(p->containers[i]))
+                if (!container_counts(p->containers[i]) ||
+                                container_is_init(p->containers[i]) != init)
                         continue;
                 if (json_array_append_new(list, container_json(p->containers[i])) < 0) {
                         json_decref(list);
@@ -206,9 +214,10 @@ int pod_status_json(PodEntry *p, char **ret)
         r = pod_message(p, &message);
         if (r < 0)
                 return r;
-        o = json_pack("{ss sb ss ss s[] so so}", "state", run_state_to_string(sum.state), "ready",
-                        sum.ready, "reason", reason_to_string(pod_reason(p)), "message", message,
-                        "addresses", "restart_at", json_time(pod_restart_at(p)), "containers",
-                        containers_json(p));
+        o = json_pack("{ss sb ss ss s[] so so so}", "state", run_state_to_string(sum.state),
+                        "ready", sum.ready, "reason", reason_to_string(pod_reason(p)), "message",
+                        message, "addresses", "restart_at", json_time(pod_restart_at(p)),
+                        "init_containers", containers_json(p, true), "containers",
+                        containers_json(p, false));
         return o ? document_format(o, ret) : -ENOMEM;
 }

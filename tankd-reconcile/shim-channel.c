@@ -11,6 +11,7 @@
 #include "log.h"
 #include "shim-client.h"
 #include "shim-private.h"
+#include "strv.h"
 
 /* ---- requests ---- */
 
@@ -44,6 +45,7 @@ static int shim_send_update(Shim *s)
         record_start(&w, PROTOCOL_VERSION);
         record_put(&w, "type", "update");
         limits_put(&w, &s->limits);
+        record_put_strv(&w, "extra_host", s->hosts);
         return shim_send(s, &w);
 }
 
@@ -103,8 +105,16 @@ void shim_stop(Shim *s, int signo, uint64_t grace_usec)
         shim_flush(s);
 }
 
-void shim_update(Shim *s, const Limits *limits)
+void shim_update(Shim *s, const Limits *limits, char *const *hosts)
 {
+        char **copy = NULL;
+
+        if (strv_copy(hosts, &copy) < 0) {
+                log_oom();
+                return;
+        }
+        strv_free(s->hosts);
+        s->hosts = copy;
         s->update_wanted = true;
         s->limits = *limits;
         shim_flush(s);

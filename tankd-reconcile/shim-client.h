@@ -30,7 +30,8 @@ const ShimStatus *shim_status(const Shim *s);
 
 /* @signo 0 and @grace_usec USEC_INFINITY: those of the launch record. */
 void shim_stop(Shim *s, int signo, uint64_t grace_usec);
-void shim_update(Shim *s, const Limits *limits);
+/* @hosts: lines of /etc/hosts, "ADDRESS NAME"; copied. */
+void shim_update(Shim *s, const Limits *limits, char *const *hosts);
 int shim_kill(Shim *s, int signo); /* -ENOTCONN, -EAGAIN */
 void shim_retry(Shim *s);          /* at each resync: reconnect, clean up again */
 

@@ -67,6 +67,7 @@ struct Shim {
         int stop_signal;
         uint64_t stop_grace_usec;
         Limits limits;
+        char **hosts; /* of the last update */
 };
 
 void shim_arm(Shim *s, uint64_t usec);

@@ -396,7 +396,7 @@ END
 }
 
 @test "fields that do not work yet are refused, and named, by tankctl and by the store" {
-  for field in 'state: stopped' 'hostname: h' 'ports: [{host: 80, container: 80}]' \
+  for field in 'state: stopped' 'update_on: [secret]' 'ports: [{host: 80, container: 80}]' \
     'depends_on: [{pod: x, condition: started}]' 'after_units: [x.service]'; do
     bad_pod "${field%%:*}.*not supported yet|not supported yet.*${field%%:*}" "$field"
   done
@@ -404,9 +404,9 @@ END
     bad_pod "${field%%:*}.*not supported yet|not supported yet.*${field%%:*}" '' "$field"
   done
   run busctl --system call org.tankd.Store1 /org/tankd/Store1 org.tankd.Store1 Apply 'sa{sv}' \
-    "$(pod web '.hostname = "h"' -- sleep 1 | jq -c --arg ns "$NS" '.namespace = $ns')" 0
+    "$(pod web '.state = "stopped"' -- sleep 1 | jq -c --arg ns "$NS" '.namespace = $ns')" 0
   [ "$status" != 0 ]
-  says 'hostname'
+  says 'state'
   says 'not supported'
 }
 

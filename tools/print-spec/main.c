@@ -37,6 +37,7 @@ static const char *kind_text(const SpecField *f)
         switch (f->kind) {
         case SPEC_KIND: return "type";
         case SPEC_NAME: return f->list ? "names" : "name";
+        case SPEC_HOSTNAME: return "name of a host";
         case SPEC_STRING: return f->list ? "texts" : "text";
         case SPEC_BOOL: return "`true` or `false`";
         case SPEC_COUNT: return "whole number";
@@ -52,6 +53,7 @@ static const char *kind_text(const SpecField *f)
         case SPEC_LABELS:
         case SPEC_ANNOTATIONS:
         case SPEC_ENVIRONMENT: return "map of texts";
+        case SPEC_HOSTS: return "map of names to addresses";
         case SPEC_OBJECT: return f->list ? "maps" : "map";
         case SPEC_WORD:
         case SPEC_OTHER: break;
