@@ -25,7 +25,7 @@ static int check_unique(
 
                         if (!streq_ptr(a, json_get_string(json_array_get(list, j), key)))
                                 continue;
-                        return spec_invalid(c, &p, "%s is there twice, first in %s",
+                        return spec_invalid(c, &p, "%s is there twice, first in %s: choose another",
                                         spec_quote(a, quoted), spec_path_format(&there, where));
                 }
         }
@@ -50,11 +50,13 @@ static int check_backoff(SpecContext *c, const json_t *pod)
 
 static int check_id(SpecContext *c, const SpecPath *path, const char *s, uint64_t max)
 {
+        char quoted[SPEC_QUOTED_SIZE];
         uint64_t uid = 0, gid = 0;
 
         if (s && spec_parse_user(s, &uid, &gid) > 0 && (uid > max || gid > max))
-                return spec_invalid(c, path, "ids may be at most %" PRIu64 "%s", max,
-                                max == LIMIT_ID_MAX ? " in a user namespace" : "");
+                return spec_invalid(c, path, "expected ids of at most %" PRIu64 "%s, found %s", max,
+                                max == LIMIT_ID_MAX ? " in a user namespace" : "",
+                                spec_quote(s, quoted));
         return 0;
 }
 
@@ -100,9 +102,13 @@ static int check_mounts(SpecContext *c, const SpecPath *path, const json_t *cont
                 if (found)
                         continue;
                 near = nearest_word(volume, names);
-                return spec_invalid(c, &p, "no volume %s is declared under volumes%s%s%s",
-                                spec_quote(volume, quoted), near ? ", did you mean '" : "",
-                                near ? near : "", near ? "'?" : "");
+                if (near)
+                        return spec_invalid(c, &p,
+                                        "no volume %s is declared under volumes, did you mean "
+                                        "'%s'?",
+                                        spec_quote(volume, quoted), near);
+                return spec_invalid(c, &p, "no volume %s is declared under volumes: declare it",
+                                spec_quote(volume, quoted));
         }
         return check_unique(c, &list, mounts, "path");
 }
@@ -163,7 +169,8 @@ static int check_capabilities(SpecContext *c, const SpecPath *path, const json_t
                         continue;
                 for (size_t j = 0; j < json_array_size(add); j++)
                         if (streq(name, json_string_value(json_array_get(add, j))))
-                                return spec_invalid(c, &p, "%s is both added and dropped", name);
+                                return spec_invalid(c, &p,
+                                                "%s is both added and dropped: remove one", name);
         }
         return 0;
 }

@@ -5,6 +5,7 @@
  * The result is built anew: nothing gets into it that the table does not know. */
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "limit.h"
 #include "names.h"
@@ -44,7 +45,8 @@ static int unknown_field(SpecContext *c, const SpecField *fields, const SpecPath
         if (near)
                 return spec_invalid_key(c, path, "unknown field %s, did you mean '%s'?",
                                 spec_quote(path->key, quoted), near);
-        return spec_invalid_key(c, path, "unknown field %s", spec_quote(path->key, quoted));
+        return spec_invalid_key(c, path, "unknown field %s: remove it, or see tank-pod(5)",
+                        spec_quote(path->key, quoted));
 }
 
 static int check_required(
@@ -53,8 +55,11 @@ static int check_required(
         for (const SpecField *f = fields; f->name; f++) {
                 SpecPath p = { path, f->name, 0 };
 
+                const char *what = f->list ? "a list" : spec_kind_expects(f->kind);
+
                 if (f->required && !json_object_get(object, f->name))
-                        return spec_invalid(c, &p, "is required");
+                        return spec_invalid(c, &p, "is required: give %.*s",
+                                        (int) strcspn(what, ","), what);
         }
         return 0;
 }
@@ -91,6 +96,25 @@ static int normalize_fields(SpecContext *c, const SpecField *fields, bool open,
         return 0;
 }
 
+/* "none or host", "managed or {host: …}", "a map". Alternatives that do not work yet are none. */
+static const char *object_expects(const SpecField *f, char buf[static SPEC_WORDS_SIZE])
+{
+        char words[SPEC_WORDS_SIZE], maps[SPEC_WORDS_SIZE] = "";
+
+        if (!f->one_of && !f->words)
+                return "a map";
+        for (const SpecField *g = f->fields; g->name; g++) {
+                size_t n = strlen(maps);
+
+                if (!g->later)
+                        (void) snprintf(maps + n, sizeof(maps) - n, "%s{%s: …}", n > 0 ? ", " : "",
+                                        g->name);
+        }
+        (void) snprintf(buf, SPEC_WORDS_SIZE, "%s%s%s", f->words ? spec_words(f->words, words) : "",
+                        f->words && *maps ? " or " : "", maps);
+        return *buf ? buf : "text";
+}
+
 static int normalize_object(SpecContext *c, const SpecField *f, const SpecPath *path,
                 const json_t *v, json_t **ret)
 {
@@ -107,15 +131,11 @@ static int normalize_object(SpecContext *c, const SpecField *f, const SpecPath *
                 }
                 if (streq_ptr(f->later_words, "*") && *s)
                         return spec_not_supported(c, path, "%s", f->instead);
-                return spec_invalid(c, path, "expected %s%sa map, found %s",
-                                f->words ? spec_words(f->words, words) : "", f->words ? " or " : "",
+                return spec_invalid(c, path, "expected %s, found %s", object_expects(f, words),
                                 spec_quote(s, quoted));
         }
-        if (!json_is_object(v)) {
-                if (f->words)
-                        return spec_unexpected(c, path, spec_words(f->words, words), v);
-                return spec_unexpected(c, path, "a map", v);
-        }
+        if (!json_is_object(v))
+                return spec_unexpected(c, path, object_expects(f, words), v);
 
         r = normalize_fields(c, f->fields, false, path, v, &object);
         if (r < 0)
@@ -125,7 +145,9 @@ static int normalize_object(SpecContext *c, const SpecField *f, const SpecPath *
                 return r;
         /* A map that is an alternative to words has no meaning when it says nothing. */
         if ((f->one_of || f->words) && json_object_size(object) != 1)
-                return spec_invalid(c, path, "exactly one field is needed here");
+                return spec_invalid(c, path, "expected %s, found %s", object_expects(f, words),
+                                json_object_size(object) == 0 ? "an empty map"
+                                                              : "more than one field");
         *ret = TAKE_PTR(object);
         return 0;
 }
@@ -141,8 +163,8 @@ static int normalize_list(SpecContext *c, const SpecField *f, const SpecPath *pa
         if (!json_is_array(v))
                 return spec_unexpected(c, path, "a list", v);
         if (n < f->min_items)
-                return spec_invalid(
-                                c, path, "needs at least %zu, found an empty list", f->min_items);
+                return spec_invalid(c, path, "expected at least %zu entry, found an empty list",
+                                f->min_items);
         if (f->max_items > 0 && n > f->max_items)
                 return spec_invalid(c, path, "has %zu entries, and may have at most %zu", n,
                                 f->max_items);
@@ -173,13 +195,15 @@ static int normalize_cpu(SpecContext *c, const SpecField *f, const SpecPath *pat
         int r;
 
         if (!json_is_object(v)) {
+                char found[SPEC_QUOTED_SIZE];
                 uint64_t quota;
 
                 r = spec_parse_cpus(c, path, v, &quota);
                 if (r < 0)
                         return r;
                 if (quota < quota_field->min || quota > quota_field->max)
-                        return spec_invalid(c, path, "must be 0.01 to 10000000 CPUs");
+                        return spec_invalid(c, path, "expected 0.01 to 10000000 CPUs, found %s",
+                                        spec_found(v, found));
                 *ret = json_pack("{s:I, s:I}", "quota", (json_int_t) quota, "period",
                                 (json_int_t) SPEC_CPU_PERIOD_USEC);
                 return *ret ? 0 : -ENOMEM;
@@ -258,12 +282,16 @@ static int check_map_size(SpecContext *c, const SpecField *f, const SpecPath *pa
 
 static int check_map_value(SpecContext *c, const SpecField *f, const SpecPath *path, const char *s)
 {
-        if (f->kind == SPEC_LABELS && !label_value_is_valid(s))
+        if (f->kind != SPEC_LABELS || label_value_is_valid(s))
+                return 0;
+        if (strlen(s) > LIMIT_LABEL_VALUE_MAX)
                 return spec_invalid(c, path,
-                                "the value of a label is at most %u bytes of "
-                                "printable text; longer ones go into annotations",
-                                LIMIT_LABEL_VALUE_MAX);
-        return 0;
+                                "the value has %zu bytes, and a label's may have at most %u: "
+                                "longer ones go into annotations",
+                                strlen(s), LIMIT_LABEL_VALUE_MAX);
+        return spec_invalid(c, path,
+                        "the value of a label must be printable text: other text goes into "
+                        "annotations");
 }
 
 static int normalize_map(SpecContext *c, const SpecField *f, const SpecPath *path, const json_t *v,
@@ -366,7 +394,8 @@ static int find_type(SpecContext *c, const json_t *doc, const SpecType **ret, co
         }
         *ret = spec_find_type(*ret_kind);
         if ((*ret)->later)
-                return spec_not_supported(c, &path, "objects of type %s are not supported yet",
+                return spec_not_supported(c, &path,
+                                "objects of type %s are not supported yet; leave it out",
                                 spec_quote(*ret_kind, quoted));
         return 0;
 }

@@ -306,7 +306,9 @@ static const SpecField pod_fields[] = {
                         .note = "up to 128 further lines of `/etc/hosts`, by name; a change is "
                                 "applied to the running containers" },
         { "network", SPEC_OBJECT, .words = "none|host", .later_words = "*",
-                        .instead = "networks other than none and host are not supported yet",
+                        .instead = "networks other than none and host are not supported yet; use "
+                                   "one "
+                                   "of them",
                         .fields = network_fields, .privileged = "host", .fallback = "`none`",
                         .type = "`none`, `host`, name of a network, or map" },
         { "ports", SPEC_OBJECT, .list = true, .later = true, .fields = port_fields },

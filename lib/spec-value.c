@@ -125,13 +125,15 @@ static int normalize_path(SpecContext *c, const SpecField *f, const SpecPath *pa
 {
         CLEANUP_FREE char *clean = NULL;
         char quoted[SPEC_QUOTED_SIZE];
+        const char *whole = s;
         size_t n = 0;
 
         if (s[0] != '/')
                 return spec_invalid(c, path, "%s is no absolute path: it must begin with '/'",
                                 spec_quote(s, quoted));
         if (strlen(s) > LIMIT_PATH_MAX)
-                return spec_invalid(c, path, "a path has at most %u bytes", LIMIT_PATH_MAX);
+                return spec_invalid(c, path, "the path has %zu bytes, and may have at most %u",
+                                strlen(s), LIMIT_PATH_MAX);
         clean = malloc(strlen(s) + 1);
         if (!clean)
                 return -ENOMEM;
@@ -141,7 +143,8 @@ static int normalize_path(SpecContext *c, const SpecField *f, const SpecPath *pa
                 s += strspn(s, "/");
                 k = strcspn(s, "/");
                 if (k == 2 && s[0] == '.' && s[1] == '.')
-                        return spec_invalid(c, path, "a path must not contain '..'");
+                        return spec_invalid(c, path, "%s contains '..': write the path without it",
+                                        spec_quote(whole, quoted));
                 if (k > 0 && !(k == 1 && s[0] == '.')) {
                         clean[n++] = '/';
                         memcpy(clean + n, s, k);
@@ -157,14 +160,16 @@ static int normalize_path(SpecContext *c, const SpecField *f, const SpecPath *pa
                 const char *own[] = { "/proc", "/sys", "/dev" };
 
                 if (streq(clean, "/"))
-                        return spec_invalid(c, path, "a volume cannot be mounted over the root");
+                        return spec_invalid(c, path,
+                                        "a volume cannot be mounted over the root: choose a "
+                                        "directory in it");
                 for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
                         const char *rest = startswith(clean, own[i]);
 
                         if (rest && (*rest == '\0' || (*rest == '/' && i < 2)))
                                 return spec_invalid(c, path,
                                                 "a volume cannot be mounted at %s: "
-                                                "%s is made by tank",
+                                                "%s is made by tank, choose another place",
                                                 spec_quote(clean, quoted), own[i]);
                 }
         }
@@ -204,7 +209,8 @@ static bool is_user_name(const char *s)
 {
         size_t n = strlen(s);
 
-        if (n == 0 || n > LIMIT_NAME_MAX || s[0] == '-' || (s[0] >= '0' && s[0] <= '9'))
+        if (n == 0 || n > LIMIT_NAME_MAX || s[0] == '-' || s[0] == '+' ||
+                        (s[0] >= '0' && s[0] <= '9'))
                 return false;
         for (size_t i = 0; i < n; i++) {
                 unsigned char ch = (unsigned char) s[i];
@@ -276,11 +282,13 @@ static int normalize_capability(SpecContext *c, const SpecPath *path, const char
 }
 
 static const char *format_bound(
-                const SpecField *f, uint64_t bound, char buf[static FORMAT_DURATION_SIZE])
+                const SpecField *f, uint64_t bound, char buf[static FORMAT_EXACT_SIZE])
 {
         if (f->kind == SPEC_DURATION)
-                return format_duration(bound, buf);
-        (void) snprintf(buf, FORMAT_DURATION_SIZE, "%" PRIu64 "%s", bound,
+                return format_duration_exact(bound, buf);
+        if (f->kind == SPEC_SIZE && bound % 1024 == 0)
+                return format_size_exact(bound, buf);
+        (void) snprintf(buf, FORMAT_EXACT_SIZE, "%" PRIu64 "%s", bound,
                         f->kind == SPEC_SIZE ? " bytes" : "");
         return buf;
 }
@@ -288,20 +296,20 @@ static const char *format_bound(
 static int normalize_quantity(SpecContext *c, const SpecField *f, const SpecPath *path,
                 const json_t *v, json_t **ret)
 {
-        char quoted[SPEC_QUOTED_SIZE], bound[FORMAT_DURATION_SIZE];
+        char quoted[SPEC_QUOTED_SIZE], bound[FORMAT_EXACT_SIZE];
         uint64_t n = 0;
         int r = 0;
 
         if (json_is_integer(v)) {
                 json_int_t i = json_integer_value(v);
 
+                if (i < 0)
+                        return spec_unexpected(c, path, spec_kind_expects(f->kind), v);
                 if (f->kind == SPEC_DURATION && (c->flags & SPEC_STRICT_ENTRY))
                         return spec_invalid(c, path,
                                         "a duration needs a unit: write "
                                         "\"%" PRId64 "s\" or \"%" PRId64 "ms\"",
                                         (int64_t) i, (int64_t) i);
-                if (i < 0)
-                        return spec_unexpected(c, path, spec_kind_expects(f->kind), v);
                 n = (uint64_t) i;
         } else {
                 const char *s = json_string_value(v);
@@ -313,10 +321,12 @@ static int normalize_quantity(SpecContext *c, const SpecField *f, const SpecPath
         }
 
         if (r >= 0 && n < f->min)
-                return spec_invalid(c, path, "must be at least %s", format_bound(f, f->min, bound));
+                return spec_invalid(c, path, "expected at least %s, found %s",
+                                format_bound(f, f->min, bound), spec_found(v, quoted));
         if (r < 0 || n > INT64_MAX || (f->max > 0 && n > f->max))
-                return spec_invalid(c, path, "must be at most %s",
-                                format_bound(f, f->max > 0 ? f->max : INT64_MAX, bound));
+                return spec_invalid(c, path, "expected at most %s, found %s",
+                                format_bound(f, f->max > 0 ? f->max : INT64_MAX, bound),
+                                spec_found(v, quoted));
         return make_integer(n, ret);
 }
 
@@ -390,7 +400,7 @@ int spec_normalize_scalar(SpecContext *c, const SpecField *f, const SpecPath *pa
                                 v);
         /* The C strings of the other side end at a NUL: what is behind it must not get lost. */
         if (s && strlen(s) != json_string_length(v))
-                return spec_invalid(c, path, "text must not contain NUL");
+                return spec_invalid(c, path, "text cannot hold a NUL character: remove it");
 
         switch (f->kind) {
         case SPEC_BOOL: *ret = json_boolean(json_is_true(v)); return 0;

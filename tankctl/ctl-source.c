@@ -64,13 +64,14 @@ static int strip_meta(
 
         if (json_object_get(doc, "status")) {
                 complain_at(l, file, d, "status", true,
-                                "status tells what is, it cannot be declared; remove it");
+                                "made by tank and never declared: leave it out");
                 return -EINVAL;
         }
         if (!meta)
                 return 0;
         if (!json_is_object(meta)) {
-                complain_at(l, file, d, "meta", false, "must be a mapping");
+                complain_at(l, file, d, "meta", false,
+                                "expected the map that tank made: leave it out");
                 return -EINVAL;
         }
         json_object_foreach ((json_t *) meta, key, value) {
@@ -80,14 +81,16 @@ static int strip_meta(
                         continue;
                 if (asprintf(&path, "meta.%s", key) < 0)
                         return -ENOMEM;
-                complain_at(l, file, d, path, true, "unknown field");
+                complain_at(l, file, d, path, true,
+                                "unknown field: meta is made by tank, leave it out");
                 return -EINVAL;
         }
         revision = json_object_get(meta, "revision");
         if (revision) {
                 if (!json_is_integer(revision) || json_integer_value(revision) < 0) {
                         complain_at(l, file, d, "meta.revision", false,
-                                        "must be a revision: a whole number");
+                                        "expected a revision, a whole number from 0, or no meta at "
+                                        "all");
                         return -EINVAL;
                 }
                 ret->has_if_revision = true;
@@ -105,7 +108,8 @@ static int set_namespace(Loader *l, const char *file, const YamlDocument *d, jso
                 return 0;
         if (own && !streq(own, l->namespace)) {
                 complain_at(l, file, d, "namespace", false,
-                                "is another one than that of the command line");
+                                "is another one than that of the command line: leave one of them "
+                                "out");
                 return -EINVAL;
         }
         if (json_object_get(doc, "namespace"))
@@ -132,7 +136,10 @@ static int check_identity(Loader *l, const char *file, const YamlDocument *d, js
                         continue;
                 if (value && (i == 0 ? type_is_valid(value) : name_is_valid(value)))
                         continue;
-                complain_at(l, file, d, fields[i], false, "is missing or no name");
+                complain_at(l, file, d, fields[i], false,
+                                value || json_object_get(doc, fields[i])
+                                                ? "is no name: use 1 to 63 of a-z, 0-9 and '-'"
+                                                : "is required: give a name");
                 return -EINVAL;
         }
         return 0;
@@ -152,7 +159,7 @@ static int check_all(
                 return -EINVAL;
         }
         if (json_dumpb(*ret, NULL, 0, JSON_COMPACT) > LIMIT_DOCUMENT_MAX) {
-                complain_at(l, file, d, "", false, "the document is larger than 1 MiB");
+                complain_at(l, file, d, "", false, "the document is larger than 1 MiB: shorten it");
                 return -EINVAL;
         }
         return 0;
@@ -168,7 +175,7 @@ static int check_twice(Loader *l, const char *file, const YamlDocument *d, const
         first = json_get_string(l->seen, key);
         if (!first)
                 return json_object_set_new(l->seen, key, json_string(x->source)) < 0 ? -ENOMEM : 0;
-        if (asprintf(&message, "%s is declared already at %s", key, first) < 0)
+        if (asprintf(&message, "%s is declared already at %s: remove one", key, first) < 0)
                 return -ENOMEM;
         complain_at(l, file, d, "", false, message);
         return -EINVAL;
@@ -204,7 +211,7 @@ static int load_document(Loader *l, const char *file, const YamlDocument *d)
         if (!doc)
                 return -ENOMEM;
         if (!json_is_object(doc)) {
-                complain(l, file, at, "", "a document must be a mapping with kind and name");
+                complain(l, file, at, "", "expected a map with kind and name");
                 return -EINVAL;
         }
         r = strip_meta(l, file, d, doc, &x);
@@ -268,7 +275,7 @@ static int load_fd(Loader *l, const char *file, int fd)
 
         r = read_fd_bounded(fd, LIMIT_YAML_FILE_MAX, &text, &size);
         if (r == -EFBIG) {
-                ctl_error("%s: larger than %u MiB", file, LIMIT_YAML_FILE_MAX >> 20);
+                ctl_error("%s: larger than %u MiB: split it", file, LIMIT_YAML_FILE_MAX >> 20);
                 l->exit_code = EXIT_CODE_FAILED;
                 return 0;
         }

@@ -67,12 +67,13 @@ static int take_meta(Step *p, json_t *doc, sd_bus_error *reterr)
                 return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
                                 "meta: is the store's to give: leave it out, or apply instead");
         if (!json_is_object(meta))
-                return tank_error_set(
-                                reterr, TANK_ERROR_INVALID_ARGUMENT, "meta: must be an object");
+                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
+                                "meta: expected the map that tank made: leave it out");
         revision = json_object_get(meta, "revision");
         if (revision && (!json_is_integer(revision) || json_integer_value(revision) < 0))
                 return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
-                                "meta.revision: must be a whole number, 0 or greater");
+                                "meta.revision: expected a revision, a whole number from 0, or no meta "
+                                "at all");
         if (revision && !p->has_if_revision) {
                 p->has_if_revision = true;
                 p->if_revision = (uint64_t) json_integer_value(revision);
@@ -100,7 +101,7 @@ static int read_document(Step *p, sd_bus_error *reterr)
                 return r;
         if (json_object_get(doc, "status"))
                 return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
-                                "status: is observed, not declared: leave it out");
+                                "status: made by tank and never declared: leave it out");
         r = take_meta(p, doc, reterr);
         if (r < 0)
                 return r;

@@ -100,7 +100,7 @@ static void test_refusals(void **state)
                 const char *text, *error, *part;
         } cases[] = {
                 { "nonsense", TANK_ERROR_INVALID_ARGUMENT, "line 1" },
-                { "[]", TANK_ERROR_INVALID_ARGUMENT, "object" },
+                { "[]", TANK_ERROR_INVALID_ARGUMENT, "a map with kind and name" },
                 { "{\"kind\":\"widget\"}", TANK_ERROR_INVALID_ARGUMENT, "name" },
                 { "{\"kind\":\"widget\",\"name\":\"a/b\"}", TANK_ERROR_INVALID_ARGUMENT, "name" },
                 { "{\"kind\":\"widget\",\"name\":\"a\",\"namespace\":\"nowhere\"}",

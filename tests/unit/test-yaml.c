@@ -172,7 +172,7 @@ static void test_alias_limits(void **state)
         memset(text + n, 'x', 100000);
         n += 100000;
         sprintf(text + n, "\nb: [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a]\n");
-        assert_refuses(text, 2, 41, "larger");
+        assert_refuses(text, 2, 41, "more than 1048576 bytes");
 }
 
 static void test_depth(void **state)
@@ -218,9 +218,9 @@ static void test_refused(void **state)
         assert_refuses("a: 9223372036854775808\n", 1, 4, "64 bits");
         assert_refuses("a: 1e999\n", 1, 4, "too large");
         assert_refuses("a: \"x\\0y\"\n", 1, 4, "NUL");
-        assert_refuses("a: b: c\n", 1, 5, "mapping");
+        assert_refuses("a: b: c\n", 1, 5, "a second \":\"");
         assert_refuses("a: @x\n", 1, 4, "quote");
-        assert_refuses("a: [1, 2\nb: 3\n", 2, 2, "YAML");
+        assert_refuses("a: [1, 2\nb: 3\n", 2, 2, "the list that opens in line 1");
 }
 
 static void test_bytes(void **state)
@@ -236,10 +236,10 @@ static void test_bytes(void **state)
                         1, 1, "byte order mark");
         assert_refuses_bytes("a: 1\nb\0c\n", 9, 2, 2, "NUL");
         assert_refuses("a: 1\nb: \xc3\x28\n", 2, 5, "UTF-8");
-        assert_refuses("a: 1\nb: \x01\n", 2, 4, "UTF-8");
+        assert_refuses("a: 1\nb: \x01\n", 2, 4, "control character");
         assert_refuses("\x7f"
                        "ELF\x02\x01",
-                        1, 1, "UTF-8");
+                        1, 1, "control character");
 }
 
 static void test_size(void **state)
@@ -255,7 +255,7 @@ static void test_size(void **state)
                 n += 10;
         }
         text[n] = '\0';
-        assert_refuses(text, 131073, 3, "larger");
+        assert_refuses(text, 131073, 3, "more than 1048576 bytes");
         /* Many documents may be larger together. */
         n = 0;
         for (unsigned i = 0; n + 600020 < size; i++) {
