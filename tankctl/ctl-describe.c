@@ -7,7 +7,7 @@
 #include "clock.h"
 #include "ctl-get.h"
 #include "ctl-json.h"
-#include "ctl-table.h"
+#include "ctl-text.h"
 #include "ctl-verbs.h"
 #include "ctl-wait.h"
 #include "ctl-yaml.h"

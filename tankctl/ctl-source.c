@@ -10,7 +10,7 @@
 
 #include "ctl.h"
 #include "ctl-source.h"
-#include "ctl-table.h"
+#include "ctl-text.h"
 #include "ctl-yaml.h"
 #include "document.h"
 #include "error.h"

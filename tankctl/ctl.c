@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "ctl.h"
-#include "ctl-table.h"
+#include "ctl-text.h"
 #include "error.h"
 #include "names.h"
 #include "quantity.h"

@@ -213,9 +213,9 @@ static void test_table(void **state)
         table_add(t, "a\nb\xff", COLOR_NONE);
         assert_int_equal(table_print(t, f), 0);
         assert_int_equal(fclose(f), 0);
-        assert_string_equal(text, "NAME               STATE     MESSAGE\n"
-                                  "web                running   -\n"
-                                  "\u00fc\\x1b[2J\\xc2\\x9b   7         a\\x0ab\\xff\n");
+        assert_string_equal(text, "NAME             STATE     MESSAGE\n"
+                                  "web              running   -\n"
+                                  "\u00fc\\x1b[2J\\u009b   7         a\\x0ab\\xff\n");
 }
 
 static void assert_diff(const char *old, const char *new, const char *expected, int n)

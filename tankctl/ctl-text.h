@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Text of foreign origin (documents, containers, errors) made harmless before people see it.
+ *
+ * What a terminal would obey, what would begin a new line, and what would show text in another
+ * order or not at all, is written out: control characters of ASCII and of C1, the controls of
+ * bidirectional text, invisible characters, and bytes that are no UTF-8. */
+
+#include <stdio.h>
+
+#include "macro.h"
+
+/* \xNN for bytes, \uNNNN for characters. *ret_width (NULL: not wanted) is in columns. NULL: out of
+ * memory. */
+char *text_neutral(const char *text, size_t *ret_width);
+size_t text_width(const char *harmless); /* in columns of a terminal */
+
+void print_neutral(FILE *f, const char *text);
+/* The same for what a program wrote: its newlines and tabs stay. */
+void print_neutral_output(FILE *f, const char *data, size_t size);
+
+/* @json: JSON text. The same characters as \uNNNN, which is the same JSON. NULL: out of memory. */
+char *json_neutral(const char *json);
+/* Whether there is any of them in valid UTF-8. */
+bool text_is_harmless(const char *text);
