@@ -63,6 +63,16 @@ bool bus_caller_may(const BusCaller *c, BusRight right)
         return false;
 }
 
+int bus_caller_check_privileged(
+                const BusCaller *c, bool privileged, const char *pod, sd_bus_error *reterr)
+{
+        if (!privileged || bus_caller_may(c, BUS_PRIVILEGED))
+                return 0;
+        return tank_error_set(reterr, TANK_ERROR_ACCESS_DENIED,
+                        "pod %s uses privileged fields: this needs the right 'privileged': be root",
+                        pod);
+}
+
 static const char *const right_words[_BUS_RIGHT_MAX] = {
         [BUS_INSPECT] = "inspect",
         [BUS_MANAGE] = "manage",
@@ -71,6 +81,18 @@ static const char *const right_words[_BUS_RIGHT_MAX] = {
         [BUS_ADMIN] = "admin",
         [BUS_PRIVILEGED] = "privileged",
 };
+
+int tank_group(gid_t *ret)
+{
+        struct group *g;
+
+        errno = 0;
+        g = getgrnam("tank");
+        if (!g)
+                return errno > 0 ? -errno : -ENOENT;
+        *ret = g->gr_gid;
+        return 0;
+}
 
 static unsigned bucket_of(const char *name)
 {
@@ -97,12 +119,7 @@ int bus_access_new(sd_bus *bus, BusAccess **ret)
 static bool is_tank_gid(BusAccess *a, gid_t gid)
 {
         if (!a->asked_tank_gid) {
-                struct group *g = getgrnam("tank"); /* a local file; once for each connection */
-
-                if (g) {
-                        a->tank_gid = g->gr_gid;
-                        a->has_tank_gid = true;
-                }
+                a->has_tank_gid = tank_group(&a->tank_gid) >= 0;
                 a->asked_tank_gid = true;
         }
         return a->has_tank_gid && gid == a->tank_gid;

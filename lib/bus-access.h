@@ -32,6 +32,15 @@ typedef struct BusCaller {
 
 bool bus_caller_may(const BusCaller *c, BusRight right);
 
+/* What acts inside a run of @pod whose document used privileged fields (@privileged) needs the
+ * right to them besides its own: exec, attach, sessions, signals. AccessDenied in @reterr. */
+int bus_caller_check_privileged(
+                const BusCaller *c, bool privileged, const char *pod, sd_bus_error *reterr);
+
+/* The group whose members have these rights. -ENOENT when the machine has none. Loads the name
+ * service, so it is asked when somebody needs it. */
+int tank_group(gid_t *ret);
+
 typedef struct BusAccess BusAccess; /* one for each connection */
 
 int bus_access_new(sd_bus *bus, BusAccess **ret);

@@ -31,9 +31,9 @@ BusLink *bus_link_free(BusLink *l);
 sd_bus *bus_link_get(BusLink *l); /* NULL while there is none */
 DEFINE_CLEANUP(BusLink *, bus_link_freep, bus_link_free);
 
-/* Whether @m was sent by the bus itself. A signal that somebody sends to our own name arrives without
- * a match of ours, and sd-bus takes a match with a well-known sender for true: who listens to
- * NameOwnerChanged asks this first. */
+/* Whether @m was sent by the bus itself. A signal that somebody sends to our own name arrives
+ * without a match of ours, and sd-bus takes a match with a well-known sender for true: who listens
+ * to NameOwnerChanged asks this first. */
 bool bus_message_is_from_bus(sd_bus_message *m);
 
 /* A blocking connection to the system bus for a command line client; Unavailable in @reterr. */

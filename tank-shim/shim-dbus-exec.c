@@ -21,11 +21,9 @@ struct ExecCall {
 
 int shim_bus_check_privileged(const ShimBus *b, const BusCaller *caller, sd_bus_error *reterr)
 {
-        if (!b->shim->launch->privileged || bus_caller_may(caller, BUS_PRIVILEGED))
-                return 0;
-        return tank_error_set(reterr, TANK_ERROR_ACCESS_DENIED,
-                        "pod %s uses privileged fields: this needs the right 'privileged'; be root",
-                        b->shim->launch->pod);
+        const Launch *l = b->shim->launch;
+
+        return bus_caller_check_privileged(caller, l->privileged, l->pod, reterr);
 }
 
 /* An array of byte strings; none of them may hold a NUL. Counts against the limit of all. */

@@ -244,12 +244,17 @@ static int method_restart_authorized(
         return sd_bus_reply_method_return(m, NULL);
 }
 
+/* The same that its shim asks of whoever comes to it directly. */
+static int may_signal(const ContainerEntry *c, const BusCaller *caller, sd_bus_error *reterr)
+{
+        return bus_caller_check_privileged(
+                        caller, container_run_status(c)->privileged, c->pod->name, reterr);
+}
+
 static int kill_container(ContainerEntry *c, int signo, sd_bus_error *reterr)
 {
         int r;
 
-        if (!container_runs(c))
-                return not_running(c, reterr);
         r = shim_kill(c->shim, signo);
         if (r == -EAGAIN)
                 return tank_error_set(reterr, TANK_ERROR_BUSY,
@@ -282,9 +287,20 @@ static int method_kill_authorized(
                 return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
                                 "signal %d: must be 1-64", signo);
         if (*container) {
-                r = kill_container(c, signo, reterr);
+                if (!container_runs(c))
+                        return not_running(c, reterr);
+                r = may_signal(c, caller, reterr);
+                if (r >= 0)
+                        r = kill_container(c, signo, reterr);
                 return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
         }
+        /* All or none of them is refused. */
+        for (size_t i = 0; i < p->n_containers; i++)
+                if (container_runs(p->containers[i])) {
+                        r = may_signal(p->containers[i], caller, reterr);
+                        if (r < 0)
+                                return r;
+                }
         for (size_t i = 0; i < p->n_containers; i++)
                 if (container_runs(p->containers[i])) {
                         r = kill_container(p->containers[i], signo, reterr);

@@ -7,13 +7,41 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "bus-access.h"
 #include "error.h"
 #include "fd.h"
+#include "log.h"
 #include "names.h"
 #include "reconcile-entry.h"
 #include "reconcile-logs.h"
 #include "reconcile-pods.h"
 #include "strv.h"
+
+int manager_prepare_logs(Manager *m)
+{
+        CLEANUP_CLOSE int fd = -EBADF;
+        struct stat st;
+        gid_t group;
+        int r;
+
+        r = mkdir_p(m->paths.log_dir, 0750);
+        if (r < 0)
+                return log_error_errno(r, "cannot make %s", m->paths.log_dir);
+        if (tank_group(&group) < 0)
+                return 0; /* root alone calls us */
+        fd = open(m->paths.log_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return log_error_errno(-errno, "cannot open %s", m->paths.log_dir);
+        if (st.st_gid != 0)
+                return 0; /* what an administrator or systemd-tmpfiles decided */
+        if (fchown(fd, (uid_t) -1, group) < 0 ||
+                        fchmod(fd, (st.st_mode & ALLPERMS) | S_ISGID | S_IRGRP | S_IXGRP) < 0)
+                log_warning_errno(-errno,
+                                "cannot give %s to group tank, whose members will not read "
+                                "logs, ignoring",
+                                m->paths.log_dir);
+        return 0;
+}
 
 /* A follower must have something to watch before the first line is written. */
 static int open_log_directory(

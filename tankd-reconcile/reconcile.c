@@ -17,6 +17,7 @@
 #include "reconcile-entry.h"
 #include "reconcile-event.h"
 #include "reconcile-launch.h"
+#include "reconcile-logs.h"
 #include "reconcile-pod.h"
 #include "reconcile-record.h"
 #include "reconcile-run.h"
@@ -201,6 +202,8 @@ static int manager_open_directories(Manager *m)
                 r = open_directory(m->pods_path, 0700, &m->pods_fd);
         if (r >= 0)
                 r = open_directory(m->paths.state_dir, 0755, &m->state_fd);
+        if (r >= 0)
+                r = manager_prepare_logs(m);
         if (r >= 0)
                 r = manager_lock(m);
         return r;

@@ -21,6 +21,7 @@ int shim_status_parse(const Record *r, ShimStatus *ret)
         const char *state = record_get(r, "state"), *kind = record_get(r, "result.kind");
         ShimStatus s = {
                 .started = number(r, "started") > 0,
+                .privileged = !streq_ptr(record_get(r, "privileged"), "0"),
                 .shim_pid = (pid_t) number(r, "shim_pid"),
                 .pid = (pid_t) number(r, "pid"),
                 .started_usec = number(r, "started_usec"),

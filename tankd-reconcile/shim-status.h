@@ -15,7 +15,8 @@ typedef struct ShimHelper ShimHelper;
 
 /* The run's record as far as the reconciler needs it. */
 typedef struct ShimStatus {
-        bool started; /* it was let go: from here something may have run */
+        bool started;    /* it was let go: from here something may have run */
+        bool privileged; /* its document used privileged fields; also when that is not told */
         RunState state;
         pid_t shim_pid, pid;
         uint64_t started_usec, started_boot_usec; /* when the workload ran, 0: it never did */

@@ -205,7 +205,7 @@ static void markdown_begin(FILE *out)
               "- **Texts** are quoted where YAML would read something else: `\"8080\"`, `\"true\"`."
               "\n"
               "- **Privileged** fields need the right `org.tankd.privileged`, both to declare them "
-              "and to remove them.\n\n"
+              "and to remove them,\nand to enter a pod that uses them or send it signals.\n\n"
               "The stored form of a document has quantities as whole numbers (sizes in bytes, "
               "durations and CPU time in µs), signals and\ncapabilities by their full names, "
               "paths without `//`, `kind` and `namespace` filled in, and nothing else added: "
