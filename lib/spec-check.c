@@ -222,7 +222,8 @@ static int check_names_of_both(SpecContext *c, const json_t *pod)
                         SpecPath p = { &here, "name", 0 };
 
                         if (streq_ptr(name, json_get_string(json_array_get(inits, i), "name")))
-                                return spec_invalid(c, &p, "%s is there twice, first in %s",
+                                return spec_invalid(c, &p,
+                                                "%s is there twice, first in %s: choose another",
                                                 spec_quote(name, quoted),
                                                 spec_path_format(&there, where));
                 }

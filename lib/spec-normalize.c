@@ -12,7 +12,8 @@
 #include "spec-check.h"
 #include "spec-value.h"
 
-#define MAX_FIELDS 40 /* of one map of the table */
+#define MAX_FIELDS   40 /* of one map of the table */
+#define ADDRESS_RULE "an address such as 10.0.0.1 or fd00::1"
 
 static int normalize_value(SpecContext *c, const SpecField *f, const SpecPath *path,
                 const json_t *v, json_t **ret);
@@ -49,13 +50,35 @@ static int unknown_field(SpecContext *c, const SpecField *fields, const SpecPath
                         spec_quote(path->key, quoted));
 }
 
+/* "none or host", "managed or {host: …}", "a map". Alternatives that do not work yet are none. */
+static const char *object_expects(const SpecField *f, char buf[static SPEC_WORDS_SIZE])
+{
+        char words[SPEC_WORDS_SIZE], maps[SPEC_WORDS_SIZE] = "";
+
+        if (!f->one_of && !f->words)
+                return "a map";
+        for (const SpecField *g = f->fields; g->name; g++) {
+                size_t n = strlen(maps);
+
+                if (!g->later)
+                        (void) snprintf(maps + n, sizeof(maps) - n, "%s{%s: …}", n > 0 ? ", " : "",
+                                        g->name);
+        }
+        (void) snprintf(buf, SPEC_WORDS_SIZE, "%s%s%s", f->words ? spec_words(f->words, words) : "",
+                        f->words && *maps ? " or " : "", maps);
+        return *buf ? buf : "text";
+}
+
 static int check_required(
                 SpecContext *c, const SpecField *fields, const SpecPath *path, const json_t *object)
 {
         for (const SpecField *f = fields; f->name; f++) {
                 SpecPath p = { path, f->name, 0 };
 
-                const char *what = f->list ? "a list" : spec_kind_expects(f->kind);
+                char words[SPEC_WORDS_SIZE];
+                const char *what = f->list                  ? "a list"
+                                   : f->kind == SPEC_OBJECT ? object_expects(f, words)
+                                                            : spec_kind_expects(f->kind);
 
                 if (f->required && !json_object_get(object, f->name))
                         return spec_invalid(c, &p, "is required: give %.*s",
@@ -94,25 +117,6 @@ static int normalize_fields(SpecContext *c, const SpecField *fields, bool open,
         }
         *ret = TAKE_PTR(object);
         return 0;
-}
-
-/* "none or host", "managed or {host: …}", "a map". Alternatives that do not work yet are none. */
-static const char *object_expects(const SpecField *f, char buf[static SPEC_WORDS_SIZE])
-{
-        char words[SPEC_WORDS_SIZE], maps[SPEC_WORDS_SIZE] = "";
-
-        if (!f->one_of && !f->words)
-                return "a map";
-        for (const SpecField *g = f->fields; g->name; g++) {
-                size_t n = strlen(maps);
-
-                if (!g->later)
-                        (void) snprintf(maps + n, sizeof(maps) - n, "%s{%s: …}", n > 0 ? ", " : "",
-                                        g->name);
-        }
-        (void) snprintf(buf, SPEC_WORDS_SIZE, "%s%s%s", f->words ? spec_words(f->words, words) : "",
-                        f->words && *maps ? " or " : "", maps);
-        return *buf ? buf : "text";
 }
 
 static int normalize_object(SpecContext *c, const SpecField *f, const SpecPath *path,
@@ -260,8 +264,7 @@ static int normalize_address(SpecContext *c, const SpecPath *path, json_t **valu
         const char *s = json_string_value(*value);
 
         if (address_normalize(s, address) < 0)
-                return spec_invalid(c, path,
-                                "expected an address such as 10.0.0.1 or fd00::1, found %s",
+                return spec_invalid(c, path, "expected " ADDRESS_RULE ", found %s",
                                 spec_quote(s, quoted));
         json_decref(*value);
         *value = json_string(address);
@@ -319,6 +322,8 @@ static int normalize_map(SpecContext *c, const SpecField *f, const SpecPath *pat
                 r = check_map_key(c, f, &p);
                 if (r < 0)
                         return r;
+                if (f->kind == SPEC_HOSTS && !json_is_string(value))
+                        return spec_unexpected(c, &p, ADDRESS_RULE, value);
                 r = normalize_value(c, f->fields && json_is_object(value) ? &reference : &text, &p,
                                 value, &normal);
                 if (r < 0)
