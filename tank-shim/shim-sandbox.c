@@ -295,6 +295,7 @@ static int on_message(Sandbox *s, const void *data, size_t size, int fd)
         if (size == 1 && *(const char *) data == SYNC_WORKLOAD && fd >= 0) { /* sync 4 */
                 (void) safe_close(s->shim->workload_fd);
                 s->shim->workload_fd = fd;
+                FAILPOINT("shim.workload");
                 return 0;
         }
         (void) safe_close(fd);
@@ -358,6 +359,7 @@ static int start(Sandbox *s, SetupReport *reterr)
                 r = scratch_make(shim->launch, reterr);
         if (r < 0)
                 return r;
+        FAILPOINT("shim.scratch");
         r = make_ends(s, &ends);
         if (r < 0)
                 return setup_report_set(reterr, r, "stdio", "pipes");
@@ -371,10 +373,12 @@ static int start(Sandbox *s, SetupReport *reterr)
                 r = pins_make_shm(pod_dir, shim->launch, reterr);
         if (r >= 0)
                 r = send_trees(s, pod_dir, userns, reterr);
+        FAILPOINT("shim.trees");
         if (r >= 0 && shim->launch->sandbox_create)
                 r = pins_make(pod_dir, shim->main.pid, shim->launch, reterr);
         if (r < 0)
                 return r;
+        FAILPOINT("shim.pins");
         r = sd_event_add_io(shim->event, &s->source, s->sync, EPOLLIN, on_sync, s);
         return r < 0 ? setup_report_set(reterr, r, "namespaces", "event loop") : 0;
 }

@@ -28,6 +28,7 @@
 
 #include "bus-util.h"
 #include "error.h"
+#include "failpoint.h"
 #include "fd.h"
 #include "limit.h"
 #include "log.h"
@@ -219,6 +220,7 @@ static void check_exit(Session *s)
         if (!s->reaped || (!s->executed && !s->failed))
                 return;
 
+        FAILPOINT("shim.session-exited");
         if (s->control >= 0) {
                 RunResult result = session_result(s);
 
@@ -314,7 +316,9 @@ static void setup_over(Session *s)
                 call_ready(s, &error);
         } else {
                 s->executed = true;
+                FAILPOINT("shim.session-executed");
                 shim_control_send_started(s->control, s->reaped ? s->reaped_pid : s->process.pid);
+                FAILPOINT("shim.session-started");
                 for (int i = 1; i <= 64; i++)
                         if (s->early_signals & (UINT64_C(1) << (i - 1)))
                                 to_process(s, i);
@@ -477,6 +481,7 @@ int shim_session_open(ShimSessions *all, const SessionRequest *request, SessionR
                 return tank_error_set_errno(reterr, r, "cannot start a session");
         }
 
+        FAILPOINT("shim.session-cloned");
         all->count++;
         s->ready = ready;
         s->userdata = userdata;

@@ -223,6 +223,7 @@ static int on_settle(sd_event_source *source, void *userdata)
         r = s->launch->bus_name ? shim_bus_new(s, &s->bus) : 0;
         if (r < 0)
                 log_warning_errno(r, "%s/%s/%s: not on the bus, ignoring", LOG_NAME(s));
+        FAILPOINT("shim.settled");
         return 0;
 }
 
@@ -305,11 +306,13 @@ static void do_stop(Shim *s)
 
         shim_set_state(s, RUN_STOPPING);
         shim_channel_send_status(s->channel);
+        FAILPOINT("shim.stopping");
         if (s->stop_grace_usec > 0) {
                 r = request_kill(s, s->stop_signal);
                 if (r < 0 && r != -ESRCH)
                         log_warning_errno(r, "%s/%s/%s: cannot send the stop signal", LOG_NAME(s));
         }
+        FAILPOINT("shim.signalled");
         arm_grace(s);
 }
 
@@ -406,7 +409,9 @@ static void do_finish(Shim *s)
 
         if (s->finishing > 0)
                 return;
+        FAILPOINT("shim.empty");
         shim_channel_send_status(s->channel);
+        FAILPOINT("shim.told");
         s->finishing = 1; /* ours, so that none of the others is the last too early */
         if (s->pty)
                 shim_pty_drain(s->pty);
@@ -425,6 +430,7 @@ static void do_finish(Shim *s)
 
 static void do_leave(Shim *s)
 {
+        FAILPOINT("shim.finished");
         (void) sd_event_exit(s->event, 0);
 }
 
@@ -566,6 +572,7 @@ int shim_new(Launch *launch, int run_dir, int lock_fd, int channel, Shim **ret)
         r = shim_channel_new(s, channel, &s->channel); /* hello */
         if (r < 0)
                 return r;
+        FAILPOINT("shim.hello");
         *ret = TAKE_PTR(s);
         return 0;
 }
@@ -582,6 +589,7 @@ static void remove_everything(Shim *s)
         if (r < 0)
                 log_warning_errno(r, "%s/%s/%s: cannot remove the cgroup %s, ignoring", LOG_NAME(s),
                                 shim_cgroup_path(s->cgroup));
+        FAILPOINT("shim.cgroup-removed");
         r = remove_tree_at(AT_FDCWD, s->launch->scratch);
         if (r < 0)
                 log_warning_errno(r, "%s/%s/%s: cannot remove %s, ignoring", LOG_NAME(s),
@@ -599,6 +607,7 @@ int shim_run(Shim *s)
         s->pty = shim_pty_free(s->pty);
         s->log = shim_log_free(s->log);
         remove_everything(s);
+        FAILPOINT("shim.removed");
         return r;
 }
 

@@ -306,24 +306,3 @@ life_with_death_at()
     life_with_death_at "$name"
   done
 }
-
-@test "kill -9 of a shim between any two steps: never two runs, never none" {
-  has_failpoints || skip "this build has no failpoints: configure with --enable-failpoints"
-  names=$(failpoints tank-shim)
-  [ -n "$names" ]
-  for name in $names; do
-    : >"$MARK/starts"
-    with_failpoint "$name"
-    pod web "$with_mark" -- sh -c 'echo x >>/mark/starts; exec sleep 54321' | apply
-    until_state web running
-    wait_for 10 equals 1 count_workloads
-    [ "$(shims | wc -l)" = 1 ]
-    tankctl delete pod web -n "$NS"
-    until_state web deleted 30
-    [ "$(count_workloads)" = 0 ]
-    [ -e "$BATS_TEST_TMPDIR/once" ] || {
-      echo "$name: no run passes there"
-      return 1
-    }
-  done
-}
