@@ -284,6 +284,14 @@ static int print_all_changes(
         return r;
 }
 
+/* A pod that is not started again whatever comes may be meant to end. */
+static bool is_job(const Declaration *d)
+{
+        const char *restart = json_get_string(d->document, "restart");
+
+        return restart && !streq(restart, restart_policy_to_string(RESTART_ALWAYS));
+}
+
 static int wait_for_all(Waiter *waiter, const Writer *w)
 {
         int code = 0;
@@ -299,11 +307,12 @@ static int wait_for_all(Waiter *waiter, const Writer *w)
                 /* Of several, one's event may have come while another was waited for; and not
                  * every change starts something. */
                 eventful = w->n == 1 && streq(x->outcome, "created");
+                waiter->brief = is_job(x->declaration);
                 r = waiter_wait(waiter, x->declaration->namespace, x->declaration->name,
-                                CONDITION_RUNNING, x->generation, eventful);
+                                CONDITION_APPLIED, x->generation, eventful);
                 if (r == 0) {
                         print_identity(stdout, x->declaration);
-                        puts(" running");
+                        printf(" %s\n", run_state_to_string(waiter->state));
                 } else if (code == 0)
                         code = r;
         }

@@ -87,6 +87,17 @@ static void describe_container(const json_t *c)
                 describe_result(json_array_get(results, i - 1));
 }
 
+static void describe_containers(const char *title, const json_t *containers)
+{
+        json_t *c;
+        size_t i;
+
+        if (json_array_size(containers) > 0)
+                puts(title);
+        json_array_foreach (containers, i, c)
+                describe_container(c);
+}
+
 /* The one line that says why a pod does not run. */
 static void describe_why(const json_t *status)
 {
@@ -123,9 +134,8 @@ static void describe_status(const json_t *status)
         describe_why(status);
         json_array_foreach (json_object_get(status, "addresses"), i, item)
                 line(0, i == 0 ? "Addresses:" : "", "%s", strempty(json_string_value(item)));
-        puts("Containers:");
-        json_array_foreach (json_object_get(status, "containers"), i, item)
-                describe_container(item);
+        describe_containers("Init containers:", json_object_get(status, "init_containers"));
+        describe_containers("Containers:", json_object_get(status, "containers"));
 }
 
 /* The declaration, indented: its own words, control characters quoted by YAML. */

@@ -32,9 +32,9 @@ const char *age_since(const char *at, char buf[static FORMAT_DURATION_SIZE])
 
 static json_t *status_unknown(const char *message)
 {
-        return json_pack("{s:s,s:b,s:s,s:s,s:[],s:n,s:[]}", "state", "waiting", "ready", 0,
+        return json_pack("{s:s,s:b,s:s,s:s,s:[],s:n,s:[],s:[]}", "state", "waiting", "ready", 0,
                         "reason", "Pending", "message", message, "addresses", "restart_at",
-                        "containers");
+                        "init_containers", "containers");
 }
 
 /* @status may be NULL; an earlier incarnation's tells nothing about @doc. */

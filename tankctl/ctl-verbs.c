@@ -88,6 +88,7 @@ static const Option logs_options[] = {
         { 0, "tail", OPTION_STRING, FIELD(tail), "N", "only the last N lines (0: all)" },
         { 0, "since", OPTION_STRING, FIELD(since), "TIME", "10m, or 2026-01-31T12:00:00Z" },
         { 0, "timestamps", OPTION_FLAG, FIELD(timestamps), NULL, "put its time before each line" },
+        { 0, "prefix", OPTION_FLAG, FIELD(prefix), NULL, "put the container before each line" },
         OPTION_CONTAINER,
         {},
 };

@@ -4,18 +4,20 @@
 /* Waiting until a pod is in a state: woken by PodEvent, decided by GetStatus. */
 
 #include "ctl-bus.h"
+#include "state.h"
 
 typedef enum Condition {
         CONDITION_RUNNING,
         CONDITION_READY,
         CONDITION_EXITED,
         CONDITION_DELETED,
+        CONDITION_APPLIED, /* each container runs, or has ended for good as it should */
         _CONDITION_MAX,
         _CONDITION_INVALID = -EINVAL,
 } Condition;
 
 const char *condition_to_string(Condition c);
-Condition condition_from_string(const char *s);
+Condition condition_from_string(const char *s); /* those that people wait for */
 
 #define WAIT_TIMEOUT_USEC (60 * USEC_PER_SEC)
 
@@ -23,7 +25,11 @@ typedef struct Waiter {
         sd_bus *bus; /* borrowed */
         uint64_t timeout, deadline;
         bool dirty;
-        bool eventful; /* only how a start came out is of interest, not that it began */
+        const char *namespace, *pod; /* the one that is waited for just now */
+        bool news;                   /* of it */
+        bool eventful;  /* only how a start came out is of interest, not that it began */
+        bool brief;     /* what is waited for may end at once, and then that is what is told */
+        RunState state; /* of the last pod that was waited for, in the end */
 } Waiter;
 
 /* Subscribes; done before the write that is waited for, nothing can be missed. The time runs from

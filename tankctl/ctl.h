@@ -32,7 +32,7 @@ typedef struct Arguments {
         bool interactive, terminal;
         char **environment;
         char *working_dir, *user, *container;
-        bool follow, timestamps;
+        bool follow, timestamps, prefix;
         char *tail, *since;
         bool accept_store;
 } Arguments;

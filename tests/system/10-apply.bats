@@ -239,7 +239,7 @@ END
   jq -e '.meta.uid | test("^[0-9a-f]{32}$")' <<<"$output"
   time='^20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{6}Z$'
   jq -e ".meta | (.created | test(\"$time\")) and (.updated | test(\"$time\"))" <<<"$output"
-  jq -e '.status | keys == ["addresses", "containers", "message", "ready", "reason", "restart_at",
+  jq -e '.status | keys == ["addresses", "containers", "init_containers", "message", "ready", "reason", "restart_at",
     "state"]' <<<"$output"
   jq -e '.status | .state == "running" and .ready == true and .addresses == []' <<<"$output"
   jq -e '.status.containers | length == 1' <<<"$output"

@@ -14,7 +14,8 @@
 
 #include "ctl.h"
 #include "ctl-diff.h"
-#include "ctl-log-reader.h"
+#include "clock.h"
+#include "ctl-log-merge.h"
 #include "ctl-source.h"
 #include "ctl-table.h"
 #include "document.h"
@@ -364,7 +365,7 @@ static void append_records(const Scratch *s, const char *name, const char *text)
 }
 
 /* Runs @step with standard output and error in files; what they got, joined by '|'. */
-static char *capture(const Scratch *s, LogReader *r, int (*step)(LogReader *r))
+static char *capture(const Scratch *s, LogMerge *r, int (*step)(LogMerge *r))
 {
         int saved[2] = { dup(1), dup(2) };
         CLEANUP_FREE char *out = NULL, *err = NULL;
@@ -389,13 +390,15 @@ static char *capture(const Scratch *s, LogReader *r, int (*step)(LogReader *r))
         return both;
 }
 
+static char *const app[] = { (char *) "app", NULL };
+
 static void assert_prints(const Scratch *s, const LogSelection *selection, const char *expected)
 {
-        CLEANUP(log_reader_freep) LogReader *r = NULL;
+        CLEANUP(log_merge_freep) LogMerge *r = NULL;
         CLEANUP_FREE char *got = NULL;
 
-        assert_int_equal(log_reader_new(s->fd, "app.log", selection, &r), 0);
-        got = capture(s, r, log_reader_print);
+        assert_int_equal(log_merge_new(s->fd, app, selection, &r), 0);
+        got = capture(s, r, log_merge_print);
         assert_string_equal(got, expected);
 }
 
@@ -429,22 +432,51 @@ static void rotate(const Scratch *s)
         assert_int_equal(renameat(s->fd, "app.log", s->fd, "app.log.1"), 0);
 }
 
-static void assert_follows(const Scratch *s, LogReader *r, const char *expected)
+static void assert_follows(const Scratch *s, LogMerge *r, const char *expected)
 {
-        CLEANUP_FREE char *got = capture(s, r, log_reader_follow);
+        CLEANUP_FREE char *got = capture(s, r, log_merge_follow);
 
         assert_string_equal(got, expected);
+}
+
+/* Several containers: by time, and no line within another's. */
+static void test_logs_merged(void **state)
+{
+        static char *const both[] = { (char *) "app", (char *) "side", NULL };
+        CLEANUP(log_merge_freep) LogMerge *all = NULL, *tail = NULL, *prefixed = NULL;
+        CLEANUP_FREE char *got_all = NULL, *got_tail = NULL, *got_prefixed = NULL, *got_more = NULL;
+        Scratch *s = *state;
+
+        append_records(s, "app.log", AT(1) "out F 1 one\n" AT(3) "out P 2 th\n");
+        append_records(s, "app.log", AT(5) "out F 3 ree\n" AT(6) "err F 4 six\n");
+        append_records(s, "side.log", AT(2) "out F 1 two\n" AT(4) "out F 2 four\n");
+        assert_int_equal(log_merge_new(s->fd, both, &(LogSelection){}, &all), 0);
+        got_all = capture(s, all, log_merge_print);
+        assert_string_equal(got_all, "one\ntwo\nthree\nfour\n|six\n");
+        assert_int_equal(log_merge_new(s->fd, both, &(LogSelection){ .tail = 2 }, &tail), 0);
+        got_tail = capture(s, tail, log_merge_print);
+        assert_string_equal(got_tail, "four\n|six\n");
+        assert_int_equal(log_merge_new(s->fd, both, &(LogSelection){ .prefix = true }, &prefixed),
+                        0);
+        got_prefixed = capture(s, prefixed, log_merge_print);
+        assert_string_equal(got_prefixed,
+                        "[app] one\n[side] two\n[app] three\n[side] four\n|[app] six\n");
+        /* What comes later, of both. */
+        append_records(s, "side.log", AT(8) "out F 3 eight\n");
+        append_records(s, "app.log", AT(7) "out F 5 seven\n");
+        got_more = capture(s, all, log_merge_follow);
+        assert_string_equal(got_more, "seven\neight\n|");
 }
 
 static void test_logs_follow(void **state)
 {
         Scratch *s = *state;
-        CLEANUP(log_reader_freep) LogReader *r = NULL;
+        CLEANUP(log_merge_freep) LogMerge *r = NULL;
         CLEANUP_FREE char *got = NULL;
 
         append_records(s, "app.log", AT(1) "out F 1 one\n" AT(1) "out F 2 tw");
-        assert_int_equal(log_reader_new(s->fd, "app.log", &(LogSelection){}, &r), 0);
-        got = capture(s, r, log_reader_print);
+        assert_int_equal(log_merge_new(s->fd, app, &(LogSelection){}, &r), 0);
+        got = capture(s, r, log_merge_print);
         assert_string_equal(got, "one\n|");
         assert_follows(s, r, "|");
         append_records(s, "app.log", "o\n");
@@ -486,6 +518,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_directory, scratch_up, scratch_down),
                 cmocka_unit_test_setup_teardown(test_declarations, scratch_up, scratch_down),
                 cmocka_unit_test_setup_teardown(test_logs, scratch_up, scratch_down),
+                cmocka_unit_test_setup_teardown(test_logs_merged, scratch_up, scratch_down),
                 cmocka_unit_test_setup_teardown(test_logs_follow, scratch_up, scratch_down),
         };
 
