@@ -44,27 +44,13 @@ typedef struct Follower {
 
 /* ---- arguments ----------------------------------------------------------------------------- */
 
-static int parse_since(const char *s, uint64_t *ret)
-{
-        uint64_t duration, now = now_realtime_usec();
-
-        if (parse_rfc3339(s, ret) >= 0)
-                return 0;
-        if (parse_duration(s, &duration) >= 0) {
-                *ret = duration < now ? now - duration : 0;
-                return 0;
-        }
-        return ctl_usage_error(
-                        "\"%s\" is no time: a duration like 10m, or 2026-01-31T12:00:00Z", s);
-}
-
 static int parse_selection(const Arguments *a, LogSelection *ret)
 {
         if (a->tail && parse_u64(a->tail, &ret->tail) < 0)
                 return ctl_usage_error("\"%s\" is no number of lines", a->tail);
         ret->timestamps = a->timestamps;
         ret->prefix = a->prefix;
-        return a->since ? parse_since(a->since, &ret->since_usec) : 0;
+        return arguments_since(a, &ret->since_usec);
 }
 
 /* ---- following ----------------------------------------------------------------------------- */

@@ -57,6 +57,25 @@ static const Option get_options[] = {
         {},
 };
 
+#define OPTION_NO_FOLLOW \
+        { \
+                0, "no-follow", OPTION_FLAG, FIELD(no_follow), NULL, \
+                                "end after what is there already" \
+        }
+
+static const Option events_options[] = {
+        { 0, "since", OPTION_STRING, FIELD(since), "TIME",
+                        "what happened since: 10m, or 2026-01-31T12:00:00Z" },
+        OPTION_NO_FOLLOW,
+        {},
+};
+
+static const Option watch_options[] = {
+        { 0, "since", OPTION_STRING, FIELD(since), "REVISION", "changes behind this revision" },
+        OPTION_NO_FOLLOW,
+        {},
+};
+
 static const Option wait_options[] = {
         { 0, "for", OPTION_STRING, FIELD(condition), "STATE", "running, ready, exited or deleted" },
         OPTION_TIMEOUT,
@@ -133,6 +152,29 @@ const Verb ctl_verbs[] = {
                         "and, in\n"
                         "one line, why a pod does not run.",
                         NULL, VERB_NAMESPACE, OUTPUTS_NONE, 1, 2, EXIT_CODE_USAGE, verb_describe },
+        { "events", "[POD]", "follow what happens to pods",
+                        "Shows what happens to pods from now on, or since a TIME: applied, "
+                        "starting,\n"
+                        "running, ready, backing-off, exited, failed, deleted. The machine keeps "
+                        "at least\n"
+                        "the last megabyte of that until it is switched off; --no-follow without "
+                        "--since\n"
+                        "shows all of it. Restarts of tank's daemons leave no gap. With -o json "
+                        "each event\n"
+                        "is an object on a line of its own.",
+                        events_options, VERB_NAMESPACE | VERB_ALL_NAMESPACES,
+                        OUTPUTS_NONE | OUTPUT_BIT(OUTPUT_WIDE) | OUTPUT_BIT(OUTPUT_JSON), 0, 1,
+                        EXIT_CODE_USAGE, verb_events },
+        { "watch", "[TYPE]", "follow what is declared",
+                        "Shows each change of what is declared, from now on or since a REVISION: "
+                        "created,\n"
+                        "updated, deleted. Restarts of the store leave no gap. With -o json each "
+                        "change is\n"
+                        "an object on a line of its own, with the document as it was then. When "
+                        "changes\n"
+                        "are compacted, or the database is another one, it says so and ends.",
+                        watch_options, VERB_NAMESPACE | VERB_ALL_NAMESPACES,
+                        OUTPUTS_NAME | OUTPUT_BIT(OUTPUT_JSON), 0, 2, EXIT_CODE_USAGE, verb_watch },
         { "delete", "TYPE NAME | -f FILE…", "declare nothing any more",
                         "Removes declarations; what runs because of them is stopped. Deleting what "
                         "is not\n"
@@ -197,9 +239,9 @@ const Verb ctl_verbs[] = {
         {},
 };
 
-const char *const ctl_verbs_not_yet[] = { "rollback", "history", "watch", "events", "stats", "top",
-        "attach", "pause", "resume", "cp", "sessions", "hold", "kv", "secret", "image", "volume",
-        "network", "store", "bug-report", "upgrade-shims", "completion", NULL };
+const char *const ctl_verbs_not_yet[] = { "rollback", "history", "stats", "top", "attach", "pause",
+        "resume", "cp", "sessions", "hold", "kv", "secret", "image", "volume", "network", "store",
+        "bug-report", "upgrade-shims", "completion", NULL };
 
 int verb_help(const Arguments *a)
 {

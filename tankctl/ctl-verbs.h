@@ -13,6 +13,8 @@ int verb_delete(const Arguments *a);
 
 int verb_get(const Arguments *a);
 int verb_describe(const Arguments *a);
+int verb_events(const Arguments *a);
+int verb_watch(const Arguments *a);
 int verb_wait(const Arguments *a);
 int verb_restart(const Arguments *a);
 int verb_kill(const Arguments *a);

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "ctl.h"
 #include "ctl-text.h"
 #include "error.h"
@@ -396,6 +397,9 @@ void arguments_done(Arguments *a)
         free(a->container);
         free(a->tail);
         free(a->since);
+        free(a->sort_by);
+        free(a->columns);
+        free(a->limit);
         *a = (Arguments){};
 }
 
@@ -420,6 +424,21 @@ int arguments_timeout(const Arguments *a, uint64_t fallback, uint64_t *ret)
                 return 0;
         return ctl_usage_error(
                         "\"%s\" is no timeout: seconds, or a duration like 1m30s", a->timeout);
+}
+
+int arguments_since(const Arguments *a, uint64_t *ret)
+{
+        uint64_t duration, now = now_realtime_usec();
+
+        *ret = 0;
+        if (!a->since || parse_rfc3339(a->since, ret) >= 0)
+                return 0;
+        if (parse_duration(a->since, &duration) < 0)
+                return ctl_usage_error(
+                                "\"%s\" is no time: a duration like 10m, or 2026-01-31T12:00:00Z",
+                                a->since);
+        *ret = duration < now ? now - duration : 0;
+        return 0;
 }
 
 /* ---- words that name something ------------------------------------------------------------- */

@@ -35,6 +35,8 @@ typedef struct Arguments {
         bool follow, timestamps, prefix;
         char *tail, *since;
         bool accept_store;
+        bool watch, no_follow, raw;
+        char *sort_by, *columns, *limit;
 } Arguments;
 
 typedef enum OptionKind {
@@ -96,6 +98,9 @@ void arguments_done(Arguments *a);
 const char *arguments_namespace(const Arguments *a);
 /* --timeout in µs: seconds or a duration; @fallback when not given. 0 or the exit code. */
 int arguments_timeout(const Arguments *a, uint64_t fallback, uint64_t *ret);
+
+/* --since as a time: a duration before now, or RFC 3339. 0 when not given. 0 or the exit code. */
+int arguments_since(const Arguments *a, uint64_t *ret);
 
 int ctl_run(int argc, char **argv);
 

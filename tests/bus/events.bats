@@ -135,3 +135,201 @@ exited_or_dead()
   list 0 | jq -e '.[0] == []'
   grep -q 'beginning anew' "$dir/reconcile.log"
 }
+
+# ---- tankctl events and watch ----------------------------------------------------------------
+
+# follow VERB [OPTION…]: in the background, to $dir/seen; its messages to $dir/said.
+follow()
+{
+  "$build/tankctl/tankctl" "$@" >"$dir/seen" 2>"$dir/said" 3>&- &
+  follower=$!
+}
+
+# What a follower of pod events has seen, in words; a mark made after it began shows that it listens.
+seen_of()
+{
+  jq -r --arg pod "$1" 'select(.pod == $pod) | .event' "$dir/seen" | tr '\n' ' '
+}
+
+saw_last()
+{
+  [ "$(jq -r --arg pod "$1" 'select(.pod == $pod) | .event' "$dir/seen" | tail -n 1)" = "$2" ]
+}
+
+# Until it listens: a pod that was applied before may not be seen, one of the next will be.
+follower_listens()
+{
+  mark=$((${mark-0} + 1))
+  pod "mark$mark" '.restart = "never"' -- true | apply
+  wait_for last_told "mark$mark" exited
+  wait_for saw_last "mark$mark" exited
+}
+
+@test "tankctl events: from now, since, of one pod; table, wide and JSON lines" {
+  pod before '.restart = "never"' -- true | apply
+  wait_for last_told before exited
+  pod web -- sleep 1000 | apply
+  wait_for last_told web ready
+  # All of it, and its end.
+  run tankctl events --no-follow
+  [ "$status" = 0 ]
+  [ "${#lines[@]}" = 10 ]
+  [[ ${lines[0]} =~ ^TIME\ +POD\ +EVENT\ +DETAIL$ ]]
+  [[ ${lines[1]} =~ ^20[0-9-]+T[0-9:.]+Z\ +before\ +applied\ +-$ ]]
+  [[ ${lines[2]} =~ Z\ +before/main\ +starting\ +-$ ]]
+  [[ ${lines[5]} =~ Z\ +before/main\ +exited\ +exited\ cleanly$ ]]
+  run tankctl events web --no-follow -o wide -A
+  [ "${#lines[@]}" = 5 ]
+  [[ ${lines[0]} =~ GENERATION\ +UID\ +SEQUENCE\ +DETAIL$ ]]
+  [[ ${lines[4]} =~ Z\ +default/web\ +ready\ +1\ +[0-9a-f]{32}\ +9\ +-$ ]]
+  [ "$(tankctl events --since 1h --no-follow -o json | jq -c .sequence | tr '\n' ' ')" = '1 2 3 4 5 6 7 8 9 ' ]
+  at=$(tankctl events --no-follow -o json | jq -r 'select(.sequence == 7).at')
+  [ "$(tankctl events --since "$at" --no-follow -o json | jq -c .sequence | tr '\n' ' ')" = '7 8 9 ' ]
+  [ "$(tankctl events -n other --no-follow | wc -l)" = 1 ] # the titles
+  run tankctl events --since yesterday
+  [ "$status" = 2 ]
+  run tankctl events ../web
+  [ "$status" = 2 ]
+  # From now: nothing of what was.
+  follow events -o json
+  wait_for has_follower
+  tankctl delete pod web
+  wait_for saw_last web deleted
+  [ "$(seen_of web)" = 'exited deleted ' ]
+  [ -z "$(seen_of before)" ]
+}
+
+# The reconciler is asked only after the subscription stands.
+has_follower()
+{
+  [ "$(busctl --system --json=short list | jq '[.[] | select(.name | startswith(":")) |
+    select(.pid == '"$follower"')] | length')" -ge 1 ] && sync && sync
+}
+
+@test "tankctl events: reconciler, store and bus die in the middle: no gap, no double" {
+  follow events --since 1h -A -o json
+  pod steady -- sleep 1000 | apply
+  wait_for saw_last steady ready
+  for i in 1 2 3; do
+    pod "a$i" '.restart = "never"' -- sh -c 'exit 3' | apply
+    end "$reconcile_pid" KILL
+    pod "b$i" '.restart = "never"' -- true | apply
+    start_reconcile
+    wait_for saw_last "a$i" failed
+    wait_for saw_last "b$i" exited
+    end "$store_pid" KILL
+    kill -KILL "$(pid_of steady)"
+    start_store
+    wait_for saw_last steady ready
+  done
+  grep -q 'waiting until it is back' "$dir/said"
+  end "$bus_pid" KILL
+  rm -f "$dir/bus"
+  start_bus
+  wait_for has_owner org.tankd.Reconcile1
+  wait_for reconciler_is ok
+  pod last '.restart = "never"' -- true | apply
+  wait_for saw_last last exited
+  wait_for follower_has "$(tankctl events -A --no-follow -o json | jq -s 'last.sequence')"
+  jq -s '[.[].sequence] == [range(1; length + 1)]' "$dir/seen" | grep -x true
+  diff "$dir/seen" <(tankctl events -A --no-follow -o json)
+  [ "$(seen_of a2)" = 'applied starting running ready failed ' ] ||
+    [ "$(seen_of a2)" = 'applied starting running failed ' ] ||
+    [ "$(seen_of a2)" = 'applied starting failed ' ]
+}
+
+follower_has()
+{
+  [ "$(jq -s 'last.sequence' "$dir/seen")" = "$1" ]
+}
+
+@test "tankctl events: a log that is begun anew is told, and followed" {
+  follow events --since 1h -o json
+  pod web -- sleep 1000 | apply
+  wait_for saw_last web ready
+  end "$reconcile_pid" KILL
+  rm "$dir/run/events"
+  start_reconcile
+  wait_for grep -q 'events are missing here: there is no event 4' "$dir/said"
+  tankctl delete pod web
+  wait_for saw_last web deleted
+}
+
+@test "tankctl events: ends when nobody reads it" {
+  pod web -- sleep 1000 | apply
+  wait_for last_told web ready
+  mkfifo "$dir/pipe"
+  "$build/tankctl/tankctl" events --since 1h >"$dir/pipe" 3>&- &
+  follower=$!
+  head -n 1 "$dir/pipe" >/dev/null
+  wait_for dead "$follower"
+}
+
+# ---- watch
+
+changes_seen()
+{
+  [ "$(wc -l <"$dir/seen")" -ge "$1" ]
+}
+
+widget()
+{
+  tankctl apply -f - <<<"{kind: widget, name: $1, size: ${2-1}}" >/dev/null
+}
+
+@test "tankctl watch: since a revision, types, formats" {
+  widget a
+  widget b
+  widget a 2
+  tankctl apply -f - <<<'{kind: namespace, name: other}' >/dev/null
+  tankctl apply -f - <<<'{kind: widget, name: far, namespace: other}' >/dev/null
+  tankctl delete widget b
+  revision=$(tankctl get namespace default -o json | jq .meta.revision)
+  run tankctl watch --since "$revision" --no-follow
+  [ "$status" = 0 ]
+  [[ ${lines[0]} =~ ^REVISION\ +OPERATION\ +TYPE\ +NAME$ ]]
+  [[ ${lines[1]} =~ ^2\ +created\ +widget\ +a$ ]]
+  [[ ${lines[3]} =~ ^4\ +updated\ +widget\ +a$ ]]
+  [[ ${lines[4]} =~ ^5\ +created\ +namespace\ +other$ ]]
+  [[ ${lines[5]} =~ ^7\ +deleted\ +widget\ +b$ ]]
+  [ "${#lines[@]}" = 6 ]
+  run tankctl watch widget --since 3 --no-follow -A -o json
+  [ "$(jq -c '[.revision, .operation, .namespace, .name, .document.size]' <<<"$output" | tr '\n' ' ')" = \
+    '[4,"updated","default","a",2] [6,"created","other","far",null] [7,"deleted","default","b",null] ' ]
+  run tankctl watch widget --since 3 --no-follow -A -o name
+  [ "${lines[1]}" = widget/other/far ]
+  run tankctl watch --since 8 --no-follow
+  [ "$status" = 1 ]
+  [ "$output" = 'tankctl: watch: there is no revision 8 yet: the newest is 7' ]
+  run tankctl watch --since x
+  [ "$status" = 2 ]
+  run tankctl watch pod web
+  [ "$status" = 2 ]
+}
+
+@test "tankctl watch: the store dies in the middle: no gap, no double; another database is the end" {
+  follow watch widget --since 1 -o json
+  for i in 1 2 3; do
+    widget "a$i"
+    end "$store_pid" KILL
+    start_store
+    widget "b$i"
+    widget "c$i"
+  done
+  wait_for changes_seen 9
+  [ "$(jq -r .name "$dir/seen" | tr '\n' ' ')" = 'a1 b1 c1 a2 b2 c2 a3 b3 c3 ' ]
+  jq -s '[.[].revision] | . == (unique)' "$dir/seen" | grep -x true
+  end "$bus_pid" KILL
+  rm -f "$dir/bus"
+  start_bus
+  wait_for has_owner org.tankd.Store1
+  widget d
+  wait_for changes_seen 10
+  end "$store_pid"
+  start_store --data-dir "$dir/other"
+  wait_for dead "$follower"
+  code=0
+  wait "$follower" || code=$?
+  [ "$code" = 1 ]
+  grep -q 'list anew with "tankctl get"' "$dir/said"
+}
