@@ -23,6 +23,7 @@ int shim_bus_check_privileged(const ShimBus *b, const BusCaller *caller, sd_bus_
 
 /* Methods, for the vtable. */
 int shim_bus_method_exec(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+int shim_bus_method_attach(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 
 /* The connection is gone: calls that wait are answered to nobody. */
 void shim_bus_calls_disconnected(ShimBus *b);

@@ -86,7 +86,9 @@ static int property_sessions(sd_bus *bus, const char *path, const char *interfac
 {
         const ShimBus *b = userdata;
 
-        return sd_bus_message_append(reply, "u", shim_sessions_count(b->shim->sessions));
+        return sd_bus_message_append(reply, "u",
+                        shim_sessions_count(b->shim->sessions) +
+                                        shim_attaches_count(b->shim->attaches));
 }
 
 static const sd_bus_vtable shim_vtable[] = {
@@ -102,6 +104,9 @@ static const sd_bus_vtable shim_vtable[] = {
                         SD_BUS_ARGS("aay", argv, "aay", environment, "a{sv}", options),
                         SD_BUS_RESULT("u", session, "h", control, "ah", stdio),
                         shim_bus_method_exec, SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
+        SD_BUS_METHOD_WITH_ARGS("Attach", SD_BUS_ARGS("a{sv}", options),
+                        SD_BUS_RESULT("u", session, "h", control, "h", stream),
+                        shim_bus_method_attach, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Kill", SD_BUS_ARGS("i", signal), SD_BUS_NO_RESULT, method_kill,
                         SD_BUS_VTABLE_UNPRIVILEGED),
 

@@ -423,6 +423,11 @@ static int session_start(Session *s, const SessionRequest *request)
         return watch(s);
 }
 
+uint32_t shim_sessions_next_number(ShimSessions *all)
+{
+        return ++all->last_number;
+}
+
 static Session *session_new(ShimSessions *all, bool tty)
 {
         Session *s = calloc(1, sizeof(*s));
@@ -432,7 +437,7 @@ static Session *session_new(ShimSessions *all, bool tty)
 
         s->all = all;
         s->tty = tty;
-        s->number = ++all->last_number;
+        s->number = shim_sessions_next_number(all);
         (void) snprintf(s->leaf, sizeof(s->leaf), "exec-%" PRIu32, s->number);
         s->process = PIDREF_NULL;
         s->setup = s->control = s->master = s->client_control = -EBADF;
@@ -450,16 +455,17 @@ int shim_session_open(ShimSessions *all, const SessionRequest *request, SessionR
                 void *userdata, sd_bus_error *reterr)
 {
         Session *s;
+        unsigned open;
         int r;
 
         if (all->finishing || all->shim->state != RUN_RUNNING)
                 return tank_error_set(reterr, TANK_ERROR_NOT_RUNNING,
                                 "the container is %s: a session needs a running one",
                                 run_state_to_string(all->shim->state));
-        if (all->count >= LIMIT_SESSIONS)
+        open = all->count + shim_attaches_count(all->shim->attaches);
+        if (open >= LIMIT_SESSIONS)
                 return tank_error_set(reterr, TANK_ERROR_LIMIT_EXCEEDED,
-                                "%u sessions are open in this container; end one first",
-                                all->count);
+                                "%u sessions are open in this container; end one first", open);
 
         remove_leftovers(all);
         s = session_new(all, request->tty);

@@ -40,6 +40,8 @@ ShimSessions *shim_sessions_free(ShimSessions *s);
 DEFINE_CLEANUP(ShimSessions *, shim_sessions_freep, shim_sessions_free);
 
 unsigned shim_sessions_count(const ShimSessions *s);
+/* The numbers of a container's sessions and attached clients are one row. */
+uint32_t shim_sessions_next_number(ShimSessions *s);
 /* Whether @pid is a session's process that is not reaped yet. */
 bool shim_sessions_own(const ShimSessions *s, pid_t pid);
 

@@ -416,6 +416,10 @@ static void do_finish(Shim *s)
         if (s->pty)
                 shim_pty_drain(s->pty);
         s->finishing++;
+        r = shim_attaches_finish(s->attaches, one_finished, s);
+        if (r < 0)
+                one_finished(s);
+        s->finishing++;
         r = shim_sessions_finish(s->sessions, one_finished, s);
         if (r < 0)
                 one_finished(s);
@@ -561,6 +565,8 @@ int shim_new(Launch *launch, int run_dir, int lock_fd, int channel, Shim **ret)
         if (r >= 0)
                 r = shim_sessions_new(s, &s->sessions);
         if (r >= 0)
+                r = shim_attaches_new(s, &s->attaches);
+        if (r >= 0)
                 r = shim_reaper_new(s, &s->reaper);
         if (r >= 0)
                 r = shim_record_write(s); /* step 3 */
@@ -604,6 +610,7 @@ int shim_run(Shim *s)
         s->reaper = shim_reaper_free(s->reaper);
         s->sessions = shim_sessions_free(s->sessions);
         s->bus = shim_bus_free(s->bus);
+        s->attaches = shim_attaches_free(s->attaches);
         s->pty = shim_pty_free(s->pty);
         s->log = shim_log_free(s->log);
         remove_everything(s);
@@ -619,6 +626,7 @@ Shim *shim_free(Shim *s)
         shim_reaper_free(s->reaper);
         shim_sessions_free(s->sessions);
         shim_bus_free(s->bus);
+        shim_attaches_free(s->attaches);
         shim_pty_free(s->pty);
         shim_log_free(s->log);
         shim_channel_free(s->channel);

@@ -8,13 +8,15 @@
  *     creating → running → stopping → exited
  *
  * Everything is on one sd-event loop in one thread. Neighbours: shim-sandbox (start), shim-log,
- * shim-pty, shim-session, shim-dbus (parts), shim-channel (reconciler), shim-record (file). */
+ * shim-pty, shim-session, shim-attach, shim-dbus (parts), shim-channel (reconciler), shim-record
+ * (file). */
 
 #include <systemd/sd-event.h>
 
 #include "clock.h"
 #include "macro.h"
 #include "pidref.h"
+#include "shim-attach.h"
 #include "shim-cgroup.h"
 #include "shim-channel.h"
 #include "shim-confine.h"
@@ -72,6 +74,7 @@ struct Shim {
         ShimLog *log;
         ShimPty *pty;
         ShimSessions *sessions;
+        ShimAttaches *attaches;
         ShimReaper *reaper;
         ShimBus *bus; /* may be NULL */
         ShimChannel *channel;
