@@ -17,10 +17,11 @@ teardown_file()
 }
 
 @test "root inside is nobody outside, and owns the root's files inside" {
-  run drive @running 'awk "/^Uid:/ { print \"uid\", \$2 }" "/proc/$PID/status"' \
-    -- sh -c 'stat -c "%u:%g" /etc/passwd /bin; exec sleep 1000'
+  run drive @running 'until grep -q ready "$LOG"; do :; done
+    awk "/^Uid:/ { print \"uid\", \$2 }" "/proc/$PID/status"' \
+    -- sh -c 'stat -c "%u:%g" /etc/passwd /bin; echo ready; exec sleep 1000'
   [[ $output = *'uid 536870912'* ]]
-  [ "$(log)" = $'0:0\n0:0' ]
+  [ "$(log)" = $'0:0\n0:0\nready' ]
 }
 
 @test "writes go to the run's own layer: neither the root nor another run sees them" {
