@@ -167,20 +167,13 @@ static int parse_json(const char *text, json_t **ret, sd_bus_error *reterr)
 
 /* ---- the store ----------------------------------------------------------------------------- */
 
-int store_get(sd_bus *bus, const char *type, const char *namespace, const char *name, json_t **ret,
-                sd_bus_error *reterr)
+/* Sends @m, whose answer is a document. */
+static int read_document(sd_bus *bus, sd_bus_message *m, json_t **ret, sd_bus_error *reterr)
 {
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
-        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
         const char *text;
         int r;
 
-        r = ctl_bus_new_call(bus, &ctl_store, "Get", &m);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_append(m, "sss", type, namespace, name);
-        if (r < 0)
-                return r;
         r = ctl_bus_call(bus, m, &ctl_store, &reply, reterr);
         if (r < 0)
                 return r;
@@ -188,6 +181,30 @@ int store_get(sd_bus *bus, const char *type, const char *namespace, const char *
         if (r >= 0)
                 r = parse_json(text, ret, reterr);
         return r < 0 ? ctl_bus_bad_answer(r, &ctl_store, reterr) : 0;
+}
+
+int store_get(sd_bus *bus, const char *type, const char *namespace, const char *name, json_t **ret,
+                sd_bus_error *reterr)
+{
+        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
+        int r;
+
+        r = ctl_bus_new_call(bus, &ctl_store, "Get", &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "sss", type, namespace, name);
+        return r < 0 ? r : read_document(bus, m, ret, reterr);
+}
+
+int store_get_version(sd_bus *bus, const char *type, const char *namespace, const char *name,
+                uint64_t revision, json_t **ret, sd_bus_error *reterr)
+{
+        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
+        int r;
+
+        r = ctl_bus_new_call(bus, &ctl_store, "GetVersion", &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "ssst", type, namespace, name, revision);
+        return r < 0 ? r : read_document(bus, m, ret, reterr);
 }
 
 /* What a list is made of; a page's token is borrowed from its message. */
@@ -258,30 +275,6 @@ int store_list(sd_bus *bus, const char *type, const char *namespace, json_t **re
         static const CtlPages pages = { &ctl_store, "List", listing_ask, store_read_page };
 
         return listing_read(bus, &pages, type, namespace, ret, reterr);
-}
-
-int store_delete(sd_bus *bus, const char *type, const char *namespace, const char *name,
-                bool *ret_existed, sd_bus_error *reterr)
-{
-        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
-        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
-        uint64_t revision;
-        int r, existed;
-
-        r = ctl_bus_new_call(bus, &ctl_store, "Delete", &m);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_append(m, "sssa{sv}", type, namespace, name, 0);
-        if (r < 0)
-                return r;
-        r = ctl_bus_call(bus, m, &ctl_store, &reply, reterr);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_read(reply, "bt", &existed, &revision);
-        if (r < 0)
-                return ctl_bus_bad_answer(r, &ctl_store, reterr);
-        *ret_existed = existed;
-        return 0;
 }
 
 /* ---- the reconciler ------------------------------------------------------------------------ */

@@ -52,11 +52,11 @@ void ctl_bus_translate(sd_bus_error *e, const char *destination);
 
 int store_get(sd_bus *bus, const char *type, const char *namespace, const char *name, json_t **ret,
                 sd_bus_error *reterr);
+int store_get_version(sd_bus *bus, const char *type, const char *namespace, const char *name,
+                uint64_t revision, json_t **ret, sd_bus_error *reterr);
 /* All pages, as an array. @namespace "" for all. */
 int store_list(sd_bus *bus, const char *type, const char *namespace, json_t **ret,
                 sd_bus_error *reterr);
-int store_delete(sd_bus *bus, const char *type, const char *namespace, const char *name,
-                bool *ret_existed, sd_bus_error *reterr);
 
 typedef struct PodStatus {
         char *uid;

@@ -170,13 +170,7 @@ int verb_describe(const Arguments *a)
         const json_t *meta;
         int r;
 
-        r = resource_parse(a, &resource);
-        if (r == 0 && !resource.name)
-                r = resource.known ? ctl_usage_error("describe which %s? describe %s NAME",
-                                                     resource.type, resource.type)
-                                   : ctl_usage_error("there is no type \"%s\"; did you mean "
-                                                     "\"describe pod %s\"?",
-                                                     resource.type, resource.type);
+        r = resource_parse_named(a, "describe", &resource);
         if (r == 0)
                 r = ctl_bus_open(&bus);
         if (r == 0)

@@ -392,3 +392,23 @@ void declarations_done(Declarations *d)
         free(d->items);
         *d = (Declarations){};
 }
+
+static const char *slash_behind_namespace(const Declaration *d)
+{
+        return *d->namespace ? "/" : "";
+}
+
+void declaration_print_identity(FILE *f, const Declaration *d)
+{
+        fprintf(f, "%s/%s%s%s", d->type, d->namespace, slash_behind_namespace(d), d->name);
+}
+
+char *declaration_identity(const Declaration *d)
+{
+        char *text;
+
+        return asprintf(&text, "%s/%s%s%s", d->type, d->namespace, slash_behind_namespace(d),
+                               d->name) < 0
+                               ? NULL
+                               : text;
+}

@@ -5,6 +5,7 @@
  * anything is done with one. */
 
 #include <jansson.h>
+#include <stdio.h>
 
 #include "macro.h"
 
@@ -33,3 +34,7 @@ typedef enum LoadFlags {
 int declarations_load(
                 char *const *files, const char *namespace, LoadFlags flags, Declarations *ret);
 void declarations_done(Declarations *d);
+
+/* "pod/default/web", or "namespace/prod": the name of a thing in all that is said. */
+void declaration_print_identity(FILE *f, const Declaration *d);
+char *declaration_identity(const Declaration *d); /* NULL: out of memory */

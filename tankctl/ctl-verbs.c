@@ -76,6 +76,21 @@ static const Option watch_options[] = {
         {},
 };
 
+static const Option history_options[] = {
+        { 0, "revision", OPTION_STRING, FIELD(revision), "REVISION", "one version in full" },
+        { 0, "diff", OPTION_STRING, FIELD(diff), "FROM [TO]", "what changed between two versions" },
+        {},
+};
+
+static const Option rollback_options[] = {
+        { 0, "to", OPTION_STRING, FIELD(to), "REVISION", "the version to go back to" },
+        { 0, "if-revision", OPTION_STRING, FIELD(if_revision), "REVISION",
+                        "only if it stands there now" },
+        OPTION_WAIT("return when the pod runs, or cannot"),
+        OPTION_TIMEOUT,
+        {},
+};
+
 static const Option wait_options[] = {
         { 0, "for", OPTION_STRING, FIELD(condition), "STATE", "running, ready, exited or deleted" },
         OPTION_TIMEOUT,
@@ -121,13 +136,9 @@ static const Option doctor_options[] = {
 
 const Verb ctl_verbs[] = {
         { "apply", "-f FILE…", "declare what files say",
-                        "Stores the documents of the files; the machine then follows. All of them "
-                        "are\n"
-                        "checked before the first one is stored. A document that says what is "
-                        "stored\n"
-                        "already changes nothing. meta.revision, when it is there, must be the "
-                        "revision\n"
-                        "that is stored.",
+                        "Stores the documents of the files, all of them or none; the machine then\n"
+                        "follows. A document that says what is stored already changes nothing.\n"
+                        "meta.revision, when it is there, must be the revision that is stored.",
                         apply_options, VERB_NAMESPACE, OUTPUTS_NONE, 0, 0, EXIT_CODE_USAGE,
                         verb_apply },
         { "validate", "-f FILE…", "check files, offline",
@@ -175,10 +186,28 @@ const Verb ctl_verbs[] = {
                         "are compacted, or the database is another one, it says so and ends.",
                         watch_options, VERB_NAMESPACE | VERB_ALL_NAMESPACES,
                         OUTPUTS_NAME | OUTPUT_BIT(OUTPUT_JSON), 0, 2, EXIT_CODE_USAGE, verb_watch },
+        { "history", "TYPE NAME", "list what it was",
+                        "Lists the versions of a thing, the newest first: what was done, when and "
+                        "by\n"
+                        "whom; also of one that is deleted. --revision prints a version as it was\n"
+                        "declared, with -o json as it was stored. --diff shows, place by place, "
+                        "what\n"
+                        "changed from one version to another, or to what stands now.",
+                        history_options, VERB_NAMESPACE,
+                        OUTPUTS_NONE | OUTPUT_BIT(OUTPUT_WIDE) | OUTPUT_BIT(OUTPUT_JSON) |
+                                        OUTPUT_BIT(OUTPUT_YAML),
+                        1, 3, EXIT_CODE_USAGE, verb_history },
+        { "rollback", "TYPE NAME --to REVISION", "declare an earlier version",
+                        "Declares what an earlier version declared; that makes a new version. "
+                        "Brings\n"
+                        "back what was deleted, too. Exits with 4 when the thing does not stand "
+                        "where\n"
+                        "--if-revision says, and with 3 when there is no such version.",
+                        rollback_options, VERB_NAMESPACE, OUTPUTS_NONE, 1, 2, EXIT_CODE_USAGE,
+                        verb_rollback },
         { "delete", "TYPE NAME | -f FILE…", "declare nothing any more",
-                        "Removes declarations; what runs because of them is stopped. Deleting what "
-                        "is not\n"
-                        "there succeeds.",
+                        "Removes declarations, all of them or none; what runs because of them is\n"
+                        "stopped. Deleting what is not there succeeds.",
                         delete_options, VERB_NAMESPACE, OUTPUTS_NONE, 0, 2, EXIT_CODE_USAGE,
                         verb_delete },
         { "wait", "POD --for=STATE", "wait until a pod is in a state",
@@ -239,9 +268,9 @@ const Verb ctl_verbs[] = {
         {},
 };
 
-const char *const ctl_verbs_not_yet[] = { "rollback", "history", "stats", "top", "attach", "pause",
-        "resume", "cp", "sessions", "hold", "kv", "secret", "image", "volume", "network", "store",
-        "bug-report", "upgrade-shims", "completion", NULL };
+const char *const ctl_verbs_not_yet[] = { "stats", "top", "attach", "pause", "resume", "cp",
+        "sessions", "hold", "kv", "secret", "image", "volume", "network", "store", "bug-report",
+        "upgrade-shims", "completion", NULL };
 
 int verb_help(const Arguments *a)
 {

@@ -10,6 +10,8 @@ int verb_validate(const Arguments *a);
 int verb_diff(const Arguments *a);
 int verb_seed(const Arguments *a);
 int verb_delete(const Arguments *a);
+int verb_history(const Arguments *a);
+int verb_rollback(const Arguments *a);
 
 int verb_get(const Arguments *a);
 int verb_describe(const Arguments *a);

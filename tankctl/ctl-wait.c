@@ -396,6 +396,22 @@ int waiter_wait(Waiter *waiter, const char *namespace, const char *pod, Conditio
         return wait_failed(&w, r, &e);
 }
 
+/* A pod that is not started again whatever comes may be meant to end. */
+static bool is_job(const json_t *document)
+{
+        const char *restart = json_get_string(document, "restart");
+
+        return restart && !streq(restart, restart_policy_to_string(RESTART_ALWAYS));
+}
+
+int waiter_wait_applied(Waiter *w, const json_t *document, uint64_t generation, bool eventful)
+{
+        w->brief = is_job(document);
+        return waiter_wait(w, strempty(json_get_string(document, "namespace")),
+                        strempty(json_get_string(document, "name")), CONDITION_APPLIED, generation,
+                        eventful);
+}
+
 /* ---- the verb ------------------------------------------------------------------------------ */
 
 int verb_wait(const Arguments *a)

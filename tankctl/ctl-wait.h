@@ -41,6 +41,9 @@ int waiter_start(Waiter *w, sd_bus *bus, const char *namespace, const char *pod,
  * at before there is an event of it. */
 int waiter_wait(Waiter *w, const char *namespace, const char *pod, Condition c, uint64_t generation,
                 bool eventful);
+/* The same for a pod that was declared just now as @document: until it runs, or has ended for
+ * good as it should. */
+int waiter_wait_applied(Waiter *w, const json_t *document, uint64_t generation, bool eventful);
 
 /* Why a pod is as it is, in one line; never empty. NULL: out of memory. */
 char *status_explain(const json_t *status);

@@ -400,6 +400,10 @@ void arguments_done(Arguments *a)
         free(a->sort_by);
         free(a->columns);
         free(a->limit);
+        free(a->revision);
+        free(a->diff);
+        free(a->to);
+        free(a->if_revision);
         *a = (Arguments){};
 }
 
@@ -501,6 +505,18 @@ int resource_parse(const Arguments *a, Resource *ret)
         };
         ret->owned = TAKE_PTR(owned);
         return 0;
+}
+
+int resource_parse_named(const Arguments *a, const char *verb, Resource *ret)
+{
+        int r = resource_parse(a, ret);
+
+        if (r != 0 || ret->name)
+                return r;
+        if (ret->known)
+                return ctl_usage_error("%s which %s? %s %s NAME", verb, ret->type, verb, ret->type);
+        return ctl_usage_error("there is no type \"%s\"; did you mean \"%s pod %s\"?", ret->type,
+                        verb, ret->type);
 }
 
 void resource_done(Resource *r)

@@ -37,6 +37,7 @@ typedef struct Arguments {
         bool accept_store;
         bool watch, no_follow, raw;
         char *sort_by, *columns, *limit;
+        char *revision, *diff, *to, *if_revision;
 } Arguments;
 
 typedef enum OptionKind {
@@ -121,6 +122,8 @@ typedef struct Resource {
 /* From the words of @a, of which there must be one; a word too many is an error. 0 or the exit
  * code. */
 int resource_parse(const Arguments *a, Resource *ret);
+/* The same, and a name is needed: "which pod? VERB pod NAME". */
+int resource_parse_named(const Arguments *a, const char *verb, Resource *ret);
 void resource_done(Resource *r);
 bool type_has_namespace(const char *type);
 

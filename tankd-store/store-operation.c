@@ -72,8 +72,8 @@ static int take_meta(Step *p, json_t *doc, sd_bus_error *reterr)
         revision = json_object_get(meta, "revision");
         if (revision && (!json_is_integer(revision) || json_integer_value(revision) < 0))
                 return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
-                                "meta.revision: expected a revision, a whole number from 0, or no meta "
-                                "at all");
+                                "meta.revision: expected a revision, a whole number from 0, or "
+                                "no meta at all");
         if (revision && !p->has_if_revision) {
                 p->has_if_revision = true;
                 p->if_revision = (uint64_t) json_integer_value(revision);
