@@ -133,9 +133,12 @@ static int on_name(sd_bus_message *reply, void *userdata, sd_bus_error *reterr)
 
         if (!error)
                 (void) sd_bus_message_read(reply, "u", &result);
-        if (result != 1 /* primary owner */)
+        if (error)
                 log_warning("cannot take the name %s on the bus: %s", b->shim->launch->bus_name,
-                                error ? strempty(error->message) : "another process has it");
+                                strempty(error->message));
+        else if (result != 1 /* primary owner */)
+                log_warning("another process holds the name %s on the bus: waiting for it to go",
+                                b->shim->launch->bus_name);
         return 0;
 }
 
@@ -151,7 +154,8 @@ static int on_connected(sd_bus *bus, void *userdata)
                         bus, NULL, TANK_SHIM_PATH, TANK_SHIM_INTERFACE, shim_vtable, b);
         if (r < 0)
                 return r;
-        return sd_bus_request_name_async(bus, NULL, b->shim->launch->bus_name, 0, on_name, b);
+        return sd_bus_request_name_async(bus, NULL, b->shim->launch->bus_name, SD_BUS_NAME_QUEUE,
+                        on_name, b);
 }
 
 static void on_disconnected(void *userdata)
