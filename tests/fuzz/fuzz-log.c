@@ -7,11 +7,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "ctl-log-reader.h"
+#include "ctl-log-merge.h"
 #include "fd.h"
 #include "fuzz.h"
+#include "log-format.h"
 
-#define MAX_FILES 4U
+static const char *const files[] = { "a.log", "a.log.1", "b.log", "b.log.1" };
 
 static void check_decoder(const char *data, size_t size)
 {
@@ -36,18 +37,14 @@ static void check_decoder(const char *data, size_t size)
 
 static void write_files(int directory, const uint8_t *data, size_t size)
 {
-        for (unsigned i = 0; i < MAX_FILES; i++) {
+        for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
                 CLEANUP_CLOSE int fd = -EBADF;
                 const uint8_t *part;
-                char name[16];
                 size_t n = fuzz_part(&data, &size, 0xff, &part);
 
-                (void) snprintf(name, sizeof(name), i > 0 ? "log.%u" : "log", i);
-                if (i > 0 && n == 0) {
-                        (void) unlinkat(directory, name, 0);
+                if (n == 0)
                         continue;
-                }
-                fd = openat(directory, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+                fd = openat(directory, files[i], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
                 CHECK(fd >= 0);
                 CHECK(write_full(fd, part, n) == 0);
         }
@@ -56,7 +53,8 @@ static void write_files(int directory, const uint8_t *data, size_t size)
 /* What is read goes where nobody sees it: standard error is the fuzzer's own. */
 static void read_files(int directory, const LogSelection *selection)
 {
-        CLEANUP(log_reader_freep) LogReader *reader = NULL;
+        CLEANUP(log_merge_freep) LogMerge *merge = NULL;
+        char *const containers[] = { (char *) "a", (char *) "b", NULL };
         static int null = -EBADF;
         int out, err;
 
@@ -66,10 +64,10 @@ static void read_files(int directory, const LogSelection *selection)
         err = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
         CHECK(null >= 0 && out >= 0 && err >= 0);
         (void) fflush(stdout);
-        CHECK(log_reader_new(directory, "log", selection, &reader) == 0);
+        CHECK(log_merge_new(directory, containers, selection, &merge) == 0);
         CHECK(dup2(null, STDOUT_FILENO) >= 0 && dup2(null, STDERR_FILENO) >= 0);
-        (void) log_reader_print(reader);
-        (void) log_reader_follow(reader);
+        (void) log_merge_print(merge);
+        (void) log_merge_follow(merge);
         (void) fflush(stderr);
         CHECK(dup2(out, STDOUT_FILENO) >= 0 && dup2(err, STDERR_FILENO) >= 0);
         (void) safe_close(out);
@@ -93,6 +91,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 return 0;
         selection.tail = data[0] & 7;
         selection.timestamps = data[0] & 8;
+        selection.prefix = data[0] & 32;
         selection.since_usec = data[0] & 16 ? UINT64_C(1700000000000000) : 0;
         CHECK(path);
         directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
