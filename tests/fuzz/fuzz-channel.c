@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The reconciler's requests, on the real channel of a shim whose run asks for nothing: a packet for
- * each part of the input, which two bytes 0xff separate. Whatever comes, each answer is a record. */
+ * each part of the input, which two bytes 0xff separate. Whatever comes, each answer is a
+ * record. */
 
 #include <sys/socket.h>
 #include <unistd.h>

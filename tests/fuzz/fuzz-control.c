@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What a client of a session may send: whoever may exec is at the other end of this socket. A packet
- * for each part of the input, which two bytes 0xff separate. */
+/* What a client of a session may send: whoever may exec is at the other end of this socket. A
+ * packet for each part of the input, which two bytes 0xff separate. */
 
 #include <sys/socket.h>
 

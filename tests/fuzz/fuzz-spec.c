@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Documents made of the table's own fields: the bytes choose which ones, and what is in them, most of
- * it right and some of it not, so that what is checked between fields is reached, too. */
+/* Documents made of the table's own fields: the bytes choose which ones, and what is in them, most
+ * of it right and some of it not, so that what is checked between fields is reached, too. */
 
 #include "document.h"
 #include "fuzz.h"

@@ -12,7 +12,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Not assert(): that one is for mistakes that a parser would make, this one for what it returned. */
+/* Not assert(): that one is for mistakes of ours in a parser, this one for what it returned. */
 #define CHECK(condition) \
         do { \
                 if (!(condition)) { \
