@@ -175,15 +175,48 @@ bool bus_message_is_from_bus(sd_bus_message *m)
         return streq_ptr(sd_bus_message_get_sender(m), "org.freedesktop.DBus");
 }
 
+/* A bus that takes connections and then says nothing is waited for as long as an answer is, not for
+ * sd-bus's own minute and a half. */
+static int wait_until_ready(sd_bus *bus)
+{
+        uint64_t begin = now_boottime_usec(), timeout;
+        int r;
+
+        r = sd_bus_get_method_call_timeout(bus, &timeout);
+        if (r < 0)
+                return r;
+        while ((r = sd_bus_is_ready(bus)) == 0) {
+                uint64_t waited;
+
+                r = sd_bus_process(bus, NULL);
+                if (r < 0)
+                        return r;
+                if (r > 0)
+                        continue;
+                waited = now_boottime_usec() - begin;
+                if (waited >= timeout)
+                        return -ETIMEDOUT;
+                r = sd_bus_wait(bus, timeout - waited);
+                if (r < 0 && r != -EINTR)
+                        return r;
+        }
+        return r;
+}
+
 int bus_open_client(sd_bus **ret, sd_bus_error *reterr)
 {
-        sd_bus *bus = NULL;
+        CLEANUP(sd_bus_close_unrefpp) sd_bus *bus = NULL;
         int r = sd_bus_open_system(&bus);
 
+        if (r >= 0)
+                r = wait_until_ready(bus);
+        if (r == -ETIMEDOUT)
+                return tank_error_set(reterr, TANK_ERROR_TIMED_OUT,
+                                "the system bus at %s does not answer", system_bus_address());
         if (r < 0)
                 return tank_error_set(reterr, TANK_ERROR_UNAVAILABLE,
                                 "cannot reach the system bus at %s: %s; is dbus running?",
                                 system_bus_address(), errno_words(r));
-        *ret = bus;
+        *ret = TAKE_PTR(bus);
         return 0;
 }

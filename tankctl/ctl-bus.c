@@ -26,6 +26,15 @@ static bool is_absence(const char *name)
                startswith(name, "org.freedesktop.DBus.Error.Spawn.");
 }
 
+/* What sd-bus itself answers an asynchronous call with when its time is over differs only in the
+ * text from what the bus says of a peer that went away. */
+static bool is_timeout(const sd_bus_error *e)
+{
+        return streq(e->name, SD_BUS_ERROR_TIMEOUT) ||
+               (streq(e->name, SD_BUS_ERROR_NO_REPLY) &&
+                               streq_ptr(e->message, "Method call timed out"));
+}
+
 void ctl_bus_translate(sd_bus_error *e, const char *destination)
 {
         CLEANUP_BUS_ERROR sd_bus_error old = *e;
@@ -39,12 +48,12 @@ void ctl_bus_translate(sd_bus_error *e, const char *destination)
         if (is_absence(old.name))
                 (void) tank_error_set(e, TANK_ERROR_UNAVAILABLE,
                                 "%s is not on the bus; is it running?", program);
+        else if (is_timeout(&old))
+                (void) tank_error_set(e, TANK_ERROR_TIMED_OUT, "%s does not answer", program);
         else if (streq(old.name, SD_BUS_ERROR_NO_REPLY) ||
                         streq(old.name, SD_BUS_ERROR_DISCONNECTED))
                 (void) tank_error_set(e, TANK_ERROR_UNAVAILABLE,
                                 "%s went away before it answered; try again", program);
-        else if (streq(old.name, SD_BUS_ERROR_TIMEOUT))
-                (void) tank_error_set(e, TANK_ERROR_TIMED_OUT, "%s does not answer", program);
         else if (streq(old.name, SD_BUS_ERROR_ACCESS_DENIED)) /* by the bus and its policy */
                 (void) tank_error_set(e, TANK_ERROR_ACCESS_DENIED,
                                 "the bus lets only root and members of group tank call %s",

@@ -91,6 +91,20 @@ int waiter_start(Waiter *w, sd_bus *bus, const char *namespace, const char *pod,
                         on_owner_changed, NULL, w);
 }
 
+/* Who does not answer is waited for no longer than the pods are, but for a second at least. */
+static void waiter_limit_calls(Waiter *w)
+{
+        uint64_t now = now_boottime_usec(), left;
+
+        if (w->deadline == USEC_INFINITY)
+                return;
+        if (w->call_timeout == 0 && sd_bus_get_method_call_timeout(w->bus, &w->call_timeout) < 0)
+                return;
+        left = now < w->deadline ? w->deadline - now : 0;
+        (void) sd_bus_set_method_call_timeout(
+                        w->bus, MIN(w->call_timeout, MAX(left, USEC_PER_SEC)));
+}
+
 /* 1: something happened, or it is time to look again; 0: the time is over. */
 static int waiter_sleep(Waiter *w)
 {
@@ -374,6 +388,11 @@ int waiter_wait(Waiter *waiter, const char *namespace, const char *pod, Conditio
         waiter->eventful = eventful;
         waiter->namespace = namespace;
         waiter->pod = pod;
+        /* Once is enough, however many pods there are to ask about. */
+        if (waiter->silent) {
+                r = tank_error_set(&e, TANK_ERROR_TIMED_OUT, "not asked again: nobody answers");
+                return wait_failed(&w, r, &e);
+        }
         if (c != CONDITION_DELETED && generation == 0) {
                 r = wait_declared(&w, &w.generation, &e);
                 if (r >= 0 && w.generation == 0)
@@ -382,6 +401,7 @@ int waiter_wait(Waiter *waiter, const char *namespace, const char *pod, Conditio
         if (r >= 0 && eventful)
                 r = waiter_sleep(waiter);
         while (r >= 0) {
+                waiter_limit_calls(waiter);
                 r = wait_look(&w, &e);
                 if (r > 0 && !waiter_has_news(waiter))
                         return 0;
@@ -393,6 +413,7 @@ int waiter_wait(Waiter *waiter, const char *namespace, const char *pod, Conditio
                 if (r == 0)
                         return wait_timed_out(&w);
         }
+        waiter->silent = sd_bus_error_has_name(&e, TANK_ERROR_TIMED_OUT);
         return wait_failed(&w, r, &e);
 }
 

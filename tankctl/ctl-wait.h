@@ -24,6 +24,8 @@ Condition condition_from_string(const char *s); /* those that people wait for */
 typedef struct Waiter {
         sd_bus *bus; /* borrowed */
         uint64_t timeout, deadline;
+        uint64_t call_timeout; /* the connection's own, for one answer; 0: not asked for yet */
+        bool silent;           /* who is asked does not answer */
         bool dirty;
         const char *namespace, *pod; /* the one that is waited for just now */
         bool news;                   /* of it */

@@ -198,7 +198,8 @@ int write_together(
                 r = sd_bus_call_async(bus, NULL, m, on_answer, &w, 0);
         while (r >= 0 && !w.done) {
                 r = sd_bus_process(bus, NULL);
-                if (r == 0)
+                /* That the time for an answer is over was told to on_answer(), not here. */
+                if (r == 0 && !w.done)
                         r = sd_bus_wait(bus, UINT64_MAX);
                 if (r == -EINTR)
                         r = 0;

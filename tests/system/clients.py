@@ -8,8 +8,9 @@ that is awaited has TANK_TEST_SECONDS.
   exec NAME POD        tankctl exec -i: a shell that answers each line with "got LINE"
   attach NAME POD      tankctl attach, on a terminal of its own; the pod answers as above
   logs NAME POD        tankctl logs -f; lines come from the pod's fifo, or from whom attaches
-  ask WORD             WORD goes into every session, terminal and fifo; every client that can hear
-                       it has the answer, once, in order
+  ask WORD [CLIENT…]   WORD goes into every session, terminal and fifo; every client that can hear
+                       it has the answer, once, in order. Those that are named may have it later:
+                       at the next question
   kill NAME SIGNAL     to the client
   ended NAME CODE…     the client ends with one of these (128+N for a signal), and is forgotten
   close                every client ends as it should
@@ -164,7 +165,7 @@ class Matrix:
             self.feeds[pod] = os.open(path, os.O_RDWR)  # never without a writer
         return self.feeds.get(pod)
 
-    def ask(self, word):
+    def ask(self, word, *later):
         asked = set()
         for c in self.clients.values():
             if c.kind == "logs":
@@ -179,10 +180,11 @@ class Matrix:
         for c in self.clients.values():
             if c.kind == "exec" or c.pod in asked:
                 c.expected.append(word)
-        self.until(lambda: all(c.expected == c.heard() for c in self.clients.values()),
+        now = [c for c in self.clients.values() if c.name not in later]
+        self.until(lambda: all(c.expected == c.heard() for c in now),
                    lambda: "; ".join(f"{c.kind} {c.name} should have heard {c.expected[-3:]}, "
                                      f"has {c.heard()[-3:]}: {c.seen[-200:]}"
-                                     for c in self.clients.values() if c.expected != c.heard()))
+                                     for c in now if c.expected != c.heard()))
 
     def ended(self, name, *codes):
         c = self.clients[name]

@@ -23,6 +23,7 @@ matrix_setup()
 matrix_teardown()
 {
   local pid
+  # shellcheck disable=SC2086
   for pid in ${stopped_pids-}; do kill -CONT "$pid" 2>/dev/null || true; done
   [ -z "$clients_pid" ] || stop_clients
   helper_teardown
@@ -157,17 +158,76 @@ never_two()
   ! grep . "$MARK"/lock.*
 }
 
-# shim_of POD: the pid of the shim of its one container.
-shim_of()
+# record_of POD KEY: of the record of its one container's run.
+record_of()
 {
-  local record
-  for record in "$TANK_RUN_DIR"/pods/*/main/*/record; do
-    if tr '\0' '\n' <"$record" 2>/dev/null | grep -qx "pod=$1" &&
-      tr '\0' '\n' <"$record" | grep -qx "namespace=$NS" &&
-      ! tr '\0' '\n' <"$record" | grep -qx "state=exited"; then
-      tr '\0' '\n' <"$record" | sed -n 's/^shim_pid=//p'
+  local file text
+  for file in "$TANK_RUN_DIR"/pods/*/main/*/record; do
+    text=$(tr '\0' '\n' <"$file" 2>/dev/null) || continue
+    if grep -qx "pod=$1" <<<"$text" && grep -qx "namespace=$NS" <<<"$text" &&
+      ! grep -qx "state=exited" <<<"$text"; then
+      sed -n "s/^$2=//p" <<<"$text"
     fi
   done
+}
+
+shim_of()
+{
+  record_of "$1" shim_pid
+}
+
+# The workload, told by nobody that could stand still.
+workload_by_record()
+{
+  local pid
+  pid=$(record_of "$1" pid)
+  tr -d ' \n' <"/proc/$pid/task/$pid/children"
+}
+
+# ---- standing still ------------------------------------------------------------------------------
+
+stand_still()
+{
+  kill -STOP "$@"
+  stopped_pids="${stopped_pids-} $*"
+}
+
+go_on()
+{
+  # shellcheck disable=SC2086
+  kill -CONT $stopped_pids
+  stopped_pids=
+}
+
+# in_time: each line of standard input is an exit code and the words of a tankctl that has to end
+# with it, or 0/N for either. All at once; who waits for an answer does so for three seconds.
+in_time()
+{
+  local codes code words i=0 n=0 wrong=0 pids=()
+  while read -r codes words; do
+    n=$((n + 1))
+    echo "$codes $words" >"$BATS_TEST_TMPDIR/call.$n"
+    # shellcheck disable=SC2086
+    SYSTEMD_BUS_TIMEOUT=3s timeout "$TANK_TEST_SECONDS" tankctl $words \
+      >"$BATS_TEST_TMPDIR/said.$n" 2>&1 </dev/null 3>&- &
+    pids[n]=$!
+  done
+  for i in $(seq "$n"); do
+    code=0
+    wait "${pids[i]}" || code=$?
+    read -r codes words <"$BATS_TEST_TMPDIR/call.$i"
+    [[ /$codes/ == */$code/* ]] || {
+      wrong=1
+      echo "tankctl $words: $code, not $codes: $(cat "$BATS_TEST_TMPDIR/said.$i")"
+    }
+    # 5 and 125 are for who did not answer, and that is said
+    if [[ $code == 5 || $code == 125 ]] && ! grep -Eq 'does not answer|timed out|after ' \
+      "$BATS_TEST_TMPDIR/said.$i"; then
+      wrong=1
+      echo "tankctl $words: $(cat "$BATS_TEST_TMPDIR/said.$i")"
+    fi
+  done
+  [ "$wrong" = 0 ]
 }
 
 # The bus, and whoever is to be on it.
