@@ -35,6 +35,9 @@
 #define LIMIT_LOG_FILES_MIN        2U
 #define LIMIT_LOG_FILES_MAX        100U
 #define LIMIT_SESSIONS             64U             /* exec sessions of one container */
+#define LIMIT_SESSIONS_ENDED       16U             /* whose result and output wait for somebody */
+#define LIMIT_SESSION_CLIENTS      8U              /* of one session whose output is held */
+#define LIMIT_SESSION_COMMAND      1024U           /* bytes of a command that a list tells */
 #define LIMIT_HELD_OUTPUT          (64U * 1024U)   /* newest bytes of a stream kept for readers */
 #define LIMIT_RESULTS              5U              /* results kept for each container */
 #define LIMIT_EVENT_SEGMENT        (1024U * 1024U) /* bytes of one of the event log's two files */

@@ -26,4 +26,5 @@ typedef struct MainChild {
 #define SYNC_GO       'G' /* shim → child */
 #define SYNC_WORKLOAD 'W' /* child → shim, with the workload's pidfd */
 
-_Noreturn void main_child(void *userdata);
+/* The attribute, not _Noreturn: clang has it in the type of a function that is passed on. */
+void main_child(void *userdata) __attribute__((__noreturn__));

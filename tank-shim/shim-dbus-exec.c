@@ -102,10 +102,35 @@ static int read_string(sd_bus_message *m, char **ret)
         return r < 0 ? r : free_and_strdup(ret, s);
 }
 
+/* One of a few words; @from_string gives a negative errno for all others. */
+static int read_word(sd_bus_message *m, int (*from_string)(const char *), int *ret)
+{
+        const char *s;
+        int r;
+
+        r = sd_bus_message_read(m, "v", "s", &s);
+        if (r < 0)
+                return r;
+        r = from_string(s);
+        if (r >= 0)
+                *ret = r;
+        return r;
+}
+
+static int disconnect_word(const char *s)
+{
+        return session_disconnect_from_string(s);
+}
+
+static int stdio_word(const char *s)
+{
+        return session_stdio_from_string(s);
+}
+
 static int read_option(sd_bus_message *m, SessionRequest *q, sd_bus_error *reterr)
 {
         const char *key;
-        int r, b;
+        int r, b, word;
 
         r = sd_bus_message_read(m, "s", &key);
         if (r < 0)
@@ -124,15 +149,28 @@ static int read_option(sd_bus_message *m, SessionRequest *q, sd_bus_error *reter
                 r = read_string(m, &q->user);
         else if (streq(key, "groups"))
                 r = read_groups(m, &q->groups, reterr);
-        else
+        else if (streq(key, "disconnect")) {
+                r = read_word(m, disconnect_word, &word);
+                if (r >= 0)
+                        q->disconnect = (SessionDisconnect) word;
+        } else if (streq(key, "stdio")) {
+                r = read_word(m, stdio_word, &word);
+                if (r >= 0)
+                        q->stdio = (SessionStdio) word;
+        } else if (streq(key, "input")) {
+                r = sd_bus_message_read(m, "v", "b", &b);
+                q->input = r >= 0 && b;
+        } else
                 return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
-                                "unknown option \"%s\": known are tty, rows, cols, working-dir, "
-                                "user, groups",
+                                "unknown option \"%.64s\": known are tty, rows, cols, "
+                                "working-dir, user, groups, disconnect, stdio, input",
                                 key);
 
         if (r < 0 && !sd_bus_error_is_set(reterr))
                 return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
-                                "option \"%s\" has a value of the wrong type", key);
+                                "option \"%s\" has a value of the wrong type, or one that is not "
+                                "known",
+                                key);
         return r;
 }
 
@@ -156,6 +194,29 @@ static int read_options(sd_bus_message *m, SessionRequest *q, sd_bus_error *rete
         return sd_bus_message_exit_container(m);
 }
 
+static int check_request(const SessionRequest *q, sd_bus_error *reterr)
+{
+        if (strv_length(q->argv) == 0 || isempty(q->argv[0]))
+                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
+                                "argv is empty: name a command");
+        STRV_FOREACH(s, q->env)
+        if (**s == '=' || !strchr(*s, '='))
+                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
+                                "environment holds \"%.64s\", which is not KEY=VALUE", *s);
+        if (q->working_dir && q->working_dir[0] != '/')
+                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
+                                "working-dir \"%.64s\" is not an absolute path", q->working_dir);
+        if (q->disconnect == SESSION_KEEP && q->stdio != SESSION_HELD)
+                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
+                                "disconnect \"keep\" needs stdio \"held\": pipes end with the "
+                                "client that has them");
+        if (q->input && (q->stdio != SESSION_HELD || q->tty))
+                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
+                                "input is for stdio \"held\" without a terminal; else there is "
+                                "one always");
+        return 0;
+}
+
 static int read_request(sd_bus_message *m, SessionRequest *q, sd_bus_error *reterr)
 {
         size_t total = 0;
@@ -168,20 +229,7 @@ static int read_request(sd_bus_message *m, SessionRequest *q, sd_bus_error *rete
         if (r < 0)
                 return r;
         r = read_options(m, q, reterr);
-        if (r < 0)
-                return r;
-
-        if (strv_length(q->argv) == 0 || isempty(q->argv[0]))
-                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
-                                "argv is empty: name a command");
-        STRV_FOREACH(s, q->env)
-        if (**s == '=' || !strchr(*s, '='))
-                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
-                                "environment holds \"%.64s\", which is not KEY=VALUE", *s);
-        if (q->working_dir && q->working_dir[0] != '/')
-                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
-                                "working-dir \"%.64s\" is not an absolute path", q->working_dir);
-        return 0;
+        return r < 0 ? r : check_request(q, reterr);
 }
 
 static void exec_call_free(ExecCall *c)
@@ -197,29 +245,30 @@ static void exec_call_free(ExecCall *c)
         free(c);
 }
 
+int shim_bus_append_streams(sd_bus_message *m, int control, const int *stdio, size_t n_stdio)
+{
+        int r;
+
+        r = sd_bus_message_append(m, "h", control);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_open_container(m, 'a', "h");
+        for (size_t i = 0; r >= 0 && i < n_stdio; i++)
+                r = sd_bus_message_append(m, "h", stdio[i]);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
 static int reply_opened(sd_bus_message *call, const SessionOpened *opened)
 {
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
         int r;
 
         r = sd_bus_message_new_method_return(call, &reply);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_append(reply, "uh", opened->number, opened->control);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_open_container(reply, 'a', "h");
-        if (r < 0)
-                return r;
-        for (size_t i = 0; i < opened->n_stdio; i++) {
-                r = sd_bus_message_append(reply, "h", opened->stdio[i]);
-                if (r < 0)
-                        return r;
-        }
-        r = sd_bus_message_close_container(reply);
-        if (r < 0)
-                return r;
-        return sd_bus_send(NULL, reply, NULL);
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "u", opened->number);
+        if (r >= 0)
+                r = shim_bus_append_streams(reply, opened->control, opened->stdio, opened->n_stdio);
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
 }
 
 static void on_ready(const SessionOpened *opened, const sd_bus_error *error, void *userdata)
@@ -257,7 +306,7 @@ static int method_exec_authorized(
         *c = (ExecCall){ .next = b->calls, .bus = b, .message = sd_bus_message_ref(m) };
         b->calls = c;
 
-        r = shim_session_open(b->shim->sessions, &q, on_ready, c, reterr);
+        r = shim_session_start(b->shim->sessions, &q, on_ready, c, reterr);
         if (r < 0) {
                 exec_call_free(c);
                 return r;

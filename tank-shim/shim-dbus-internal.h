@@ -21,9 +21,18 @@ struct ShimBus {
 /* What acts inside a pod with privileged fields needs the right to them, too. */
 int shim_bus_check_privileged(const ShimBus *b, const BusCaller *caller, sd_bus_error *reterr);
 
+/* "hah": what a session is answered with. */
+int shim_bus_append_streams(sd_bus_message *m, int control, const int *stdio, size_t n_stdio);
+
 /* Methods, for the vtable. */
 int shim_bus_method_exec(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int shim_bus_method_attach(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+int shim_bus_method_list_sessions(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+int shim_bus_method_open_session(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+int shim_bus_method_kill_session(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+
+/* A signal that is none: InvalidArgument. */
+int shim_bus_read_signal(sd_bus_message *m, int *ret, sd_bus_error *reterr);
 
 /* The connection is gone: calls that wait are answered to nobody. */
 void shim_bus_calls_disconnected(ShimBus *b);

@@ -8,8 +8,6 @@
  * Neither they nor the run depend on anything here: when the bus dies, calls that wait lose their
  * message, and a session whose client never got its descriptors sees it gone. */
 
-#include <signal.h>
-
 #include "bus-access.h"
 #include "bus-names.h"
 #include "bus-util.h"
@@ -31,25 +29,21 @@ static int method_kill_authorized(
                 sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
 {
         ShimBus *b = userdata;
-        int32_t signo;
-        int r;
+        int r, signo;
 
         r = shim_bus_check_privileged(b, caller, reterr);
         if (r < 0)
                 return r;
-        r = sd_bus_message_read(m, "i", &signo);
+        r = shim_bus_read_signal(m, &signo, reterr);
         if (r < 0)
                 return r;
-        if (signo < 1 || signo > SIGRTMAX)
-                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
-                                "%" PRIi32 " is no signal: 1 to %d are", signo, SIGRTMAX);
 
         r = b->shim->ask->kill(b->shim, signo);
         if (r == -ESRCH)
                 return tank_error_set(
                                 reterr, TANK_ERROR_NOT_RUNNING, "the container is not running");
         if (r < 0)
-                return tank_error_set_errno(reterr, r, "cannot send signal %" PRIi32, signo);
+                return tank_error_set_errno(reterr, r, "cannot send signal %d", signo);
         return sd_bus_reply_method_return(m, NULL);
 }
 BUS_METHOD(method_kill, BUS_MANAGE, get_access)
@@ -107,6 +101,13 @@ static const sd_bus_vtable shim_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("Attach", SD_BUS_ARGS("a{sv}", options),
                         SD_BUS_RESULT("u", session, "h", control, "h", stream),
                         shim_bus_method_attach, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListSessions", SD_BUS_NO_ARGS, SD_BUS_RESULT("aa{sv}", sessions),
+                        shim_bus_method_list_sessions, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("OpenSession", SD_BUS_ARGS("u", session, "a{sv}", options),
+                        SD_BUS_RESULT("h", control, "ah", stdio), shim_bus_method_open_session,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("KillSession", SD_BUS_ARGS("u", session, "i", signal),
+                        SD_BUS_NO_RESULT, shim_bus_method_kill_session, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Kill", SD_BUS_ARGS("i", signal), SD_BUS_NO_RESULT, method_kill,
                         SD_BUS_VTABLE_UNPRIVILEGED),
 
@@ -132,9 +133,12 @@ static int on_name(sd_bus_message *reply, void *userdata, sd_bus_error *reterr)
 
         if (!error)
                 (void) sd_bus_message_read(reply, "u", &result);
-        if (result != 1 /* primary owner */)
+        if (error)
                 log_warning("cannot take the name %s on the bus: %s", b->shim->launch->bus_name,
-                                error ? strempty(error->message) : "another process has it");
+                                strempty(error->message));
+        else if (result != 1 /* primary owner */)
+                log_warning("another process holds the name %s on the bus: waiting for it to go",
+                                b->shim->launch->bus_name);
         return 0;
 }
 
@@ -150,7 +154,8 @@ static int on_connected(sd_bus *bus, void *userdata)
                         bus, NULL, TANK_SHIM_PATH, TANK_SHIM_INTERFACE, shim_vtable, b);
         if (r < 0)
                 return r;
-        return sd_bus_request_name_async(bus, NULL, b->shim->launch->bus_name, 0, on_name, b);
+        return sd_bus_request_name_async(bus, NULL, b->shim->launch->bus_name, SD_BUS_NAME_QUEUE,
+                        on_name, b);
 }
 
 static void on_disconnected(void *userdata)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What the containers of a pod share, pinned at <run>/pods/<pod uid>/ns/ by its first shim and joined
- * by the others, so that it outlives each of them: the namespaces as bind mounts {user,net,ipc,uts},
- * and /dev/shm, a tmpfs at shm: POSIX shared memory and semaphores are files in there, and belong to
- * the IPC namespace in everybody's eyes but the kernel's. */
+/* What the containers of a pod share, pinned at <run>/pods/<pod uid>/ns/ by its first shim and
+ * joined by the others, so that it outlives each of them: the namespaces as bind mounts
+ * {user,net,ipc,uts}, and /dev/shm, a tmpfs at shm: POSIX shared memory and semaphores are files in
+ * there, and belong to the IPC namespace in everybody's eyes but the kernel's. */
 
 #include "shim-confine.h"
 #include "shim-launch.h"

@@ -83,7 +83,7 @@ static int child_prepare(const ChildContext *c, SetupReport *reterr)
         return 0;
 }
 
-static _Noreturn void session_child(void *userdata)
+static void __attribute__((__noreturn__)) session_child(void *userdata)
 {
         ChildContext *c = userdata;
         SetupReport report = {};

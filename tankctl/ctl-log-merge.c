@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* See ctl-logs.c for the model. Here: one reader for each container, whose next records are compared
- * by time; a container that is within a line goes on until that is at its end, or it has no more to
- * say. What is printed goes through a buffer, which is written out before it changes its
+/* See ctl-logs.c for the model. Here: one reader for each container, whose next records are
+ * compared by time; a container that is within a line goes on until that is at its end, or it has
+ * no more to say. What is printed goes through a buffer, which is written out before it changes its
  * destination, so that the order of the two streams survives when both go to the same place. */
 
 #include <inttypes.h>

@@ -51,9 +51,12 @@ static const Option seed_options[] = {
 static const Option get_options[] = {
         { 'l', "selector", OPTION_STRING, FIELD(selector), "SELECTOR",
                         "by labels: KEY, KEY=VALUE, KEY!=VALUE" },
-        { 'w', "watch", OPTION_NOT_YET, 0, NULL, "" },
-        { 0, "sort-by", OPTION_NOT_YET, 0, "FIELD", "" },
-        { 0, "limit", OPTION_NOT_YET, 0, "N", "" },
+        { 'w', "watch", OPTION_FLAG, FIELD(watch), NULL, "go on with what changes" },
+        { 0, "sort-by", OPTION_STRING, FIELD(sort_by), "COLUMN",
+                        "by column or .path.of.field; -COLUMN: reversed" },
+        { 0, "columns", OPTION_STRING, FIELD(columns), "COLUMNS",
+                        "which ones: NAME,STATE,.meta.uid" },
+        { 0, "limit", OPTION_STRING, FIELD(limit), "N", "only the first N" },
         {},
 };
 
@@ -154,8 +157,12 @@ const Verb ctl_verbs[] = {
                         "Shows pods, or things of another TYPE: what is declared, and how it is. "
                         "With\n"
                         "-o json a NAME gives an object, no NAME a list; -o yaml gives "
-                        "declarations that\n"
-                        "can be applied again.",
+                        "declarations\n"
+                        "that can be applied again. With -w what has changed is shown again, until "
+                        "the\n"
+                        "command is ended; -o json then gives an object on a line of its own for "
+                        "each\n"
+                        "change.",
                         get_options, VERB_NAMESPACE | VERB_ALL_NAMESPACES, OUTPUTS_ALL, 0, 2,
                         EXIT_CODE_USAGE, verb_get },
         { "describe", "TYPE NAME", "tell everything about one thing",
@@ -167,23 +174,24 @@ const Verb ctl_verbs[] = {
                         "Shows what happens to pods from now on, or since a TIME: applied, "
                         "starting,\n"
                         "running, ready, backing-off, exited, failed, deleted. The machine keeps "
-                        "at least\n"
-                        "the last megabyte of that until it is switched off; --no-follow without "
-                        "--since\n"
-                        "shows all of it. Restarts of tank's daemons leave no gap. With -o json "
-                        "each event\n"
-                        "is an object on a line of its own.",
+                        "at\n"
+                        "least the last megabyte of that until it is switched off; --no-follow "
+                        "without\n"
+                        "--since shows all of it. Restarts of tank's daemons leave no gap. With -o "
+                        "json\n"
+                        "each event is an object on a line of its own.",
                         events_options, VERB_NAMESPACE | VERB_ALL_NAMESPACES,
                         OUTPUTS_NONE | OUTPUT_BIT(OUTPUT_WIDE) | OUTPUT_BIT(OUTPUT_JSON), 0, 1,
                         EXIT_CODE_USAGE, verb_events },
         { "watch", "[TYPE]", "follow what is declared",
-                        "Shows each change of what is declared, from now on or since a REVISION: "
-                        "created,\n"
-                        "updated, deleted. Restarts of the store leave no gap. With -o json each "
-                        "change is\n"
-                        "an object on a line of its own, with the document as it was then. When "
-                        "changes\n"
-                        "are compacted, or the database is another one, it says so and ends.",
+                        "Shows each change of what is declared, from now on or since a REVISION:\n"
+                        "created, updated, deleted. Restarts of the store leave no gap. With -o "
+                        "json\n"
+                        "each change is an object on a line of its own, with the document as it "
+                        "was\n"
+                        "then. When changes are compacted, or the database is another one, it says "
+                        "so\n"
+                        "and ends.",
                         watch_options, VERB_NAMESPACE | VERB_ALL_NAMESPACES,
                         OUTPUTS_NAME | OUTPUT_BIT(OUTPUT_JSON), 0, 2, EXIT_CODE_USAGE, verb_watch },
         { "history", "TYPE NAME", "list what it was",

@@ -54,8 +54,9 @@ static size_t string_end(const char *text, size_t size, size_t i)
         return i < size ? i + 1 : 0;
 }
 
-/* Whether every '"' that is no part of a string begins one, for YAML as for JSON: outside of strings
- * there is nothing but what JSON has there, and strings stand only where a value may begin. */
+/* Whether every '"' that is no part of a string begins one, for YAML as for JSON: outside of
+ * strings there is nothing but what JSON has there, and strings stand only where a value may
+ * begin. */
 static bool has_tokens_of_json(const char *text, size_t size)
 {
         char last = ','; /* the last one that is no space */

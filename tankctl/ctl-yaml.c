@@ -4,8 +4,8 @@
  *
  * What is understood is the 1.2 core schema, narrowed to what means the same to everybody: `true`
  * and `false` alone are booleans, a number with a leading zero is text, tags and merge keys are
- * refused. Aliases are expanded, counted in nodes, so that nothing grows without bound. Where everything
- * stands is noted beside the value, in ctl-yaml-document.c. */
+ * refused. Aliases are expanded, counted in nodes, so that nothing grows without bound. Where
+ * everything stands is noted beside the value, in ctl-yaml-document.c. */
 
 #include <stdio.h>
 #include <yaml.h>

@@ -487,9 +487,12 @@ static int on_name(sd_bus_message *reply, void *userdata, sd_bus_error *reterr)
                                 strempty(e->message));
                 return 0;
         }
-        /* Queued behind a predecessor that is leaving: NameAcquired needs no answer. */
-        if (sd_bus_message_read(reply, "u", &result) >= 0 && result == 1)
+        if (sd_bus_message_read(reply, "u", &result) < 0)
+                return 0;
+        if (result == 1)
                 manager_tell_ready(m);
+        else /* often a predecessor that is leaving; NameAcquired needs no answer */
+                log_warning("another process holds %s: waiting for it to go", TANK_RECONCILE_NAME);
         return 0;
 }
 

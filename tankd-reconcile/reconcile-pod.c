@@ -186,6 +186,9 @@ static void container_back_off(ContainerEntry *c, uint64_t at_usec)
         c->finished = false;
         container_transition(c, CONTAINER_EVENT_BACK_OFF, REASON_BACKING_OFF);
         container_changed(c, ANNOUNCE_STATE);
+        /* What is told at the end counts from the end: never less than what is declared. */
+        if (now > c->ended_boot_usec && now - c->ended_boot_usec < USEC_PER_SEC)
+                now = c->ended_boot_usec;
         (void) format_duration(at_usec > now ? at_usec - now : 0, wait);
         if (run_result_describe(last, &what) < 0)
                 what = NULL;

@@ -35,6 +35,11 @@ last_told()
   [ "$(told "$1" | tr ' ' '\n' | grep . | tail -n 1)" = "$2" ]
 }
 
+has_told()
+{
+  [ "$(told "$1")" = "$2" ]
+}
+
 @test "L4: applied, starting, running; crash: backing-off; delete: deleted; all in the log" {
   pod web '.backoff = {base: "2s", cap: "4s"}' -- sleep 1000 | apply
   wait_for last_told web ready
@@ -89,8 +94,7 @@ last_told()
   end "$reconcile_pid" KILL
   kill -KILL "$(cat "$dir"/run/pods/*/main/*/record | tr '\0' '\n' | sed -n 's/^pid=\([1-9].*\)/\1/p')"
   start_reconcile
-  wait_for last_told steady ready
-  [ "$(told steady)" = 'applied starting running ready backing-off starting running ready ' ]
+  wait_for has_told steady 'applied starting running ready backing-off starting running ready '
 }
 
 exited_or_dead()
@@ -311,6 +315,7 @@ widget()
   follow watch widget --since 1 -o json
   for i in 1 2 3; do
     widget "a$i"
+    [ "$i" -gt 1 ] || wait_for changes_seen 1
     end "$store_pid" KILL
     start_store
     widget "b$i"

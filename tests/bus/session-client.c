@@ -57,6 +57,13 @@ static void append_options(sd_bus_message *m, const Options *o)
         if (o->working_dir)
                 assert_true(sd_bus_message_append(m, "{sv}", "working-dir", "s", o->working_dir) >=
                                 0);
+        if (o->disconnect)
+                assert_true(sd_bus_message_append(m, "{sv}", "disconnect", "s", o->disconnect) >=
+                                0);
+        if (o->stdio)
+                assert_true(sd_bus_message_append(m, "{sv}", "stdio", "s", o->stdio) >= 0);
+        if (o->input)
+                assert_true(sd_bus_message_append(m, "{sv}", "input", "b", 1) >= 0);
         assert_true(sd_bus_message_close_container(m) >= 0);
 }
 
@@ -89,7 +96,7 @@ int call_exec(sd_bus *bus, const char *const *argv, const Options *o, Client *re
         assert_true(sd_bus_message_read(reply, "u", &c.number) >= 0);
         c.control = take_fd(reply);
         assert_true(sd_bus_message_enter_container(reply, 'a', "h") >= 0);
-        for (int i = 0; i < (o->tty ? 1 : 3); i++)
+        for (int i = 0; i < (o->stdio && streq(o->stdio, "held") ? 0 : o->tty ? 1 : 3); i++)
                 c.stdio[i] = take_fd(reply);
         assert_true(sd_bus_message_at_end(reply, false) > 0);
         *ret = c;
@@ -268,7 +275,12 @@ void send_control(Client *c, const char *type, const char *key, unsigned v, cons
         if (key2)
                 record_put_u64(&w, key2, v2);
         assert_int_equal(record_finish(&w), 0);
-        assert_true(packet_send(c->control, w.data, w.size, NULL, 0) >= 0);
+        while (packet_send(c->control, w.data, w.size, NULL, 0) < 0) {
+                struct pollfd p = { .fd = c->control, .events = POLLOUT };
+
+                assert_int_equal(errno, EAGAIN); /* the shim is behind */
+                assert_int_equal(poll(&p, 1, (int) (FIXTURE_TIMEOUT_USEC / USEC_PER_MSEC)), 1);
+        }
 }
 
 void expect_output(const char *const *argv, const Options *o, const char *expected)
@@ -313,4 +325,114 @@ uint32_t count_sessions(sd_bus *bus)
         assert_true(sd_bus_get_property_trivial(bus, fixture.bus_name, TANK_SHIM_PATH,
                                     TANK_SHIM_INTERFACE, "Sessions", NULL, 'u', &n) >= 0);
         return n;
+}
+
+/* ---- sessions that are held ---- */
+
+int call_open(sd_bus *bus, uint32_t number, bool tty, bool input, Client *ret, sd_bus_error *reterr)
+{
+        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
+        Client c = { .number = number, .stdio = { -EBADF, -EBADF, -EBADF }, .tty = tty };
+        int r;
+
+        r = sd_bus_call_method(bus, fixture.bus_name, TANK_SHIM_PATH, TANK_SHIM_INTERFACE,
+                        "OpenSession", reterr, &reply, "ua{sv}", number, 1, "input", "b",
+                        (int) input);
+        if (r < 0)
+                return r;
+        c.control = take_fd(reply);
+        assert_true(sd_bus_message_enter_container(reply, 'a', "h") >= 0);
+        for (int i = tty || input ? 0 : 1; i < (tty ? 1 : 3); i++)
+                c.stdio[i] = take_fd(reply);
+        assert_true(sd_bus_message_at_end(reply, false) > 0);
+        *ret = c;
+        return 0;
+}
+
+Client open_session(uint32_t number, bool tty, bool input)
+{
+        CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = open_bus();
+        CLEANUP(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        Client c;
+
+        if (call_open(bus, number, tty, input, &c, &error) < 0)
+                fail_msg("OpenSession: %s: %s", error.name, error.message);
+        return c;
+}
+
+void kill_session(uint32_t number, int signo)
+{
+        CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = open_bus();
+        CLEANUP(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+
+        if (sd_bus_call_method(bus, fixture.bus_name, TANK_SHIM_PATH, TANK_SHIM_INTERFACE,
+                            "KillSession", &error, NULL, "ui", number, signo) < 0)
+                fail_msg("KillSession: %s: %s", error.name, error.message);
+}
+
+static void format_value(sd_bus_message *m, char buf[static 256])
+{
+        const char *type, *text;
+        uint64_t t = 0;
+        uint32_t u = 0;
+        int i = 0;
+
+        assert_true(sd_bus_message_peek_type(m, NULL, &type) > 0);
+        if (streq(type, "s")) {
+                assert_true(sd_bus_message_read(m, "v", "s", &text) > 0);
+                (void) snprintf(buf, 256, "%s", text);
+        } else if (streq(type, "u")) {
+                assert_true(sd_bus_message_read(m, "v", "u", &u) > 0);
+                (void) snprintf(buf, 256, "%u", u);
+        } else if (streq(type, "t")) {
+                assert_true(sd_bus_message_read(m, "v", "t", &t) > 0);
+                (void) snprintf(buf, 256, "%" PRIu64, t);
+        } else {
+                assert_true(streq(type, "i") || streq(type, "b"));
+                assert_true(sd_bus_message_read(m, "v", type, &i) > 0);
+                (void) snprintf(buf, 256, "%d", i);
+        }
+}
+
+const char *session_value(uint32_t number, const char *key, char buf[static 256])
+{
+        CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = open_bus();
+        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
+        bool found = false;
+
+        assert_true(sd_bus_call_method(bus, fixture.bus_name, TANK_SHIM_PATH, TANK_SHIM_INTERFACE,
+                                    "ListSessions", NULL, &m, "") >= 0);
+        assert_true(sd_bus_message_enter_container(m, 'a', "a{sv}") >= 0);
+        while (!found && sd_bus_message_enter_container(m, 'a', "{sv}") > 0) {
+                const char *name;
+                uint32_t n;
+
+                buf[0] = '\0';
+                while (sd_bus_message_enter_container(m, 'e', "sv") > 0) {
+                        assert_true(sd_bus_message_read(m, "s", &name) > 0);
+                        if (streq(name, "session")) {
+                                assert_true(sd_bus_message_read(m, "v", "u", &n) > 0);
+                                found = n == number;
+                        } else if (found && streq(name, key))
+                                format_value(m, buf);
+                        else
+                                assert_true(sd_bus_message_skip(m, "v") >= 0);
+                        assert_true(sd_bus_message_exit_container(m) >= 0);
+                }
+                assert_true(sd_bus_message_exit_container(m) >= 0);
+        }
+        return found ? buf : "gone";
+}
+
+void wait_session(uint32_t number, const char *key, const char *expected)
+{
+        uint64_t deadline = now_boottime_usec() + FIXTURE_TIMEOUT_USEC;
+        char buf[256];
+
+        while (!streq(session_value(number, key, buf), expected)) {
+                if (now_boottime_usec() >= deadline)
+                        fail_msg("session %u: %s is \"%s\", not \"%s\"", number, key, buf,
+                                        expected);
+                (void) poll(NULL, 0, 5);
+        }
 }

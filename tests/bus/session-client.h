@@ -17,6 +17,8 @@ typedef struct Options {
         const char *user, *working_dir;
         bool tty;
         uint16_t rows, cols;
+        const char *disconnect, *stdio; /* held: the answer has no stdio */
+        bool input;
 } Options;
 
 typedef struct Client {
@@ -43,6 +45,16 @@ int call_exec(sd_bus *bus, const char *const *argv, const Options *o, Client *re
                 sd_bus_error *reterr);
 /* @o may be NULL. */
 Client start(const char *const *argv, const Options *o);
+/* A client of a session whose output is held: its stdio as if it had started it. */
+int call_open(sd_bus *bus, uint32_t number, bool tty, bool input, Client *ret,
+                sd_bus_error *reterr);
+Client open_session(uint32_t number, bool tty, bool input);
+void kill_session(uint32_t number, int signo);
+/* A value that ListSessions tells of one, as text; "" when it does not; "gone" when there is no such
+ * session. */
+const char *session_value(uint32_t number, const char *key, char buf[static 256]);
+/* Until it is @expected. */
+void wait_session(uint32_t number, const char *key, const char *expected);
 
 /* -EAGAIN when there is none yet, 0 at end of file, else 1. */
 int read_control(Client *c);

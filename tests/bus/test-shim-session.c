@@ -145,20 +145,29 @@ static void test_input(void **state)
         assert_memory_equal(out.data, in.data, SIZE);
 }
 
-/* A child that holds the pipes open delays neither `exit` nor the client. */
+/* A child that holds the pipes open delays neither `exit` nor the client. When that has read to its
+ * end, the child is hung up. */
 static void test_background_child(void **state)
 {
         CLEANUP(bytes_done) Bytes out = {};
         uint64_t begin = now_boottime_usec();
         Client c = run(SH("sleep 1000 & echo $!"), NULL, &out);
-        char path[256];
 
         expect_exit(&c, "exited", 0);
         assert_true(now_boottime_usec() - begin < 5 * USEC_PER_SEC);
-        /* It stays in the container, in the session's cgroup. */
-        (void) snprintf(path, sizeof(path), "kill -9 %s", out.data);
-        c = run(SH(path), NULL, &out);
+        wait_session(c.number, "state", "gone");
+        expect_output(SH("ps | grep -c '[s]leep 1000$'; true"), NULL, "0\n");
+}
+
+/* Of what it has still to say nothing is lost, as long as its client reads. */
+static void test_background_writer(void **state)
+{
+        CLEANUP(bytes_done) Bytes out = {};
+        Client c = run(SH("{ for i in 1 2 3 4 5; do echo $i; sleep 0.05; done; echo late; } &"),
+                        NULL, &out);
+
         expect_exit(&c, "exited", 0);
+        assert_string_equal(out.data, "1\n2\n3\n4\n5\nlate\n");
 }
 
 /* ---- terminals ---- */
@@ -436,6 +445,7 @@ int main(void)
                 cmocka_unit_test(test_sequence_pty),
                 cmocka_unit_test(test_input),
                 cmocka_unit_test(test_background_child),
+                cmocka_unit_test(test_background_writer),
                 cmocka_unit_test(test_window_size),
                 cmocka_unit_test(test_resize),
                 cmocka_unit_test(test_terminal_is_theirs),

@@ -118,8 +118,8 @@ static void test_usage_errors(void **state)
         assert_usage("get -o xml", EXIT_CODE_USAGE);
         assert_usage("get -A -n x", EXIT_CODE_USAGE);
         assert_usage("get a b c", EXIT_CODE_USAGE);
-        assert_usage("get --watch", EXIT_CODE_USAGE);
-        assert_usage("get --limit 3", EXIT_CODE_USAGE);
+        assert_usage("seed --follow x", EXIT_CODE_USAGE);
+        assert_usage("get --limit", EXIT_CODE_USAGE);
         assert_usage("get --all-namespaces=yes", EXIT_CODE_USAGE);
         assert_usage("apply -o json -f x", EXIT_CODE_USAGE);
         assert_usage("apply -A -f x", EXIT_CODE_USAGE);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The words in which documents are refused: the tables of tests/errors/, each document given to
- * `tankctl validate` and, what of it is readable, as JSON to a store on a real database. A field of the table that no case refuses is a failure, too. */
+ * `tankctl validate` and, what of it is readable, as JSON to a store on a real database. A field of
+ * the table that no case refuses is a failure, too. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -230,7 +231,7 @@ static void test_tables(void **state)
         print_message("%zu cases\n", run.n_cases);
 }
 
-/* ---- what is no text, or too long for a table -------------------------------------------------- */
+/* ---- what is no text, or too long for a table ---------------------------------------------- */
 
 static void check_client(const char *text, size_t size, const char *expected)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* How a document is refused: what tests/errors/ cannot show, since it is no YAML, or too long to come
- * through. */
+/* How a document is refused: what tests/errors/ cannot show, since it is no YAML, or too long to
+ * come through. */
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,0 +1,175 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+#
+# tankctl's looking verbs with a real store and reconciler, and the shim of tests/fake: lists that
+# are sorted, cut and followed, what a terminal is spared, and what completes.
+
+# shellcheck disable=SC2154,SC2030,SC2031 # from there; a subshell for each test is meant
+load reconcile
+
+setup()
+{
+  setup_tank
+}
+teardown()
+{
+  [ -z "${follower-}" ] || end "$follower"
+  teardown_tank
+}
+
+follow()
+{
+  "$build/tankctl/tankctl" "$@" >"$dir/seen" 2>"$dir/said" 3>&- &
+  follower=$!
+}
+
+saw()
+{
+  grep -Eq -- "$1" "$dir/seen"
+}
+
+names()
+{
+  tankctl get "$@" -o name | tr '\n' ' '
+}
+
+@test "get: sorted, limited, by columns and paths" {
+  pod b '.labels = {tier: "1"}' -- sleep 1000 | apply
+  pod a '.labels = {tier: "3"}' -- sleep 1001 | apply
+  pod c -- sleep 1002 | apply
+  for p in a b c; do wait_for running "$p"; done
+  [ "$(names pods)" = 'pod/a pod/b pod/c ' ]
+  [ "$(names pods --sort-by -name)" = 'pod/c pod/b pod/a ' ]
+  [ "$(names pods --sort-by .meta.revision)" = 'pod/b pod/a pod/c ' ]
+  [ "$(names pods --sort-by=-.labels.tier)" = 'pod/a pod/b pod/c ' ]
+  [ "$(tankctl get pods --sort-by -revision -o json | jq -r '.[].name' | tr '\n' ' ')" = 'c a b ' ]
+  run tankctl get pods --limit 2 -o name
+  [ "$output" = $'pod/a\npod/b\n1 more are not shown.' ] ||
+    [ "$output" = $'1 more are not shown.\npod/a\npod/b' ]
+  run tankctl get pods --columns NAME,pid,.labels.tier --sort-by name
+  [[ ${lines[0]} =~ ^NAME\ +PID\ +\.labels\.tier$ ]]
+  [[ ${lines[1]} =~ ^a\ +$(pid_of a)\ +3$ ]]
+  [[ ${lines[3]} =~ ^c\ +$(pid_of c)\ +-$ ]]
+  run tankctl get pods -o wide -A
+  [[ ${lines[0]} =~ ^NAMESPACE\ +NAME\ +READY\ +STATE\ +REASON\ +RESTARTS\ +AGE\ +GENERATION\ +UID\ +MESSAGE$ ]]
+  for wrong in '--sort-by colour' '--columns colour' '--columns NAME -o json' '--limit 0' \
+    '--limit x' '--watch -o yaml' '--watch --limit 3' 'web --sort-by name'; do
+    # shellcheck disable=SC2086 # words
+    run tankctl get pod $wrong
+    [ "$status" = 2 ]
+    [ "${#lines[@]}" = 1 ]
+  done
+}
+
+@test "get -w: rows again at each change, over restarts of both daemons" {
+  pod web '.restart = "never"' -- sleep 1000 | apply
+  wait_for running web
+  follow get pods -w
+  wait_for saw '^web +1/1 +running'
+  [ "$(wc -l <"$dir/seen")" = 2 ]
+  kill -KILL "$(pid_of web)"
+  wait_for saw '^web +0/1 +failed +Signaled'
+  end "$reconcile_pid" KILL
+  start_reconcile
+  wait_for reconciler_is ok
+  end "$store_pid" KILL
+  start_store
+  wait_for reconciler_is ok
+  pod new -- sleep 1000 | apply
+  wait_for saw '^new +1/1 +running'
+  tankctl delete pod web
+  wait_for saw '^web +0/0 +deleted'
+  # One row for each thing that changed: no row is the same as the one before it of that name.
+  [ "$(grep -c '^web' "$dir/seen")" -le 5 ]
+  [ "$(grep '^web' "$dir/seen" | sed -E 's/ +[0-9a-z]+$//' | uniq -d)" = '' ]
+  end "$follower"
+  # A name; as JSON; gone and there again.
+  follow get pod new -w -o json
+  wait_for saw '"state":"running"'
+  tankctl delete pod new
+  wait_for saw '"deleted":true'
+  jq -s 'map(.name) | unique == ["new"]' "$dir/seen" | grep -x true
+  pod new -- sleep 1000 | apply
+  wait_for tail_runs
+  run tankctl get pod nothing -w
+  [ "$status" = 3 ]
+}
+
+tail_runs()
+{
+  [ "$(tail -n 1 "$dir/seen" | jq -r .status.state)" = running ]
+}
+
+@test "describe: one line says why, and the last five ends" {
+  pod loop '.backoff = {base: "20ms", cap: "1h"}' -- sh -c 'exit 3' | apply
+  wait_for is loop '.containers[0].restarts >= 6 and .reason == "BackingOff"'
+  run tankctl describe pod loop
+  [ "$(grep -c '^Why:' <<<"$output")" = 1 ]
+  grep -Eq '^Why: +main: exited with 3; next start in [0-9a-z.]+, restart [0-9]+$' <<<"$output"
+  [ "$(grep -c 'exited with 3 (' <<<"$output")" = 5 ]
+  pod over '.restart = "never"' -- sh -c 'exit 4' | apply
+  wait_for is over '.state == "failed"'
+  run tankctl describe pod over
+  grep -Fxq 'Why:          main: exited with 4; restart is never, so that only "tankctl restart over" starts it again' <<<"$output"
+  pod fine -- sleep 1000 | apply
+  wait_for running fine
+  run tankctl describe pod fine
+  ! grep -q '^Why:' <<<"$output"
+  end "$reconcile_pid" KILL
+  run tankctl describe pod fine
+  [ "$status" = 0 ]
+  grep -Eq '^Why: +tankd-reconcile is not on the bus' <<<"$output"
+}
+
+# ---- what a terminal is spared
+
+# on_terminal COMMAND…: its output on a terminal.
+on_terminal()
+{
+  TERM=xterm script -qec "$(printf '%q ' "$@")" /dev/null </dev/null
+}
+
+evil=$'\e]52;c;cHduZWQ=\a\e[2Jx\xc2\x9b31m\xe2\x80\xaegnp\x7f\r'
+
+@test "nothing that a terminal obeys comes out: documents, containers, errors" {
+  jq -acn --arg e "$evil" '{kind: "pod", name: "evil", restart: "never", annotations: {note: $e},
+    containers: [{name: "main", image: {rootfs: "/"}, command: ["sh", "-c", "exit 1", $e], env: {E: $e}}]}' |
+    sed 's/\x7f/\\u007f/g' | tankctl apply -f - >/dev/null
+  jq -acn --arg e "$evil" '{kind: "widget", name: "w", $e, ($e): 1}' |
+    sed 's/\x7f/\\u007f/g' | tankctl apply -f - >/dev/null
+  wait_for is evil '.state == "failed"'
+  clean()
+  {
+    "$@" >"$dir/out" 2>&1 || true
+    [ -s "$dir/out" ]
+    ! LC_ALL=C grep -qP '[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xaa-\xae]' "$dir/out" ||
+      { cat -v "$dir/out"; return 1; }
+  }
+  clean tankctl describe pod evil
+  grep -Fq '\x1b]52;c;cHduZWQ=\x07\x1b[2Jx\u009b31m\u202egnp\x7f\x0d' "$dir/out"
+  clean tankctl get pod evil -o json
+  [ "$(jq -r .annotations.note "$dir/out")" = "$evil" ]
+  clean tankctl get pod evil -o yaml
+  clean tankctl get widget w -o yaml
+  clean tankctl describe widget w
+  clean tankctl get pods --columns NAME,.annotations.note
+  clean tankctl watch --since 1 --no-follow -o json
+  clean tankctl events --no-follow
+  clean tankctl get "pod/$evil"
+  clean tankctl "$evil"
+  clean tankctl get --sort-by "$evil"
+  clean tankctl events "$evil"
+  clean tankctl validate -f - <<<"{kind: pod, name: \"$evil\"}"
+  # What stands in the store is what is applied again.
+  tankctl get widget w -o yaml | tankctl apply -f - | grep -x 'widget/default/w unchanged'
+  tankctl get pod evil -o yaml | tankctl apply -f - | grep -x 'pod/default/evil unchanged'
+}
+
+@test "colours on a terminal only, and not when they are not wanted" {
+  pod web -- sleep 1000 | apply
+  wait_for running web
+  ! tankctl get pods | grep -q $'\e'
+  on_terminal "$build/tankctl/tankctl" get pods | grep -q $'\e\\[32mrunning\e\\[0m'
+  ! NO_COLOR=1 on_terminal "$build/tankctl/tankctl" get pods | grep -q $'\e'
+  ! on_terminal env TERM=dumb "$build/tankctl/tankctl" get pods | grep -q $'\e'
+}
