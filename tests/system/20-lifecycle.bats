@@ -166,8 +166,11 @@ signals_of()
   pod web -- nosuchcommand | apply
   wait_for 10 at_least 2 restarts_of web
   [ "$(get web '.status.containers[0].results | last | .kind')" = setup-failed ]
-  says_why=$(get web '.status.message, .status.containers[].reason' | tr '\n' ' ')
-  grep -q 'nosuchcommand\|No such file' <<<"$says_why"
+  says_why()
+  {
+    get web .status.message | grep -q 'nosuchcommand: No such file'
+  }
+  wait_for 10 says_why # not while it is being tried once more
   pod web2 '.containers[0].image.rootfs = "/nonexistent"' -- sleep 1 | apply
   wait_for 10 equals setup-failed get web2 '.status.containers[0].results | last | .kind'
 }
