@@ -255,24 +255,29 @@ const char *nearest_word(const char *word, const char *const *candidates)
         return best;
 }
 
+static const struct {
+        const char *type;
+        const char *plural;
+        const char *brief;
+} types[] = {
+        { "pod", "pods", "po" },
+        { "namespace", "namespaces", "ns" },
+        { "secret", "secrets", NULL },
+        { "config", "configs", NULL },
+        { "network", "networks", "net" },
+        { "service", "services", "svc" },
+        { "instance", "instances", NULL },
+        { "scaling_operation", "scaling_operations", NULL },
+        { "deletion_operation", "deletion_operations", NULL },
+};
+
+const char *type_known(size_t i)
+{
+        return i < ARRAY_SIZE(types) ? types[i].type : NULL;
+}
+
 const char *type_from_word(const char *word)
 {
-        static const struct {
-                const char *type;
-                const char *plural;
-                const char *brief;
-        } types[] = {
-                { "pod", "pods", "po" },
-                { "namespace", "namespaces", "ns" },
-                { "secret", "secrets", NULL },
-                { "config", "configs", NULL },
-                { "network", "networks", "net" },
-                { "service", "services", "svc" },
-                { "instance", "instances", NULL },
-                { "scaling_operation", "scaling_operations", NULL },
-                { "deletion_operation", "deletion_operations", NULL },
-        };
-
         for (size_t i = 0; i < ARRAY_SIZE(types); i++)
                 if (streq(word, types[i].type) || streq(word, types[i].plural) ||
                                 streq_ptr(word, types[i].brief))

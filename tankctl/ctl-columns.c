@@ -184,6 +184,13 @@ static bool is_path(const char *word)
         return *word == '.' && word[1] && !strstr(word, "..") && word[strlen(word) - 1] != '.';
 }
 
+void columns_list(const char *type, void (*each)(const char *title, void *userdata), void *userdata)
+{
+        for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+                if (!known[i].type || streq(known[i].type, type))
+                        each(known[i].title, userdata);
+}
+
 static int unknown_column(const char *type, const char *word)
 {
         size_t length = 0;

@@ -22,6 +22,10 @@ void columns_add_row(const Columns *c, Table *t, const json_t *doc);
 /* What a row shows, but for what changes with the time alone; to tell whether it has changed. */
 json_t *columns_row(const Columns *c, const json_t *doc);
 
+/* The titles that are known for @type. */
+void columns_list(
+                const char *type, void (*each)(const char *title, void *userdata), void *userdata);
+
 /* Sorts the array @docs as --sort-by says: by a column or a path, from behind with "-" before it.
  * What has no such field stands last; equals stay in their order. 0 or the exit code. */
 int documents_sort(json_t *docs, const char *type, const char *by);

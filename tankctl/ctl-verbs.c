@@ -269,6 +269,16 @@ const Verb ctl_verbs[] = {
                         "--accept-store\n"
                         "tells it to go on with this one: pods that it does not name are stopped.",
                         doctor_options, 0, OUTPUTS_NONE, 0, 0, EXIT_CODE_USAGE, verb_doctor },
+        { "completion", "bash|words [WORD…]", "complete words in a shell",
+                        "\"completion bash\" prints a script for bash: source <(tankctl "
+                        "completion bash).\n"
+                        "\"completion words WORD…\" is what that script calls: it prints what may "
+                        "stand in\n"
+                        "place of the last WORD of a command line, one a line; \":files\" means "
+                        "names of\n"
+                        "files. Names of pods and containers come from the bus.",
+                        NULL, VERB_STOPS_AT_WORD, OUTPUTS_NONE, 1, SIZE_MAX, EXIT_CODE_USAGE,
+                        verb_completion },
         { "version", "", "show the version", "Shows the version.", NULL, 0, OUTPUTS_NONE, 0, 0,
                         EXIT_CODE_USAGE, verb_version },
         { "help", "[VERB]", "show help", "Shows all verbs, or all about one.", NULL, 0,
@@ -278,7 +288,7 @@ const Verb ctl_verbs[] = {
 
 const char *const ctl_verbs_not_yet[] = { "stats", "top", "attach", "pause", "resume", "cp",
         "sessions", "hold", "kv", "secret", "image", "volume", "network", "store", "bug-report",
-        "upgrade-shims", "completion", NULL };
+        "upgrade-shims", NULL };
 
 int verb_help(const Arguments *a)
 {

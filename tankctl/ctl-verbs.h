@@ -24,6 +24,7 @@ int verb_kill(const Arguments *a);
 int verb_exec(const Arguments *a);
 int verb_logs(const Arguments *a);
 
+int verb_completion(const Arguments *a);
 int verb_doctor(const Arguments *a);
 int verb_version(const Arguments *a);
 int verb_help(const Arguments *a);

@@ -88,6 +88,11 @@ extern const char *const ctl_verbs_not_yet[];
 
 const Verb *verb_find(const char *name);
 int verb_unknown(const char *word); /* says so; EXIT_CODE_USAGE */
+/* By letter, or by the first @n characters of @name: the verb's, or one of all verbs. */
+const Option *verb_option(const Verb *v, char letter, const char *name, size_t n);
+/* The @i-th that works with @v (NULL: before the verb), or NULL. */
+const Option *verb_option_at(const Verb *v, size_t i);
+const char *output_to_string(OutputFormat o);
 void verb_print_help(FILE *f, const Verb *v);
 void ctl_print_help(FILE *f);
 

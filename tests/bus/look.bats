@@ -23,6 +23,14 @@ follow()
   follower=$!
 }
 
+# lacks PATTERN <text
+lacks()
+{
+  if grep -E -- "$1"; then
+    return 1
+  fi
+}
+
 saw()
 {
   grep -Eq -- "$1" "$dir/seen"
@@ -114,7 +122,7 @@ tail_runs()
   pod fine -- sleep 1000 | apply
   wait_for running fine
   run tankctl describe pod fine
-  ! grep -q '^Why:' <<<"$output"
+  lacks '^Why:' <<<"$output"
   end "$reconcile_pid" KILL
   run tankctl describe pod fine
   [ "$status" = 0 ]
@@ -142,8 +150,9 @@ evil=$'\e]52;c;cHduZWQ=\a\e[2Jx\xc2\x9b31m\xe2\x80\xaegnp\x7f\r'
   {
     "$@" >"$dir/out" 2>&1 || true
     [ -s "$dir/out" ]
-    ! LC_ALL=C grep -qP '[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xaa-\xae]' "$dir/out" ||
-      { cat -v "$dir/out"; return 1; }
+    LC_ALL=C grep -qP '[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xaa-\xae]' "$dir/out" || return 0
+    cat -v "$dir/out"
+    return 1
   }
   clean tankctl describe pod evil
   grep -Fq '\x1b]52;c;cHduZWQ=\x07\x1b[2Jx\u009b31m\u202egnp\x7f\x0d' "$dir/out"
@@ -168,8 +177,73 @@ evil=$'\e]52;c;cHduZWQ=\a\e[2Jx\xc2\x9b31m\xe2\x80\xaegnp\x7f\r'
 @test "colours on a terminal only, and not when they are not wanted" {
   pod web -- sleep 1000 | apply
   wait_for running web
-  ! tankctl get pods | grep -q $'\e'
+  tankctl get pods | lacks $'\e'
   on_terminal "$build/tankctl/tankctl" get pods | grep -q $'\e\\[32mrunning\e\\[0m'
-  ! NO_COLOR=1 on_terminal "$build/tankctl/tankctl" get pods | grep -q $'\e'
-  ! on_terminal env TERM=dumb "$build/tankctl/tankctl" get pods | grep -q $'\e'
+  NO_COLOR=1 on_terminal "$build/tankctl/tankctl" get pods | lacks $'\e'
+  on_terminal env TERM=dumb "$build/tankctl/tankctl" get pods | lacks $'\e'
+}
+
+# ---- completion
+
+# complete LINE: what bash would offer at its end, sorted. Words are cut as readline cuts them.
+complete_line()
+{
+  # shellcheck disable=SC2016 # for the bash that is completed in
+  PATH=$build/tankctl:$PATH bash --norc -c '
+    source <(tankctl completion bash)
+    line=$1
+    read -ra COMP_WORDS <<<"${line//=/ = }"
+    [[ $line != *[\ =] ]] || COMP_WORDS+=("")
+    COMP_CWORD=$((${#COMP_WORDS[@]} - 1)) COMP_LINE=$line COMP_POINT=${#line}
+    _tankctl tankctl "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]-}"
+    ((${#COMPREPLY[@]} == 0)) || printf "%s\n" "${COMPREPLY[@]}"' - "$1" | sort | tr '\n' ' '
+}
+
+offers()
+{
+  local got
+  got=$(complete_line "$1")
+  [ "$got" = "$2" ] || {
+    echo "'$1' offers: $got"
+    return 1
+  }
+}
+
+@test "completion: verbs, options, types, names from the bus, in bash" {
+  pod web '.containers += [{name: "side", image: {rootfs: "/"}, command: ["sleep", "2000"]}]' \
+    -- sleep 1000 | apply
+  pod worker -- sleep 1000 | apply
+  tankctl apply -f - <<<'{kind: namespace, name: prod}' >/dev/null
+  tankctl apply -f - <<<"$(pod other '.namespace = "prod"' -- sleep 1000)" >/dev/null
+  offers 'tankctl des' 'describe '
+  offers 'tankctl get po' 'pod '
+  offers 'tankctl get pod w' 'web worker '
+  offers 'tankctl get pod/we' 'pod/web '
+  offers 'tankctl describe pods wo' 'worker '
+  offers 'tankctl -n prod get pod ' 'other '
+  offers 'tankctl get -n pr' 'prod '
+  offers 'tankctl get pod --namespace=pr' 'prod '
+  offers 'tankctl exec w' 'web worker '
+  offers 'tankctl exec web/' 'web/main web/side '
+  offers 'tankctl exec web -c s' ''
+  offers 'tankctl logs web -c s' 'side '
+  offers 'tankctl restart wor' 'worker '
+  offers 'tankctl events --s' '--since '
+  offers 'tankctl wait web --for=r' 'ready running '
+  offers 'tankctl kill -s SIGKI' 'SIGKILL '
+  offers 'tankctl get -o js' 'json '
+  offers 'tankctl get pods --sort-by RES' 'RESTART-AT RESTARTS '
+  offers 'tankctl help comp' 'completion '
+  offers 'tankctl completion b' 'bash '
+  touch "$dir/a file.yaml"
+  cd "$dir"
+  offers 'tankctl apply -f a' 'a file.yaml '
+  # Silent where there is nothing, and quick when nobody answers.
+  offers 'tankctl get pod zzz' ''
+  end "$store_pid" KILL
+  offers 'tankctl get pod w' ''
+  offers 'tankctl ev' 'events '
+  DBUS_SYSTEM_BUS_ADDRESS=unix:path=/nowhere offers 'tankctl get pod w' ''
+  run tankctl completion zsh
+  [ "$status" = 2 ]
 }
