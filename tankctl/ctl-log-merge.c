@@ -12,6 +12,7 @@
 #include "ctl.h"
 #include "ctl-log-merge.h"
 #include "ctl-log-reader.h"
+#include "ctl-text.h"
 #include "fd.h"
 #include "strv.h"
 
@@ -37,6 +38,7 @@ struct LogMerge {
         size_t n_sources, current;
         uint64_t n_lines, first_line; /* lines begun; the first one to print */
         bool counting, following;
+        bool is_terminal[2]; /* standard output, standard error */
 
         char out[BUFFER_SIZE];
         size_t out_size;
@@ -82,6 +84,18 @@ static int print_line_head(LogMerge *m, int fd, const Source *s)
         return n > 0 ? out_put(m, fd, head, n) : 0;
 }
 
+static int print_data(LogMerge *m, int fd, const LogRecord *record)
+{
+        bool err = fd == STDERR_FILENO;
+        CLEANUP_FREE char *harmless = NULL;
+        size_t size;
+
+        if (m->selection.raw || !m->is_terminal[err])
+                return out_put(m, fd, record->data, record->size);
+        harmless = output_neutral(record->data, record->size, &size);
+        return harmless ? out_put(m, fd, harmless, size) : -ENOMEM;
+}
+
 static int print_record(LogMerge *m, const Source *s, bool first)
 {
         const LogRecord *record = &s->record;
@@ -90,7 +104,7 @@ static int print_record(LogMerge *m, const Source *s, bool first)
         if (first)
                 k = print_line_head(m, fd, s);
         if (k >= 0)
-                k = out_put(m, fd, record->data, record->size);
+                k = print_data(m, fd, record);
         if (k >= 0 && !record->partial)
                 k = out_put(m, fd, "\n", 1);
         return k;
@@ -207,6 +221,8 @@ int log_merge_new(int directory, char *const *containers, const LogSelection *se
                 return -ENOMEM;
         m->selection = *selection;
         m->out_fd = STDOUT_FILENO;
+        m->is_terminal[0] = isatty(STDOUT_FILENO);
+        m->is_terminal[1] = isatty(STDERR_FILENO);
         m->sources = calloc(MAX(n, (size_t) 1), sizeof(Source));
         if (!m->sources)
                 return -ENOMEM;

@@ -2,7 +2,8 @@
 #pragma once
 
 /* The logs of the containers of a pod, turned back into the bytes that they wrote, in the order of
- * time. */
+ * time. A terminal gets them made harmless (ctl-text.h), unless it is to have them raw: whoever may
+ * write a log could otherwise write to the clipboard, or be what he likes, of whoever reads it. */
 
 #include "macro.h"
 
@@ -11,6 +12,7 @@ typedef struct LogSelection {
         uint64_t since_usec; /* lines that began then or later; 0: all */
         bool timestamps;     /* before each line */
         bool prefix;         /* "[CONTAINER] " before each line */
+        bool raw;            /* byte by byte on a terminal, too */
 } LogSelection;
 
 typedef struct LogMerge LogMerge;

@@ -50,6 +50,7 @@ static int parse_selection(const Arguments *a, LogSelection *ret)
                 return ctl_usage_error("\"%s\" is no number of lines", a->tail);
         ret->timestamps = a->timestamps;
         ret->prefix = a->prefix;
+        ret->raw = a->raw;
         return arguments_since(a, &ret->since_usec);
 }
 

@@ -149,15 +149,9 @@ void print_neutral(FILE *f, const char *text)
         fputs(harmless ? harmless : "(out of memory)", f);
 }
 
-void print_neutral_output(FILE *f, const char *data, size_t size)
+char *output_neutral(const char *data, size_t size, size_t *ret_size)
 {
-        size_t n;
-        CLEANUP_FREE char *harmless = neutral(data, size, "\n\t", &n, NULL);
-
-        if (harmless)
-                (void) fwrite(harmless, 1, n, f); /* whoever prints looks at ferror() */
-        else
-                fputs("(out of memory)\n", f);
+        return neutral(data, size, "\n\t", ret_size, NULL);
 }
 
 bool text_is_harmless(const char *text)

@@ -18,7 +18,7 @@ size_t text_width(const char *harmless); /* in columns of a terminal */
 
 void print_neutral(FILE *f, const char *text);
 /* The same for what a program wrote: its newlines and tabs stay. */
-void print_neutral_output(FILE *f, const char *data, size_t size);
+char *output_neutral(const char *data, size_t size, size_t *ret_size);
 
 /* @json: JSON text. The same characters as \uNNNN, which is the same JSON. NULL: out of memory. */
 char *json_neutral(const char *json);

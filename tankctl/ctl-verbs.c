@@ -126,6 +126,7 @@ static const Option logs_options[] = {
         { 0, "since", OPTION_STRING, FIELD(since), "TIME", "10m, or 2026-01-31T12:00:00Z" },
         { 0, "timestamps", OPTION_FLAG, FIELD(timestamps), NULL, "put its time before each line" },
         { 0, "prefix", OPTION_FLAG, FIELD(prefix), NULL, "put the container before each line" },
+        { 0, "raw", OPTION_FLAG, FIELD(raw), NULL, "let a terminal obey what was written" },
         OPTION_CONTAINER,
         {},
 };

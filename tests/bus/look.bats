@@ -174,6 +174,19 @@ evil=$'\e]52;c;cHduZWQ=\a\e[2Jx\xc2\x9b31m\xe2\x80\xaegnp\x7f\r'
   tankctl get pod evil -o yaml | tankctl apply -f - | grep -x 'pod/default/evil unchanged'
 }
 
+# A log as a shim would write it; the one of tests/fake writes none.
+@test "logs: byte by byte into a pipe, harmless on a terminal, unless it is to be raw" {
+  pod web -- sleep 1000 | apply
+  wait_for running web
+  mkdir -p "$dir/log/default/web"
+  text=$'\e[31mred\e]0;title\a \xc2\x9b \xff tab\there \xc3\xbc'
+  printf '%s out F 1 %s\n' 2026-01-01T00:00:00.000000Z "$text" >"$dir/log/default/web/main.log"
+  [ "$(tankctl logs web)" = "$text" ]
+  [ "$(on_terminal "$build/tankctl/tankctl" logs web)" = \
+    $'\\x1b[31mred\\x1b]0;title\\x07 \\u009b \\xff tab\there \xc3\xbc\r' ]
+  [ "$(on_terminal "$build/tankctl/tankctl" logs --raw web)" = "$text"$'\r' ]
+}
+
 @test "colours on a terminal only, and not when they are not wanted" {
   pod web -- sleep 1000 | apply
   wait_for running web
