@@ -70,6 +70,8 @@ static int event_parse(const char *data, size_t size, JournalEvent *ret)
                         record_get_u64(&record, "generation", &e.generation) < 0 ||
                         record_get_u64(&record, "at_usec", &e.at_usec) < 0)
                 return -EBADMSG;
+        if (e.sequence == 0 || e.sequence > INT64_MAX) /* there is one above it, always */
+                return -EBADMSG;
         *ret = e;
         return 0;
 }
