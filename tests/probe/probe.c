@@ -325,6 +325,25 @@ static int applet_swap(int argc, char **argv)
                         return 1;
 }
 
+/* Passes standard input on, read so many bytes at a time, with so many microseconds in between. */
+static int applet_sip(int argc, char **argv)
+{
+        static char buf[65536];
+        size_t size = argc > 1 ? (size_t) atoi(argv[1]) : 0;
+        useconds_t pause = argc > 2 ? (useconds_t) atoi(argv[2]) : 0;
+        ssize_t n;
+
+        if (size < 1 || size > sizeof(buf))
+                return 2;
+        while ((n = read(0, buf, size)) > 0) {
+                if (fwrite(buf, 1, (size_t) n, stdout) != (size_t) n)
+                        return 1;
+                if (pause > 0)
+                        (void) usleep(pause);
+        }
+        return n < 0 || fflush(stdout) != 0;
+}
+
 /* Runs a command that holds FILE's lock for as long as any process of it lives. When somebody else
  * holds it, that is written into FILE. */
 static int applet_alone(int argc, char **argv)
@@ -364,6 +383,7 @@ static const struct {
         { "spew", applet_spew },
         { "winsize", applet_winsize },
         { "swap", applet_swap },
+        { "sip", applet_sip },
         { "alone", applet_alone },
         { "exit", applet_exit },
         { "compat", applet_compat },
