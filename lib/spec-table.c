@@ -246,7 +246,9 @@ static const SpecField container_fields[] = {
                         .note = "numbers up to 65533, but for `security.userns: host`" },
         { "groups", SPEC_GROUP, .list = true, .max_items = LIMIT_GROUPS_MAX,
                         .note = "supplementary groups" },
-        { "tty", SPEC_BOOL, .fallback = "`false`" },
+        { "tty", SPEC_BOOL, .fallback = "`false`",
+                        .note = "a terminal as its input and output, for `tankctl attach`; all of "
+                                "the output is in the log too" },
         { "init", SPEC_WORD, .words = "tank|none", .later_words = "systemd", .fallback = "`tank`",
                         .note = "`tank`: a small init of tank's is process 1 and "
                                 "reaps; `none`: the workload is" },

@@ -134,36 +134,6 @@ static int check_arguments(const Arguments *a)
         return 0;
 }
 
-static int setup_failed(const Arguments *a, const SessionEnd *end)
-{
-        const char *what = *end->message ? end->message : end->stage;
-
-        if (!streq(end->stage, "exec")) {
-                ctl_error("%s: %s: %s", a->words[0], what, errno_words(end->code));
-                return EXIT_CODE_REFUSED;
-        }
-        ctl_error("%s: cannot execute %s: %s", a->words[0], what, errno_words(end->code));
-        return end->code == ENOENT ? EXIT_CODE_NO_COMMAND : EXIT_CODE_CANNOT_EXECUTE;
-}
-
-static int session_exit_code(const Arguments *a, const SessionEnd *end)
-{
-        if (end->local_signal)
-                return 128 + end->local_signal;
-        if (end->write_error) {
-                ctl_error("output is lost, it cannot be written: %s",
-                                errno_words(end->write_error));
-                return EXIT_CODE_REFUSED;
-        }
-        if (!end->known) {
-                ctl_error("the session in %s is lost: its container is gone", a->words[0]);
-                return EXIT_CODE_REFUSED;
-        }
-        if (streq(end->kind, "setup-failed"))
-                return setup_failed(a, end);
-        return streq(end->kind, "signaled") ? 128 + end->code : end->code;
-}
-
 static int exec_failure(const Arguments *a, const sd_bus_error *e, int r)
 {
         (void) ctl_bus_failure(a->words[0], e, r);
@@ -175,6 +145,7 @@ int verb_exec(const Arguments *a)
         CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
         CLEANUP(target_done) Target t = {};
         CLEANUP(ctl_shim_streams_done) ShimStreams o = SHIM_STREAMS_NULL;
+        const SessionOptions options = { .mode = SESSION_RUNS, .interactive = a->interactive };
         SessionEnd end = {};
         sd_bus *bus = NULL;
         int r;
@@ -186,9 +157,9 @@ int verb_exec(const Arguments *a)
         bus = sd_bus_flush_close_unref(bus); /* the session needs it no more */
         if (r < 0)
                 return exec_failure(a, &e, r);
-        r = session_run(TAKE_FD(o.control), o.stdio, o.n_stdio, a->interactive, &end);
+        r = session_run(TAKE_FD(o.control), o.stdio, o.n_stdio, &options, &end);
         o.n_stdio = 0;
         if (r < 0)
                 return exec_failure(a, NULL, r);
-        return session_exit_code(a, &end);
+        return session_exit_code(&end, a->words[0]);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The pump of an exec session.
+/* The pump of a session: of an exec, or of a client attached to what runs already.
  *
  * Our standard streams belong to others as well (a shell, a pipeline), so their O_NONBLOCK is never
  * touched: poll(2) says when they take something, and then they get no more than they are sure to
@@ -10,6 +10,9 @@
  * not copied twice. An Input moves ours to the session. Each ends on its own: by the end of its
  * source, or because nobody reads it any more, and then its source is closed, so that the program
  * notices as it would without us.
+ *
+ * The keys that detach are looked for in what is typed, also while the program takes none of it: so
+ * with them we read ahead of it, as far as the buffer goes.
  *
  * The end: "exit" on the control socket, then the outputs are drained until they end or were empty
  * for DRAIN_USEC (a program may leave children behind that hold them open). */
@@ -29,9 +32,11 @@
 #include "record.h"
 
 #define DRAIN_USEC  (100 * USEC_PER_MSEC)
+#define DETACH_USEC (200 * USEC_PER_MSEC) /* for what was typed before, and is not taken yet */
 #define BUFFER_SIZE (64U * 1024U)
 #define SAFE_WRITE  4096U  /* what a pipe that is ready takes without blocking (PIPE_BUF) */
-#define END_OF_TEXT "\004" /* the terminal's own end of input */
+#define READ_AHEAD  4096U  /* of what is typed */
+#define END_OF_TEXT '\004' /* the terminal's own end of input */
 
 typedef struct Buffer {
         char data[BUFFER_SIZE];
@@ -47,19 +52,24 @@ typedef struct Output {
 } Output;
 
 typedef struct Input {
-        int from, to;
-        bool terminal, finished; /* finished: nothing more comes from @from */
+        int from, to;     /* @to may be none: then only the keys that detach count */
+        bool end_of_text; /* the end of what we have to give is a character */
+        bool finished;    /* nothing more comes from @from */
+        bool detach;      /* so we were told, by the keys */
+        DetachKeys keys;
         Buffer buffer;
 } Input;
 
 typedef struct Session {
         int control, signals;
-        bool terminal;
+        bool terminal; /* of the program; its size is that of ours */
+        bool raw;      /* ours is */
+        bool attached; /* signals to us are not for the program */
         Input input;
         Output outputs[2];
         size_t n_outputs;
         bool over; /* the status is here, or will never be */
-        uint64_t drain_until;
+        uint64_t drain_until, detach_until;
         SessionEnd end;
 } Session;
 
@@ -182,50 +192,92 @@ static void input_close(Input *i)
         i->buffer.start = i->buffer.end = 0;
 }
 
+/* Makes room for @size bytes behind what is there; the caller knows that there is so much. */
+static char *input_room(Input *i, size_t size)
+{
+        Buffer *b = &i->buffer;
+
+        if (sizeof(b->data) - b->end < size) {
+                memmove(b->data, b->data + b->start, buffer_used(b));
+                b->end -= b->start;
+                b->start = 0;
+        }
+        return b->data + b->end;
+}
+
 /* The end of what we have to give. A terminal cannot be half closed; its line discipline makes an
  * end of input of a character. */
 static void input_finish(Input *i)
 {
+        Buffer *b = &i->buffer;
+
         i->finished = true;
-        if (i->terminal && i->to >= 0) {
-                memcpy(i->buffer.data, END_OF_TEXT, 1);
-                i->buffer.start = 0;
-                i->buffer.end = 1;
-        } else
+        b->end += detach_keys_end(&i->keys, input_room(i, DETACH_KEYS_MAX));
+        if (i->end_of_text && i->to >= 0) {
+                *input_room(i, 1) = END_OF_TEXT;
+                b->end++;
+        } else if (buffer_used(b) == 0)
                 input_close(i);
 }
 
-static struct pollfd input_poll(const Input *i)
+static struct pollfd input_poll_to(const Input *i)
 {
-        if (i->to < 0)
-                return (struct pollfd){ .fd = -1 };
-        if (buffer_used(&i->buffer) > 0)
-                return (struct pollfd){ .fd = i->to, .events = POLLOUT };
-        return i->finished ? (struct pollfd){ .fd = -1 }
-                           : (struct pollfd){ .fd = i->from, .events = POLLIN };
+        return i->to >= 0 && buffer_used(&i->buffer) > 0
+                               ? (struct pollfd){ .fd = i->to, .events = POLLOUT }
+                               : (struct pollfd){ .fd = -1 };
 }
 
-static void input_handle(Input *i, short revents)
+static struct pollfd input_poll_from(const Input *i)
+{
+        size_t used = buffer_used(&i->buffer);
+        bool room = i->keys.n > 0 ? used + READ_AHEAD + 2 * DETACH_KEYS_MAX <= BUFFER_SIZE
+                                  : used == 0;
+
+        if (i->finished || !room || (i->to < 0 && i->keys.n == 0))
+                return (struct pollfd){ .fd = -1 };
+        return (struct pollfd){ .fd = i->from, .events = POLLIN };
+}
+
+static void input_write(Input *i)
 {
         Buffer *b = &i->buffer;
+        ssize_t n = write(i->to, b->data + b->start, buffer_used(b));
+
+        if (n >= 0)
+                b->start += (size_t) n;
+        else if (errno != EAGAIN && errno != EINTR)
+                input_close(i); /* the program reads no more */
+        if (i->finished && !i->end_of_text && buffer_used(b) == 0)
+                input_close(i);
+}
+
+static void input_read(Input *i)
+{
+        Buffer *b = &i->buffer;
+        char typed[READ_AHEAD], *room;
+        size_t passed;
         ssize_t n;
 
-        if (i->to < 0 || revents == 0)
+        if (i->keys.n == 0) {
+                b->start = b->end = 0;
+                n = read(i->from, b->data, BUFFER_SIZE);
+        } else
+                n = read(i->from, typed, sizeof(typed));
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
                 return;
-        if (buffer_used(b) > 0) {
-                n = write(i->to, b->data + b->start, buffer_used(b));
-                if (n >= 0)
-                        b->start += (size_t) n;
-                else if (errno != EAGAIN && errno != EINTR)
-                        input_close(i); /* the program reads no more */
+        if (n <= 0) {
+                input_finish(i);
                 return;
         }
-        n = read(i->from, b->data, BUFFER_SIZE);
-        if (n > 0) {
-                b->start = 0;
+        if (i->keys.n == 0) {
                 b->end = (size_t) n;
-        } else if (n == 0 || (errno != EAGAIN && errno != EINTR))
-                input_finish(i);
+                return;
+        }
+        room = input_room(i, (size_t) n + DETACH_KEYS_MAX);
+        i->detach = detach_keys_pass(&i->keys, typed, (size_t) n, room, &passed);
+        i->finished = i->detach;
+        if (i->to >= 0)
+                b->end += passed;
 }
 
 /* ---- control ------------------------------------------------------------------------------- */
@@ -315,11 +367,19 @@ static int signals_handle(Session *s)
                 return errno == EAGAIN || errno == EINTR ? 0 : -errno;
         switch (info.ssi_signo) {
         case SIGWINCH: control_send_size(s); break;
+        case SIGTSTP: /* as if there were nothing of ours on the terminal */
+                terminal_suspend();
+                (void) raise(SIGSTOP);
+                break;
+        case SIGCONT: /* also when nobody asked us before we were stopped */
+                terminal_resume();
+                control_send_size(s);
+                break;
         case SIGHUP: /* our own terminal is gone: closing the control socket tells the session */
                 s->end.local_signal = SIGHUP;
                 break;
         default:
-                if (s->over)
+                if (s->over || s->attached)
                         s->end.local_signal = (int) info.ssi_signo;
                 else
                         control_send_signal(s, (int) info.ssi_signo);
@@ -335,6 +395,9 @@ static bool session_finished(const Session *s)
 
         if (s->end.local_signal)
                 return true;
+        if (s->end.detached)
+                return s->input.to < 0 || buffer_used(&s->input.buffer) == 0 ||
+                       now_boottime_usec() >= s->detach_until;
         if (!s->over)
                 return false;
         for (size_t i = 0; i < s->n_outputs; i++) {
@@ -344,37 +407,52 @@ static bool session_finished(const Session *s)
         return !open || (!waiting && now_boottime_usec() >= s->drain_until);
 }
 
-static int session_timeout(const Session *s)
+static int milliseconds_until(uint64_t usec)
 {
         uint64_t now = now_boottime_usec();
 
+        return now >= usec ? 0 : (int) ((usec - now) / USEC_PER_MSEC) + 1;
+}
+
+static int session_timeout(const Session *s)
+{
+        if (s->end.detached)
+                return milliseconds_until(s->detach_until);
         if (!s->over)
                 return -1;
         for (size_t i = 0; i < s->n_outputs; i++)
                 if (s->outputs[i].waiting)
                         return -1; /* our own reader is slow: that is no silence */
-        return now >= s->drain_until ? 0 : (int) ((s->drain_until - now) / USEC_PER_MSEC) + 1;
+        return milliseconds_until(s->drain_until);
 }
 
 static int session_step(Session *s)
 {
-        struct pollfd fds[5] = {
+        struct pollfd fds[6] = {
                 { .fd = s->signals, .events = POLLIN },
                 { .fd = s->control, .events = POLLIN },
-                input_poll(&s->input),
+                input_poll_from(&s->input),
+                input_poll_to(&s->input),
                 { .fd = -1 },
                 { .fd = -1 },
         };
         int r = 0;
 
         for (size_t i = 0; i < s->n_outputs; i++)
-                fds[3 + i] = output_poll(&s->outputs[i]);
+                fds[4 + i] = output_poll(&s->outputs[i]);
         if (poll(fds, ARRAY_SIZE(fds), session_timeout(s)) < 0)
                 return errno == EINTR ? 0 : -errno;
         for (size_t i = 0; i < s->n_outputs; i++)
-                if (output_handle(&s->outputs[i], fds[3 + i].revents))
+                if (output_handle(&s->outputs[i], fds[4 + i].revents))
                         s->drain_until = now_boottime_usec() + DRAIN_USEC;
-        input_handle(&s->input, fds[2].revents);
+        if (fds[3].revents)
+                input_write(&s->input);
+        if (fds[2].revents)
+                input_read(&s->input);
+        if (s->input.detach && !s->end.detached) {
+                s->end.detached = true;
+                s->detach_until = now_boottime_usec() + DETACH_USEC;
+        }
         if (fds[0].revents)
                 r = signals_handle(s);
         if (r >= 0 && fds[1].revents)
@@ -392,6 +470,10 @@ static int session_take_signals(Session *s)
         (void) sigaddset(&mask, SIGQUIT);
         (void) sigaddset(&mask, SIGHUP);
         (void) sigaddset(&mask, SIGWINCH);
+        if (s->raw) {
+                (void) sigaddset(&mask, SIGTSTP);
+                (void) sigaddset(&mask, SIGCONT);
+        }
         if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
                 return -errno;
         if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
@@ -401,28 +483,34 @@ static int session_take_signals(Session *s)
 }
 
 /* Distributes @stdio, of which nothing is left to the caller. */
-static int session_take_stdio(Session *s, int *stdio, size_t n, bool interactive)
+static int session_take_stdio(Session *s, int *stdio, size_t n, const SessionOptions *o)
 {
+        bool one = n == 1;
         int r = 0;
 
-        s->terminal = n == 1;
+        s->terminal = one && o->mode != SESSION_VIEWS;
+        s->attached = o->mode != SESSION_RUNS;
         s->input = (Input){ .from = STDIN_FILENO,
-                .terminal = s->terminal,
-                .to = s->terminal ? fcntl(stdio[0], F_DUPFD_CLOEXEC, 3) : stdio[0] };
-        s->n_outputs = s->terminal ? 1 : 2;
+                .end_of_text = one && o->mode == SESSION_RUNS,
+                .keys = o->detach ? *o->detach : (DetachKeys){},
+                .to = one ? fcntl(stdio[0], F_DUPFD_CLOEXEC, 3) : stdio[0] };
+        s->n_outputs = one ? 1 : 2;
         for (size_t i = 0; i < s->n_outputs; i++)
-                output_init(&s->outputs[i], stdio[s->terminal ? 0 : i + 1],
-                                i == 0 ? STDOUT_FILENO : STDERR_FILENO, !s->terminal);
+                output_init(&s->outputs[i], stdio[one ? 0 : i + 1],
+                                i == 0 ? STDOUT_FILENO : STDERR_FILENO, !one);
         if (s->input.to < 0)
                 return -errno;
         for (size_t i = 0; r >= 0 && i < n; i++)
                 r = fd_set_nonblock(stdio[i], true);
-        if (!interactive)
+        s->raw = one && (o->interactive || s->attached) && isatty(STDIN_FILENO);
+        if (!o->interactive)
                 input_close(&s->input);
+        /* Who only looks on types the keys that detach, on a terminal. */
+        s->input.finished = !o->interactive && !(s->raw && s->input.keys.n > 0);
         return r;
 }
 
-int session_run(int control, int *stdio, size_t n_stdio, bool interactive, SessionEnd *ret)
+int session_run(int control, int *stdio, size_t n_stdio, const SessionOptions *o, SessionEnd *ret)
 {
         /* Static for its size; there is one session in a process' life. */
         static Session session = { .signals = -EBADF };
@@ -430,11 +518,11 @@ int session_run(int control, int *stdio, size_t n_stdio, bool interactive, Sessi
         int r;
 
         s->control = control;
-        r = session_take_stdio(s, stdio, n_stdio, interactive);
+        r = session_take_stdio(s, stdio, n_stdio, o);
         if (r >= 0)
                 r = session_take_signals(s);
-        if (r >= 0 && s->terminal && interactive && isatty(STDIN_FILENO))
-                r = terminal_make_raw(STDIN_FILENO);
+        if (r >= 0 && s->raw) /* Ctrl-C is typed into the program, but who only looks on means us */
+                r = terminal_make_raw(STDIN_FILENO, !o->interactive);
         if (r >= 0)
                 control_send_size(s); /* it may have changed since the call */
         while (r >= 0 && !session_finished(s))
@@ -443,6 +531,7 @@ int session_run(int control, int *stdio, size_t n_stdio, bool interactive, Sessi
         for (size_t i = 0; i < s->n_outputs; i++)
                 if (s->outputs[i].error)
                         s->end.write_error = s->outputs[i].error;
+        s->end.unsent = s->end.detached ? buffer_used(&s->input.buffer) : 0;
         session_done(s);
         if (r >= 0)
                 *ret = s->end;

@@ -120,6 +120,17 @@ static const Option exec_options[] = {
         {},
 };
 
+static const Option attach_options[] = {
+        { 0, "viewer", OPTION_FLAG, FIELD(viewer), NULL, "only look on; any number may" },
+        { 0, "no-stdin", OPTION_FLAG, FIELD(viewer), NULL, "the same" },
+        { 0, "no-scrollback", OPTION_FLAG, FIELD(no_scrollback), NULL,
+                        "begin with what comes, not with what was" },
+        { 0, "detach-keys", OPTION_STRING, FIELD(detach_keys), "KEYS",
+                        "what detaches (default: ctrl-p,ctrl-q)" },
+        OPTION_CONTAINER,
+        {},
+};
+
 static const Option logs_options[] = {
         { 'f', "follow", OPTION_FLAG, FIELD(follow), NULL, "go on until the pod runs no more" },
         { 0, "tail", OPTION_STRING, FIELD(tail), "N", "only the last N lines (0: all)" },
@@ -249,6 +260,20 @@ const Verb ctl_verbs[] = {
                         "is no such command. Everything behind POD belongs to the command.",
                         exec_options, VERB_NAMESPACE | VERB_STOPS_AT_WORD, OUTPUTS_NONE, 2,
                         SIZE_MAX, EXIT_CODE_REFUSED, verb_exec },
+        { "attach", "[OPTIONS] POD[/CONTAINER]", "join a container's terminal",
+                        "Joins the terminal of a container that has one (tty: true): shows what "
+                        "came out\n"
+                        "of it last, then what comes, and types what is typed here. One can type, "
+                        "others\n"
+                        "can look on with --viewer. Ctrl-P Ctrl-Q detaches and leaves it running; "
+                        "exits\n"
+                        "with 0 then, and with the container's own code, or 128+N, when that has "
+                        "ended;\n"
+                        "125: not attached. KEYS are single characters or ctrl-X, with commas "
+                        "between\n"
+                        "them; \"\" for none. A key that may begin them waits for the next one.",
+                        attach_options, VERB_NAMESPACE, OUTPUTS_NONE, 1, 1, EXIT_CODE_REFUSED,
+                        verb_attach },
         { "logs", "POD[/CONTAINER]", "show what a container wrote",
                         "Prints what the container wrote, byte by byte: its standard output to "
                         "standard\n"
@@ -287,8 +312,8 @@ const Verb ctl_verbs[] = {
         {},
 };
 
-const char *const ctl_verbs_not_yet[] = { "stats", "top", "attach", "pause", "resume", "cp",
-        "sessions", "hold", "kv", "secret", "image", "volume", "network", "store", "bug-report",
+const char *const ctl_verbs_not_yet[] = { "stats", "top", "pause", "resume", "cp", "sessions",
+        "hold", "kv", "secret", "image", "volume", "network", "store", "bug-report",
         "upgrade-shims", NULL };
 
 int verb_help(const Arguments *a)

@@ -422,6 +422,7 @@ void arguments_done(Arguments *a)
         free(a->container);
         free(a->tail);
         free(a->since);
+        free(a->detach_keys);
         free(a->sort_by);
         free(a->columns);
         free(a->limit);

@@ -35,6 +35,8 @@ typedef struct Arguments {
         bool follow, timestamps, prefix;
         char *tail, *since;
         bool accept_store;
+        bool viewer, no_scrollback;
+        char *detach_keys; /* NULL: not given */
         bool watch, no_follow, raw;
         char *sort_by, *columns, *limit;
         char *revision, *diff, *to, *if_revision;

@@ -49,13 +49,17 @@ static void make_pipe(int *ret_read, int *ret_write)
 static _Noreturn void run_client(
                 int control, int *stdio, size_t n, bool interactive, const int *local)
 {
+        const SessionOptions options = {
+                .mode = SESSION_RUNS,
+                .interactive = interactive,
+        };
         SessionEnd end = {};
         int r;
 
         for (int i = 0; i < 3; i++)
                 if (dup2(local[i], i) < 0)
                         _exit(98);
-        r = session_run(control, stdio, n, interactive, &end);
+        r = session_run(control, stdio, n, &options, &end);
         if (r < 0)
                 _exit(97);
         if (end.local_signal)
