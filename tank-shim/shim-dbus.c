@@ -154,8 +154,8 @@ static int on_connected(sd_bus *bus, void *userdata)
                         bus, NULL, TANK_SHIM_PATH, TANK_SHIM_INTERFACE, shim_vtable, b);
         if (r < 0)
                 return r;
-        return sd_bus_request_name_async(bus, NULL, b->shim->launch->bus_name, SD_BUS_NAME_QUEUE,
-                        on_name, b);
+        return sd_bus_request_name_async(
+                        bus, NULL, b->shim->launch->bus_name, SD_BUS_NAME_QUEUE, on_name, b);
 }
 
 static void on_disconnected(void *userdata)
