@@ -387,7 +387,6 @@ static int find_type(SpecContext *c, const json_t *doc, const SpecType **ret, co
         const json_t *kind = json_object_get(doc, "kind");
         SpecPath path = { NULL, "kind", 0 };
         CLEANUP_JSON json_t *normal = NULL;
-        char quoted[SPEC_QUOTED_SIZE];
         int r;
 
         *ret_kind = "pod";
@@ -398,16 +397,60 @@ static int find_type(SpecContext *c, const json_t *doc, const SpecType **ret, co
                 *ret_kind = json_string_value(kind);
         }
         *ret = spec_find_type(*ret_kind);
-        if ((*ret)->later)
-                return spec_not_supported(c, &path,
-                                "objects of type %s are not supported yet; leave it out",
-                                spec_quote(*ret_kind, quoted));
         return 0;
+}
+
+/* Puts what a document without them means. */
+static int put_defaults(const SpecType *type, const char *kind, json_t *object)
+{
+        int r = put_new(object, "kind", json_string(kind));
+
+        if (r < 0 || type->no_namespace || json_object_get(object, "namespace"))
+                return r;
+        return put_new(object, "namespace", json_string("default"));
+}
+
+int spec_normalize_identity(const json_t *doc, json_t **ret, SpecError *reterr)
+{
+        static const SpecField fields[] = {
+                { "name", SPEC_NAME, .required = true },
+                { "namespace", SPEC_NAME },
+                { NULL },
+        };
+        CLEANUP_JSON json_t *object = json_object();
+        SpecContext c = { SPEC_DEFAULT, reterr };
+        const SpecType *type;
+        const char *kind;
+        int r;
+
+        if (!object)
+                return -ENOMEM;
+        r = find_type(&c, doc, &type, &kind);
+        for (const SpecField *f = fields; r >= 0 && f->name; f++) {
+                const json_t *v = json_object_get(doc, f->name);
+                SpecPath path = { NULL, f->name, 0 };
+                json_t *normal = NULL;
+
+                if (!v || (type->no_namespace && !f->required))
+                        continue;
+                r = spec_normalize_scalar(&c, f, &path, v, &normal);
+                if (r >= 0)
+                        r = put_new(object, f->name, normal);
+        }
+        if (r >= 0)
+                r = check_required(&c, fields, NULL, object);
+        if (r >= 0)
+                r = put_defaults(type, kind, object);
+        if (r >= 0)
+                *ret = TAKE_PTR(object);
+        return r;
 }
 
 static int normalize_document(SpecContext *c, const json_t *doc, json_t **ret)
 {
         CLEANUP_JSON json_t *object = NULL;
+        SpecPath kind_path = { NULL, "kind", 0 };
+        char quoted[SPEC_QUOTED_SIZE];
         const SpecType *type = NULL;
         const char *kind = NULL;
         size_t size;
@@ -418,17 +461,16 @@ static int normalize_document(SpecContext *c, const json_t *doc, json_t **ret)
         r = find_type(c, doc, &type, &kind);
         if (r < 0)
                 return r;
+        if (type->later)
+                return spec_not_supported(c, &kind_path,
+                                "objects of type %s are not supported yet; leave it out",
+                                spec_quote(kind, quoted));
         r = normalize_fields(c, type->fields, type->open, NULL, doc, &object);
         if (r < 0)
                 return r;
-        r = put_new(object, "kind", json_string(kind));
+        r = put_defaults(type, kind, object);
         if (r < 0)
                 return r;
-        if (!type->no_namespace && !json_object_get(object, "namespace")) {
-                r = put_new(object, "namespace", json_string("default"));
-                if (r < 0)
-                        return r;
-        }
         r = check_required(c, type->fields, NULL, object);
         if (r < 0)
                 return r;

@@ -42,6 +42,10 @@ typedef enum SpecFlags {
 /* 0, or -EINVAL, -EOPNOTSUPP, -EFBIG with @reterr filled in, or -ENOMEM without. */
 int spec_normalize(const json_t *doc, SpecFlags flags, json_t **ret, SpecError *reterr);
 
+/* {kind, namespace, name} of a map, whatever else is in it: what it takes to delete. @reterr as
+ * above, and not NULL. */
+int spec_normalize_identity(const json_t *doc, json_t **ret, SpecError *reterr);
+
 /* The stored form with durations as text ("1m30s", what a person would write) and sizes in the
  * largest unit that holds them exactly. spec_normalize() of it gives the stored form back. */
 int spec_present(const json_t *doc, json_t **ret);

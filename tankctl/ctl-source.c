@@ -107,9 +107,12 @@ static int set_namespace(Loader *l, const char *file, const YamlDocument *d, jso
         if (!l->namespace || (kind && !type_has_namespace(kind)))
                 return 0;
         if (own && !streq(own, l->namespace)) {
-                complain_at(l, file, d, "namespace", false,
-                                "is another one than that of the command line: leave one of them "
-                                "out");
+                CLEANUP_FREE char *message = NULL;
+
+                if (asprintf(&message, "'%.70s', but --namespace is '%s': leave one of them out",
+                                    own, l->namespace) < 0)
+                        return -ENOMEM;
+                complain_at(l, file, d, "namespace", false, message);
                 return -EINVAL;
         }
         if (json_object_get(doc, "namespace"))
@@ -117,49 +120,20 @@ static int set_namespace(Loader *l, const char *file, const YamlDocument *d, jso
         return json_object_set_new(doc, "namespace", json_string(l->namespace)) < 0 ? -ENOMEM : 0;
 }
 
-/* Without the full check: what deleting needs. */
-static int check_identity(Loader *l, const char *file, const YamlDocument *d, json_t *doc)
-{
-        static const char *const fields[] = { "kind", "namespace", "name" };
-        const char *kind = json_get_string(doc, "kind");
-
-        if (!json_object_get(doc, "kind") &&
-                        json_object_set_new(doc, "kind", json_string("pod")) < 0)
-                return -ENOMEM;
-        if ((!kind || type_has_namespace(kind)) && !json_object_get(doc, "namespace") &&
-                        json_object_set_new(doc, "namespace", json_string("default")) < 0)
-                return -ENOMEM;
-        for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
-                const char *value = json_get_string(doc, fields[i]);
-
-                if (!value && i == 1 && !json_object_get(doc, fields[i]))
-                        continue;
-                if (value && (i == 0 ? type_is_valid(value) : name_is_valid(value)))
-                        continue;
-                complain_at(l, file, d, fields[i], false,
-                                value || json_object_get(doc, fields[i])
-                                                ? "is no name: use 1 to 63 of a-z, 0-9 and '-'"
-                                                : "is required: give a name");
-                return -EINVAL;
-        }
-        return 0;
-}
-
-static int check_all(
+static int check_document(
                 Loader *l, const char *file, const YamlDocument *d, const json_t *doc, json_t **ret)
 {
         SpecError e = {};
         int r;
 
-        r = spec_normalize(doc, SPEC_STRICT_ENTRY, ret, &e);
+        if (l->flags & LOAD_IDENTITY_ONLY)
+                r = spec_normalize_identity(doc, ret, &e);
+        else
+                r = spec_normalize(doc, SPEC_STRICT_ENTRY, ret, &e);
         if (r == -ENOMEM)
                 return r;
         if (r < 0) {
                 complain_at(l, file, d, e.path, e.at_key, e.message);
-                return -EINVAL;
-        }
-        if (json_dumpb(*ret, NULL, 0, JSON_COMPACT) > LIMIT_DOCUMENT_MAX) {
-                complain_at(l, file, d, "", false, "the document is larger than 1 MiB: shorten it");
                 return -EINVAL;
         }
         return 0;
@@ -219,11 +193,7 @@ static int load_document(Loader *l, const char *file, const YamlDocument *d)
                 r = set_namespace(l, file, d, doc);
         if (r < 0)
                 return r;
-        if (l->flags & LOAD_IDENTITY_ONLY) {
-                r = check_identity(l, file, d, doc);
-                x.document = TAKE_PTR(doc);
-        } else
-                r = check_all(l, file, d, doc, &x.document);
+        r = check_document(l, file, d, doc, &x.document);
         if (r < 0)
                 return r;
         x.type = json_get_string(x.document, "kind");

@@ -10,7 +10,7 @@
 #include "macro.h"
 
 typedef struct Declaration {
-        json_t *document; /* normalized, or as written when the checks were left out */
+        json_t *document; /* normalized; identity alone with LOAD_IDENTITY_ONLY */
         const char *type, *namespace,
                         *name; /* inside of document; namespace "" for types without */
         bool has_if_revision;

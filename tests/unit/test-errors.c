@@ -12,6 +12,7 @@
 #include <cmocka.h>
 #include <dirent.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "ctl-yaml.h"
@@ -44,12 +45,13 @@ static int memory_file(const char *text, size_t size)
         return fd;
 }
 
-/* What `tankctl validate` prints about @text. */
-static void ask_client(const char *text, size_t text_size, Said *said)
+/* What tankctl prints, which is given @text on standard input, and no bus. */
+static char *ask_tankctl(const char *text, size_t text_size, char *const *arguments)
 {
         CLEANUP_CLOSE int in = memory_file(text, text_size), out = memory_file("", 0);
         const char *build = getenv("TANK_BUILD_DIR");
         CLEANUP_FREE char *program = NULL;
+        char *said;
         int status;
         size_t size;
         pid_t pid;
@@ -60,10 +62,11 @@ static void ask_client(const char *text, size_t text_size, Said *said)
         if (pid == 0) {
                 int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
+                (void) setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent", true);
                 if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDERR_FILENO) < 0 ||
                                 dup2(null, STDOUT_FILENO) < 0)
                         _exit(126);
-                execl(program, program, "validate", "-f", "-", NULL);
+                execv(program, arguments);
                 _exit(127);
         }
         assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -72,7 +75,16 @@ static void ask_client(const char *text, size_t text_size, Said *said)
         else if (status != W_EXITCODE(EXIT_CODE_FAILED, 0))
                 dprintf(out, "tankctl ended with status 0x%x\n", (unsigned) status);
         assert_int_equal(lseek(out, 0, SEEK_SET), 0);
-        assert_int_equal(read_fd_bounded(out, 65536, &said->client, &size), 0);
+        assert_int_equal(read_fd_bounded(out, 65536, &said, &size), 0);
+        return said;
+}
+
+static char *ask_validate(const char *text, size_t text_size)
+{
+        char *const arguments[] = { (char *) "tankctl", (char *) "validate", (char *) "-f",
+                (char *) "-", NULL };
+
+        return ask_tankctl(text, text_size, arguments);
 }
 
 /* What the store says about each document of @text. */
@@ -167,7 +179,7 @@ static void on_case(const ErrorCase *c, void *userdata)
         Run *run = userdata;
 
         assert_non_null(said);
-        ask_client(c->document, strlen(c->document), said);
+        said->client = ask_validate(c->document, strlen(c->document));
         ask_store(run, c->document, said);
         actual = format_said(said);
         if (run->actual)
@@ -231,16 +243,22 @@ static void test_tables(void **state)
         print_message("%zu cases\n", run.n_cases);
 }
 
+static void write_text(const char *path, const char *text)
+{
+        CLEANUP_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+        assert_true(fd >= 0);
+        assert_int_equal(write_full(fd, text, strlen(text)), 0);
+}
+
 /* ---- what is no text, or too long for a table ---------------------------------------------- */
 
 static void check_client(const char *text, size_t size, const char *expected)
 {
-        Said said = {};
+        CLEANUP_FREE char *said = ask_validate(text, size);
 
-        ask_client(text, size, &said);
-        if (!streq(said.client, expected))
-                fail_msg("%.60s…: says %s, not %s", text, said.client, expected);
-        free(said.client);
+        if (!streq(said, expected))
+                fail_msg("%.60s…: says %s, not %s", text, said, expected);
 }
 
 static void test_bytes(void **state)
@@ -310,6 +328,68 @@ static void test_sizes(void **state)
         check_client(text, n,
                         "stdin:131072:3: the document has more than 1048576 bytes up to here: "
                         "shorten it\n");
+}
+
+/* What is wrong with a file, with several, and with what it takes to delete. */
+static void test_files(void **state)
+{
+#define NAME_RULE \
+        " is no valid name: use 1 to 63 of a-z, 0-9 and '-', beginning and ending with a letter " \
+        "or " \
+        "digit\n"
+        static const struct {
+                const char *text, *arguments[8], *expected;
+        } cases[] = {
+                { "name: A", { "delete", "-f", "-" }, "stdin:1:7: name: 'A'" NAME_RULE },
+                { "{}", { "delete", "-f", "-" }, "stdin:1:1: name: is required: give a name\n" },
+                { "{kind: 5, name: a}", { "delete", "-f", "-" },
+                                "stdin:1:8: kind: expected the name of a type, as text, found the "
+                                "number 5 (put it in quotes)\n" },
+                { "{kind: pods, name: a}", { "delete", "-f", "-" },
+                                "stdin:1:8: kind: no such type as 'pods', did you mean 'pod'?\n" },
+                { "{name: a, namespace: [x]}", { "delete", "-f", "-" },
+                                "stdin:1:22: namespace: expected a name, as text, found a list\n" },
+                { "- a", { "delete", "-f", "-" },
+                                "stdin:1:1: expected a map with kind and name\n" },
+                { "kind: thing\nname: a\nnamespace: b", { "validate", "-n", "c", "-f", "-" },
+                                "stdin:3:12: namespace: 'b', but --namespace is 'c': leave one of "
+                                "them out\n" },
+                { "", { "validate", "-f", "missing" },
+                                "tankctl: missing: No such file or directory\n" },
+                { "", { "validate", "-f", "empty" },
+                                "tankctl: empty: no *.yaml, *.yml or *.json in this directory\n" },
+                { "", { "validate", "-f", "/dev/null" },
+                                "tankctl: /dev/null: no document in there\n" },
+                { "", { "validate", "-f", "both" },
+                                "both/b.yml:2:1: thing/default/a is declared already at "
+                                "both/a.yaml:1: remove one\nboth/c.json:1:2: nmae: unknown field "
+                                "'nmae', did you mean 'name'?\n" },
+        };
+        char directory[] = "/tmp/test-errors-XXXXXX";
+        int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        assert_non_null(mkdtemp(directory));
+        assert_int_equal(chdir(directory), 0);
+        assert_int_equal(mkdir("empty", 0700), 0);
+        assert_int_equal(mkdir("both", 0700), 0);
+        write_text("empty/.hidden.yaml", "{");
+        write_text("empty/notes.txt", "{");
+        write_text("both/a.yaml", "kind: thing\nname: a\n");
+        write_text("both/b.yml", "# again\nkind: thing\nname: a\n");
+        write_text("both/c.json", "{\"nmae\": \"b\"}\n");
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                char *arguments[10] = { (char *) "tankctl" };
+                CLEANUP_FREE char *said = NULL;
+
+                for (size_t k = 0; k < ARRAY_SIZE(cases[i].arguments); k++)
+                        arguments[k + 1] = (char *) cases[i].arguments[k];
+                said = ask_tankctl(cases[i].text, strlen(cases[i].text), arguments);
+                assert_string_equal(said, cases[i].expected);
+        }
+        assert_int_equal(fchdir(here), 0);
+        (void) safe_close(here);
+        (void) remove_tree_at(AT_FDCWD, directory);
+#undef NAME_RULE
 }
 
 /* What comes over the bus as JSON without having been YAML. */
@@ -415,6 +495,7 @@ int main(void)
                 cmocka_unit_test(test_every_field),
                 cmocka_unit_test(test_bytes),
                 cmocka_unit_test(test_sizes),
+                cmocka_unit_test(test_files),
                 cmocka_unit_test(test_json),
                 cmocka_unit_test(test_json_bounds),
         };
