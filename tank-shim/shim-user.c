@@ -190,8 +190,10 @@ static int resolve_user(const char *user, const IdentityFile *passwd, Identity *
                 return setup_report_set(report, -ENOMEM, "user", "%s", "");
         if (user[0] < '0' || user[0] > '9') {
                 if (!find_passwd(passwd, user, 0, ret_entry))
-                        return setup_report_set(report, -ENOENT, "user",
-                                        "user '%.60s' is not in the container's /etc/passwd", user);
+                        return setup_report_set(report, -EINVAL, "user",
+                                        "user '%.60s' is not in the container's /etc/passwd; add "
+                                        "it there, or give the uid",
+                                        user);
                 found = true;
                 uid = ret_entry->uid;
                 *ret_gid_given = false;
@@ -232,9 +234,9 @@ static int resolve_groups(
                 } else {
                         r = find_groups(file, NULL, *g, id);
                         if (r == 0)
-                                return setup_report_set(report, -ENOENT, "user",
+                                return setup_report_set(report, -EINVAL, "user",
                                                 "group '%.60s' is not in the container's "
-                                                "/etc/group",
+                                                "/etc/group; add it there, or give the gid",
                                                 *g);
                 }
                 if (r < 0)

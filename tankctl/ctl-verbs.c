@@ -279,7 +279,7 @@ const Verb ctl_verbs[] = {
                         "standard\n"
                         "output, its standard error to standard error. Without -c or /CONTAINER it "
                         "is\n"
-                        "the pod's first container.",
+                        "what all containers of the pod wrote, in the order of time.",
                         logs_options, VERB_NAMESPACE, OUTPUTS_NONE, 1, 1, EXIT_CODE_USAGE,
                         verb_logs },
         { "seed", "DIRECTORY…", "declare what is not there yet",

@@ -218,6 +218,17 @@ static void refuse(Fake *f, const char *request)
         record_done(&w);
 }
 
+static void note_hosts(Fake *f, const Record *m)
+{
+        CLEANUP_STRV char **hosts = NULL;
+
+        (void) record_get_strv(m, "extra_host", &hosts);
+        STRV_FOREACH(i, hosts)
+        {
+                note("host %s %s\n", record_get(&f->launch, "container"), *i);
+        }
+}
+
 static void on_message(Fake *f)
 {
         ssize_t n = packet_recv(f->channel, f->buffer, sizeof(f->buffer), NULL, 0, NULL);
@@ -246,6 +257,7 @@ static void on_message(Fake *f)
                 note("update %s memory=%s pids=%s\n", record_get(&f->launch, "container"),
                                 strempty(record_get(&m, "limit.memory")),
                                 strempty(record_get(&m, "limit.pids")));
+                note_hosts(f, &m);
                 say(f, "status");
         }
 }

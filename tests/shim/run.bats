@@ -110,7 +110,7 @@ teardown_file()
   [[ $output = *'result=setup-failed 2 volume /nonexistent'* ]]
   run drive user=nobody-here @end wait -- true
   [ "$status" = 0 ]
-  [[ $output = *"result=setup-failed 2 user user 'nobody-here' is not in"* ]]
+  [[ $output = *"result=setup-failed 22 user user 'nobody-here' is not in"* ]]
   run drive cwd=/not/there @end wait -- true
   [ "$status" = 0 ]
   [[ $output = *'result=setup-failed 2 cwd'* ]]
