@@ -164,9 +164,10 @@ static int events_read(Events *e, sd_bus_error *reterr)
 {
         static const CtlPages pages = { &ctl_reconcile, "ListEvents", events_ask,
                 events_read_page };
+        uint64_t before = e->shown;
         int r = ctl_bus_read_pages(e->follow.bus, &pages, e, reterr);
 
-        if (e->table && table_print(e->table, stdout) < 0)
+        if (e->table && (r >= 0 || e->shown > before) && table_print(e->table, stdout) < 0)
                 return -ENOMEM;
         if (fflush(stdout) != 0)
                 return -errno;

@@ -139,8 +139,11 @@ static int watch_read_all(StoreWatch *w, sd_bus_error *reterr)
         int r;
 
         do {
+                uint64_t before = w->revision;
+
                 r = call_changes(w, reterr);
-                if (w->table && table_print(w->table, stdout) < 0)
+                if (w->table && (r >= 0 || w->revision > before) &&
+                                table_print(w->table, stdout) < 0)
                         return -ENOMEM;
                 if (fflush(stdout) != 0)
                         return -errno;

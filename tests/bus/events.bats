@@ -259,6 +259,34 @@ follower_has()
   wait_for saw_last web deleted
 }
 
+# logged FIRST N: so many events in the form of the log.
+logged()
+{
+  python3 -c 'import sys
+for i in range(int(sys.argv[1]), int(sys.argv[1]) + int(sys.argv[2])):
+    sys.stdout.write("v=1\0sequence=%d\0at_usec=1700000000000000\0namespace=default\0pod=old\0"
+                     "uid=%032d\0container=\0event=applied\0generation=1\0detail=\0\0" % (i, 1))' "$@"
+}
+
+@test "tankctl events: what is not kept any more is told, the rest is shown" {
+  follow events --since 1h -o json
+  pod web -- sleep 1000 | apply
+  wait_for saw_last web ready
+  end "$reconcile_pid" KILL
+  logged 1000 3 >"$dir/run/events"
+  start_reconcile
+  wait_for grep -q 'events are missing here: the events behind 4 are gone, the oldest one is 1000' "$dir/said"
+  # Of a pod that is neither declared nor there it is told that it is gone.
+  wait_for saw_last old deleted
+  [ "$(jq -c 'select(.sequence > 4) | .sequence' "$dir/seen" | head -n 4 | tr '\n' ' ')" = '1000 1001 1002 1003 ' ]
+  # A long log is read in pages, all of it.
+  end "$reconcile_pid" KILL
+  logged 2000 3000 >"$dir/run/events"
+  start_reconcile
+  wait_for reconciler_is ok
+  [ "$(tankctl events --no-follow -o json | jq -c .sequence | grep -cE '^[234]...$')" = 3000 ]
+}
+
 @test "tankctl events: ends when nobody reads it" {
   pod web -- sleep 1000 | apply
   wait_for last_told web ready
@@ -309,6 +337,19 @@ widget()
   [ "$status" = 2 ]
   run tankctl watch pod web
   [ "$status" = 2 ]
+}
+
+@test "tankctl watch: changes that are compacted are told, with what to do" {
+  end "$reconcile_pid"
+  end "$store_pid"
+  "$build/tests/fake/compacted-store" 3>&- &
+  store_pid=$!
+  wait_for has_owner org.tankd.Store1
+  run tankctl watch --since 5 --no-follow
+  [ "$status" = 1 ]
+  [ "$output" = 'tankctl: watch: the changes behind revision 5 cannot be told: changes up to 40 are gone; list anew with "tankctl get", and watch from then on' ]
+  start_reconcile # for the teardown
+  wait_for has_owner org.tankd.Reconcile1
 }
 
 @test "tankctl watch: the store dies in the middle: no gap, no double; another database is the end" {
