@@ -10,8 +10,10 @@
 #define LIMIT_PAGE_BYTES           (256U * 1024U)
 #define LIMIT_PAGE_ENTRIES         1000U
 #define LIMIT_TRANSACTION_BYTES    (16U * 1024U * 1024U) /* of rows */
+#define LIMIT_TRANSACTION_READ     (64U * 1024U * 1024U) /* of what stands, or stood */
 #define LIMIT_TRANSACTION_OPS      10000U
-#define LIMIT_CHANGED_KEYS         32U /* keys in one Changed signal, else none */
+#define LIMIT_TRANSACTION_SPACES   100U /* namespaces deleted: each is searched for contents */
+#define LIMIT_CHANGED_KEYS         32U  /* keys in one Changed signal, else none */
 #define LIMIT_ARGV_ENV_MAX         (2U * 1024U * 1024U)
 #define LIMIT_LAUNCH_MAX           (8U * 1024U * 1024U) /* the sealed launch record of a run */
 #define LIMIT_CHANNEL_MESSAGE      (64U * 1024U)        /* one message, shim channel and sessions */

@@ -19,8 +19,9 @@ typedef struct Write {
         Op **shadowed; /* what stood in the overlay before each of them, or NULL */
         StoreAnswer *answers;
         StoreOutcome outcome;
-        size_t bytes; /* of rows */
-        bool rests;   /* upon a write under way: not to be answered before it */
+        size_t bytes, bytes_read; /* of rows; of documents that stand or stood */
+        size_t n_namespaces;      /* deleted */
+        bool rests;               /* upon a write under way: not to be answered before it */
         StoreAnswered answered;
         void *userdata;
 } Write;

@@ -181,6 +181,31 @@ static void answer_for(const Step *p, const Op *op, bool dry_run, StoreAnswer *r
                 memcpy(ret->uid, r->uid, sizeof(ret->uid));
 }
 
+/* What is read is no part of the message, and may be read again and again. */
+static int check_read(Write *x, const Step *p, sd_bus_error *reterr)
+{
+        x->bytes_read += p->previous.document_size;
+        if (p->operation->verb == STORE_ROLLBACK)
+                x->bytes_read += strlen(p->text);
+        if (x->bytes_read <= LIMIT_TRANSACTION_READ)
+                return 0;
+        return tank_error_set(reterr, TANK_ERROR_TOO_LARGE,
+                        "a transaction is about at most %u MiB of what is stored: make several of "
+                        "it",
+                        LIMIT_TRANSACTION_READ >> 20);
+}
+
+/* The loop stands still meanwhile, and whether a namespace is empty is asked of every type. */
+static int check_namespaces(Write *x, const Step *p, sd_bus_error *reterr)
+{
+        if (p->operation->verb != STORE_DELETE || !streq(p->key.type, "namespace") ||
+                        x->n_namespaces++ < LIMIT_TRANSACTION_SPACES)
+                return 0;
+        return tank_error_set(reterr, TANK_ERROR_TOO_LARGE,
+                        "a transaction deletes at most %u namespaces: make several of it",
+                        LIMIT_TRANSACTION_SPACES);
+}
+
 static int add(Store *s, Write *x, const StoreOperation *o, const StoreWrite *w,
                 sd_bus_error *reterr)
 {
@@ -199,7 +224,11 @@ static int add(Store *s, Write *x, const StoreOperation *o, const StoreWrite *w,
                                 "object",
                                 object_key_format(&p.key, text));
         x->rests = x->rests || pending;
-        r = step_check(&p, s, w, reterr);
+        r = check_namespaces(x, &p, reterr);
+        if (r >= 0)
+                r = step_check(&p, s, w, reterr);
+        if (r >= 0)
+                r = check_read(x, &p, reterr);
         if (r >= 0 && p.writes)
                 r = add_op(s, x, &p, w->by, reterr);
         if (r < 0)

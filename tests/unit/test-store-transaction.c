@@ -292,6 +292,26 @@ static void test_too_many(void **state)
         free(texts);
 }
 
+static void test_too_many_namespaces(void **state)
+{
+        enum { N = LIMIT_TRANSACTION_SPACES + 1 };
+        StoreOperation ops[N];
+        char names[N][16];
+        Fixture *f = *state;
+        Outcome o;
+
+        for (size_t i = 0; i < N; i++) {
+                (void) snprintf(names[i], sizeof(names[i]), "n-%zu", i);
+                ops[i] = DELETE("namespace", "", names[i]);
+        }
+        o = run(f, ops, N);
+        assert_string_equal(o.error, TANK_ERROR_TOO_LARGE);
+        assert_int_equal(o.at, N - 1);
+        o = run(f, ops, N - 1);
+        assert_string_equal(o.error, "");
+        assert_string_equal(o.answer.changed, "absent");
+}
+
 static void test_too_large(void **state)
 {
         enum { N = 17, SIZE = 1000 * 1000 };
@@ -319,6 +339,31 @@ static void test_too_large(void **state)
         assert_true(o.revision == 2);
         for (size_t i = 0; i < N; i++)
                 free(texts[i]);
+}
+
+/* What stands there is not in the message, and can be asked of again and again. */
+static void test_too_much_read(void **state)
+{
+        enum { N = 65, SIZE = 1024 * 1024 };
+        CLEANUP_FREE char *text = malloc(SIZE + 1);
+        StoreOperation ops[N], back = op_object(STORE_ROLLBACK, "widget", "default", "w");
+        Fixture *f = *state;
+        Outcome o;
+
+        assert_non_null(text);
+        (void) snprintf(text, SIZE + 1,
+                        "{\"kind\":\"widget\",\"name\":\"w\",\"namespace\":\"default\","
+                        "\"x\":\"%0*d\"}",
+                        SIZE - 62, 0);
+        assert_string_equal(apply(f, text).error, "");
+        back.revision = 2;
+        for (size_t i = 0; i < N; i++)
+                ops[i] = i < 32 ? CHECK("w", 2) : back;
+        o = run(f, ops, 45);
+        assert_string_equal(o.error, "");
+        o = run(f, ops, N);
+        assert_string_equal(o.error, TANK_ERROR_TOO_LARGE);
+        assert_int_equal(o.at, 48);
 }
 
 /* Two transactions and single writes at once: each has its own revision, and all of its changes. */
@@ -353,7 +398,9 @@ int main(void)
                 TEST(test_preconditions),
                 TEST(test_dry_run),
                 TEST(test_too_many),
+                TEST(test_too_many_namespaces),
                 TEST(test_too_large),
+                TEST(test_too_much_read),
                 TEST(test_side_by_side),
         };
 
