@@ -46,7 +46,8 @@ typedef struct Buffer {
 typedef struct Output {
         int from, to;
         bool spliceable, waiting; /* waiting: for room in @to */
-        int error;                /* why @to took no more, but for a reader that left */
+        bool left;                /* the reader of @to */
+        int error;                /* why @to took no more, but for that */
         size_t chunk;
         Buffer buffer;
 } Output;
@@ -104,7 +105,9 @@ static void output_init(Output *o, int from, int to, bool spliceable)
  * ours: the program gets its SIGPIPE. */
 static void output_close(Output *o, int error)
 {
-        if (error != EPIPE)
+        if (error == EPIPE)
+                o->left = true;
+        else
                 o->error = error;
         o->from = safe_close(o->from);
         o->waiting = false;
@@ -445,6 +448,9 @@ static int session_step(Session *s)
         for (size_t i = 0; i < s->n_outputs; i++)
                 if (output_handle(&s->outputs[i], fds[4 + i].revents))
                         s->drain_until = now_boottime_usec() + DRAIN_USEC;
+        /* A program of ours would get its SIGPIPE; what goes on without us does not, but we do. */
+        if (s->attached && s->outputs[0].left)
+                s->end.local_signal = SIGPIPE;
         if (fds[3].revents)
                 input_write(&s->input);
         if (fds[2].revents)

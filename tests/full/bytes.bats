@@ -18,6 +18,10 @@ setup()
   exec_tty_exact 100
 }
 
+@test "a million lines a hundred times by attach, each byte there or counted, to every reader" {
+  attach_exact 100
+}
+
 @test "a million lines a hundred times by logs, to every reader" {
   logs_exact 100 false
 }

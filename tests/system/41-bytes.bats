@@ -19,6 +19,10 @@ setup()
   exec_tty_exact 3
 }
 
+@test "a million lines by attach, each byte there or counted, to every reader" {
+  attach_exact 3
+}
+
 @test "a million lines by logs, to every reader" {
   logs_exact 3 false
 }

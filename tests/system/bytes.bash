@@ -64,6 +64,27 @@ exec_tty_exact()
   done
 }
 
+# attach_exact ROUNDS: nothing waits for whoever is attached, so what one who is slow misses is
+# counted; whoever is not, misses nothing. The log has it all.
+attach_exact()
+{
+  local round code
+  for round in $(seq "$1"); do
+    start web "$big_log | .restart = \"never\" | .containers[0].tty = true" -- \
+      sh -c "stty -echo; echo ready; read -r l; seq $lines; exit 7"
+    wait_for 20 equals ready tankctl logs -n "$NS" web
+    {
+      code=0
+      tankctl attach -n "$NS" web <<<go || code=$?
+      echo "$code" >"$BATS_TEST_TMPDIR/status"
+    } 3>&- | sip "$round" | "$BATS_TEST_DIRNAME/../system/counted.py" "$lines"
+    [ "$(status)" = 7 ]
+    [ "$(tankctl logs -n "$NS" web | tail -n +2 | sha256sum)" = "$exact" ]
+    tankctl delete pod web -n "$NS" --wait
+    rm "$TANK_LOG_DIR/$NS/web/"*
+  done
+}
+
 # logs_exact ROUNDS TTY: of what was written, and followed from the first line to the end of it.
 logs_exact()
 {
