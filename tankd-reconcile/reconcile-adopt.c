@@ -311,8 +311,12 @@ static int adopt_pod(Manager *m, const char *uid)
                         if (r < 0)
                                 return r;
                 }
-        for (size_t i = 0; i < p->n_containers; i++)
+        for (size_t i = 0; i < p->n_containers; i++) {
                 container_settle(p->containers[i]);
+                /* What is over for good was noted there by an earlier life: it goes with the pod,
+                 * and is taken back at a start. */
+                p->has_results_file = p->has_results_file || p->containers[i]->finished;
+        }
         return 0;
 }
 

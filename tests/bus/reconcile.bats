@@ -107,6 +107,22 @@ restarts_at_least()
   [ -z "$(ls "$dir/state/results")" ]
 }
 
+@test "results noted by an earlier life go with the pod, and are taken back at a start" {
+  pod job '.restart = "never"' -- true | apply
+  pod again '.restart = "never"' -- sleep 0.1 | apply
+  wait_for is job '.state == "exited"'
+  wait_for is again '.state == "exited"'
+  [ "$(find "$dir/state/results" -type f | wc -l)" = 2 ]
+  end "$reconcile_pid" KILL
+  start_reconcile
+  wait_for is job '.state == "exited"'
+  pod again '.restart = "never"' -- sleep 1000 | apply
+  wait_for running again
+  tankctl delete pod job
+  wait_for gone job
+  [ -z "$(ls "$dir/state/results")" ]
+}
+
 @test "a changed policy counts for what is over already" {
   pod job '.restart = "never"' -- sh -c 'sleep 0.1; exit 1' | apply
   wait_for is job '.state == "failed"'
