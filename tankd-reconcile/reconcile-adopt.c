@@ -302,6 +302,10 @@ static int adopt_pod(Manager *m, const char *uid)
         r = pod_load_desired(p);
         if (r < 0)
                 return r;
+        /* Of a damaged record: what was acted on last is what the sandbox was made from. Without it
+         * nothing could join what is there. */
+        if (p->desired && p->sandbox == SANDBOX_READY && !*p->sandbox_hash)
+                memcpy(p->sandbox_hash, p->desired->sandbox_hash, sizeof(p->sandbox_hash));
         r = open_dir(m->pods_fd, uid, &d);
         if (r < 0)
                 return log_error_errno(r, "cannot read %s/%s", m->pods_path, uid);

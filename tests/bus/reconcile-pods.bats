@@ -64,10 +64,10 @@ starts()
 
 @test "a record of before there were init containers, and a damaged one: what runs is taken over" {
   pod plain -- sleep 1000 | apply
-  pod duo "$(with init_containers one true)" -- sleep 1000 | apply
+  pod duo "$(with init_containers one true) | $(with containers side sleep 2000)" -- sleep 1000 | apply
   wait_for is plain '.ready'
   wait_for is duo '.ready'
-  plain=$(pid_of plain) duo=$(pid_of duo)
+  plain=$(pid_of plain) duo=$(pid_of duo) side=$(of duo side .pid)
   end "$reconcile_pid" KILL
   record=$(grep -lz '^pod=plain$' "$dir"/run/pods/*/pod.record)
   grep -zv '^init=\|^hosts_hash=' "$record" >"$record.old"
@@ -83,6 +83,11 @@ starts()
   # A main container that runs says that its init container is done.
   [ "$(starts one)" = 1 ]
   is duo '.state == "running" and .reason == ""'
+  # And what was made before it is joined by one that starts again.
+  kill -KILL "$side"
+  wait_for is duo '.ready and (.containers[1].results | length) == 1'
+  [ "$(pid_of duo) $(starts one)" = "$duo 1" ]
+  [ "$(tail -n 1 "$dir/notes")" = "start side sandbox=join" ]
 }
 
 @test "the one that makes the sandbox is taken out before it has: the next one makes it" {
