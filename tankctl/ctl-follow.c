@@ -147,10 +147,12 @@ int follow_failed(Follow *f, int r, const sd_bus_error *e)
 {
         bool lost = !f->bus || r == -ENOTCONN || r == -ECONNRESET || r == -EPIPE;
 
-        if (!lost && !sd_bus_error_has_name(e, TANK_ERROR_UNAVAILABLE))
+        /* A daemon that is stopped may be let go on. */
+        if (!lost && !sd_bus_error_has_name(e, TANK_ERROR_UNAVAILABLE) &&
+                        !sd_bus_error_has_name(e, TANK_ERROR_TIMED_OUT))
                 return 0;
         if (!f->told_away)
-                ctl_error("%s; waiting until it is back",
+                ctl_error("%s (waiting until it is back)",
                                 !lost && e && e->message ? e->message : "the bus is gone");
         f->told_away = true;
         return 1;
