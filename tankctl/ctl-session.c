@@ -25,11 +25,10 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "ctl-control.h"
 #include "ctl-session.h"
 #include "ctl-terminal.h"
 #include "fd.h"
-#include "limit.h"
-#include "record.h"
 
 #define DRAIN_USEC  (100 * USEC_PER_MSEC)
 #define DETACH_USEC (200 * USEC_PER_MSEC) /* for what was typed before, and is not taken yet */
@@ -66,6 +65,7 @@ typedef struct Session {
         bool terminal; /* of the program; its size is that of ours */
         bool raw;      /* ours is */
         bool attached; /* signals to us are not for the program */
+        bool size_waits;
         Input input;
         Output outputs[2];
         size_t n_outputs;
@@ -285,81 +285,38 @@ static void input_read(Input *i)
 
 /* ---- control ------------------------------------------------------------------------------- */
 
-static void control_send(Session *s, RecordWriter *w)
+/* The newest size is the one that counts: while the shim is behind, it waits. */
+static void session_send_size(Session *s)
 {
-        /* A shim that is gone, or so far behind, needs neither sizes nor signals. */
-        if (record_finish(w) >= 0 && s->control >= 0)
-                (void) packet_send(s->control, w->data, w->size, NULL, 0);
-        record_done(w);
-}
-
-static void control_send_size(Session *s)
-{
-        RecordWriter w = {};
         uint16_t rows, columns;
 
-        if (!s->terminal || !terminal_size(&rows, &columns))
-                return;
-        record_start(&w, 1);
-        record_put(&w, "type", "resize");
-        record_put_u64(&w, "rows", rows);
-        record_put_u64(&w, "cols", columns);
-        control_send(s, &w);
+        s->size_waits = false;
+        if (!s->over && s->terminal && terminal_size(&rows, &columns))
+                s->size_waits = control_send_size(s->control, rows, columns) == -EAGAIN;
 }
 
-static void control_send_signal(Session *s, int signo)
-{
-        RecordWriter w = {};
-
-        record_start(&w, 1);
-        record_put(&w, "type", "signal");
-        record_put_u64(&w, "signal", (uint64_t) signo);
-        control_send(s, &w);
-}
-
+/* The control socket stays open until we have read everything: closing it ends what the program
+ * left behind. */
 static void session_over(Session *s)
 {
         s->over = true;
         s->drain_until = now_boottime_usec() + DRAIN_USEC;
-        s->control = safe_close(s->control);
         input_close(&s->input);
 }
 
-static int control_handle(Session *s)
+static int session_control(Session *s, short revents)
 {
-        static char buffer[LIMIT_CHANNEL_MESSAGE];
-        const char *type;
-        uint64_t code;
-        size_t n_fds;
-        Record record;
-        ssize_t n;
+        ControlMessage message;
+        int r = 0;
 
-        n = packet_recv(s->control, buffer, sizeof(buffer), NULL, 0, &n_fds);
-        /* A shim that leaves something of ours unread resets the connection as it closes it;
-         * what it sent before is still in the queue behind that error. */
-        if (n == -EAGAIN || n == -EINTR || n == -ECONNRESET)
-                return 0;
-        if (n <= 0) {
-                session_over(s);
-                return 0;
+        if (revents & POLLOUT)
+                session_send_size(s);
+        if (revents & ~POLLOUT) {
+                r = control_receive(s->control, &message, &s->end);
+                if (r >= 0 && (message == CONTROL_EXIT || message == CONTROL_GONE))
+                        session_over(s);
         }
-        if (record_parse(buffer, (size_t) n, 1, &record) < 0)
-                return -EBADMSG;
-        type = strempty(record_get(&record, "type"));
-        if (!streq(type, "exit"))
-                return 0; /* "started", and what a later version may add */
-        if (record_get_u64(&record, "code", &code) < 0)
-                return -EBADMSG;
-        s->end.known = true;
-        s->end.code = (int) code;
-        (void) snprintf(s->end.kind, sizeof(s->end.kind), "%s",
-                        strempty(record_get(&record, "kind")));
-        (void) snprintf(s->end.stage, sizeof(s->end.stage), "%s",
-                        strempty(record_get(&record, "stage")));
-        (void) snprintf(s->end.message, sizeof(s->end.message), "%s",
-                        strempty(record_get(&record, "message")));
-        session_over(s);
-        return 0;
+        return r;
 }
 
 static int signals_handle(Session *s)
@@ -369,14 +326,14 @@ static int signals_handle(Session *s)
         if (read(s->signals, &info, sizeof(info)) != sizeof(info))
                 return errno == EAGAIN || errno == EINTR ? 0 : -errno;
         switch (info.ssi_signo) {
-        case SIGWINCH: control_send_size(s); break;
+        case SIGWINCH: session_send_size(s); break;
         case SIGTSTP: /* as if there were nothing of ours on the terminal */
                 terminal_suspend();
                 (void) raise(SIGSTOP);
                 break;
         case SIGCONT: /* also when nobody asked us before we were stopped */
                 terminal_resume();
-                control_send_size(s);
+                session_send_size(s);
                 break;
         case SIGHUP: /* our own terminal is gone: closing the control socket tells the session */
                 s->end.local_signal = SIGHUP;
@@ -385,7 +342,7 @@ static int signals_handle(Session *s)
                 if (s->over || s->attached)
                         s->end.local_signal = (int) info.ssi_signo;
                 else
-                        control_send_signal(s, (int) info.ssi_signo);
+                        (void) control_send_signal(s->control, (int) info.ssi_signo);
         }
         return 0;
 }
@@ -433,7 +390,8 @@ static int session_step(Session *s)
 {
         struct pollfd fds[6] = {
                 { .fd = s->signals, .events = POLLIN },
-                { .fd = s->control, .events = POLLIN },
+                { .fd = s->over ? -1 : s->control,
+                                .events = (short) (s->size_waits ? POLLIN | POLLOUT : POLLIN) },
                 input_poll_from(&s->input),
                 input_poll_to(&s->input),
                 { .fd = -1 },
@@ -462,7 +420,7 @@ static int session_step(Session *s)
         if (fds[0].revents)
                 r = signals_handle(s);
         if (r >= 0 && fds[1].revents)
-                r = control_handle(s);
+                r = session_control(s, fds[1].revents);
         return r;
 }
 
@@ -504,16 +462,34 @@ static int session_take_stdio(Session *s, int *stdio, size_t n, const SessionOpt
         for (size_t i = 0; i < s->n_outputs; i++)
                 output_init(&s->outputs[i], stdio[one ? 0 : i + 1],
                                 i == 0 ? STDOUT_FILENO : STDERR_FILENO, !one);
-        if (s->input.to < 0)
+        if (one && s->input.to < 0)
                 return -errno;
         for (size_t i = 0; r >= 0 && i < n; i++)
-                r = fd_set_nonblock(stdio[i], true);
+                if (stdio[i] >= 0)
+                        r = fd_set_nonblock(stdio[i], true);
         s->raw = one && (o->interactive || s->attached) && isatty(STDIN_FILENO);
         if (!o->interactive)
                 input_close(&s->input);
         /* Who only looks on types the keys that detach, on a terminal. */
         s->input.finished = !o->interactive && !(s->raw && s->input.keys.n > 0);
         return r;
+}
+
+int session_wait_started(int control, SessionEnd *ret)
+{
+        for (;;) {
+                struct pollfd p = { .fd = control, .events = POLLIN };
+                ControlMessage message;
+                int r;
+
+                if (poll(&p, 1, -1) < 0 && errno != EINTR)
+                        return -errno;
+                r = control_receive(control, &message, ret);
+                if (r < 0 || message == CONTROL_STARTED)
+                        return r < 0 ? r : 1;
+                if (message != CONTROL_NOTHING)
+                        return 0;
+        }
 }
 
 int session_run(int control, int *stdio, size_t n_stdio, const SessionOptions *o, SessionEnd *ret)
@@ -530,7 +506,7 @@ int session_run(int control, int *stdio, size_t n_stdio, const SessionOptions *o
         if (r >= 0 && s->raw) /* Ctrl-C is typed into the program, but who only looks on means us */
                 r = terminal_make_raw(STDIN_FILENO, !o->interactive);
         if (r >= 0)
-                control_send_size(s); /* it may have changed since the call */
+                session_send_size(s); /* it may have changed since the call */
         while (r >= 0 && !session_finished(s))
                 r = session_step(s);
         terminal_restore();

@@ -31,10 +31,14 @@ typedef struct SessionEnd {
         size_t unsent;    /* bytes typed before that, which the program did not take */
 } SessionEnd;
 
-/* @control and @stdio are consumed: [stdin, stdout, stderr], or the one stream of a terminal.
+/* @control and @stdio are consumed: [stdin (-EBADF: none), stdout, stderr], or the one stream of a
+ * terminal.
  * Blocks to the end. 0 with *ret, or a negative errno when this end itself failed. */
 int session_run(int control, int *stdio, size_t n_stdio, const SessionOptions *options,
                 SessionEnd *ret);
+
+/* 1: the program runs. 0: it does not, *ret tells why. */
+int session_wait_started(int control, SessionEnd *ret);
 
 /* tankctl's exit code, after a sentence about what went wrong on our side. @what names the
  * container. */

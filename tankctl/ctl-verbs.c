@@ -112,7 +112,11 @@ static const Option kill_options[] = {
 static const Option exec_options[] = {
         { 'i', "interactive", OPTION_FLAG, FIELD(interactive), NULL, "pass standard input on" },
         { 't', "tty", OPTION_FLAG, FIELD(terminal), NULL, "give the command a terminal" },
-        { 'd', "detach", OPTION_NOT_YET, 0, NULL, "" },
+        { 'd', "detach", OPTION_FLAG, FIELD(detach), NULL,
+                        "print the session's number and leave it" },
+        { 0, "keep", OPTION_FLAG, FIELD(keep), NULL, "the command stays when we go" },
+        { 0, "detach-keys", OPTION_STRING, FIELD(detach_keys), "KEYS",
+                        "with --keep: what leaves it (default: none)" },
         { 'e', "env", OPTION_LIST, FIELD(environment), "KEY=VALUE", "set a variable" },
         { 'w', "workdir", OPTION_STRING, FIELD(working_dir), "DIR", "where to run the command" },
         { 'u', "user", OPTION_STRING, FIELD(user), "USER", "name, or uid[:gid]" },
@@ -127,6 +131,17 @@ static const Option attach_options[] = {
                         "begin with what comes, not with what was" },
         { 0, "detach-keys", OPTION_STRING, FIELD(detach_keys), "KEYS",
                         "what detaches (default: ctrl-p,ctrl-q)" },
+        OPTION_CONTAINER,
+        {},
+};
+
+static const Option sessions_options[] = {
+        { 's', "signal", OPTION_STRING, FIELD(signal), "SIGNAL",
+                        "kill: name or number (default: SIGTERM)" },
+        { 'i', "interactive", OPTION_FLAG, FIELD(interactive), NULL,
+                        "wait: pass standard input on" },
+        { 0, "detach-keys", OPTION_STRING, FIELD(detach_keys), "KEYS",
+                        "wait: what leaves it (default: ctrl-p,ctrl-q)" },
         OPTION_CONTAINER,
         {},
 };
@@ -257,7 +272,11 @@ const Verb ctl_verbs[] = {
                         "when\n"
                         "signal N ended it. 125: it was not run; 126: it cannot be executed; 127: "
                         "there\n"
-                        "is no such command. Everything behind POD belongs to the command.",
+                        "is no such command. Everything behind POD belongs to the command. With -d "
+                        "it\n"
+                        "is left alone, with --keep it stays when we go; \"tankctl help "
+                        "sessions\" tells\n"
+                        "how to get back to it. Without, all that it started ends with us.",
                         exec_options, VERB_NAMESPACE | VERB_STOPS_AT_WORD, OUTPUTS_NONE, 2,
                         SIZE_MAX, EXIT_CODE_REFUSED, verb_exec },
         { "attach", "[OPTIONS] POD[/CONTAINER]", "join a container's terminal",
@@ -274,6 +293,17 @@ const Verb ctl_verbs[] = {
                         "them; \"\" for none. A key that may begin them waits for the next one.",
                         attach_options, VERB_NAMESPACE, OUTPUTS_NONE, 1, 1, EXIT_CODE_REFUSED,
                         verb_attach },
+        { "sessions", "[list [POD] | kill POD SESSION… | wait POD SESSION]", "exec's commands",
+                        "Lists the commands that exec runs in a pod, or in all; signals all "
+                        "processes of\n"
+                        "some; or prints what one that was started with -d or --keep wrote, goes "
+                        "on with\n"
+                        "what it writes, and exits as exec does. Of what was written before, the "
+                        "newest\n"
+                        "64 KiB are held. Once waited for, one that has ended is forgotten.",
+                        sessions_options, VERB_NAMESPACE | VERB_ALL_NAMESPACES,
+                        OUTPUTS_NONE | OUTPUT_BIT(OUTPUT_WIDE) | OUTPUT_BIT(OUTPUT_JSON), 0,
+                        SIZE_MAX, EXIT_CODE_USAGE, verb_sessions },
         { "logs", "POD[/CONTAINER]", "show what a container wrote",
                         "Prints what the container wrote, byte by byte: its standard output to "
                         "standard\n"
@@ -312,9 +342,8 @@ const Verb ctl_verbs[] = {
         {},
 };
 
-const char *const ctl_verbs_not_yet[] = { "stats", "top", "pause", "resume", "cp", "sessions",
-        "hold", "kv", "secret", "image", "volume", "network", "store", "bug-report",
-        "upgrade-shims", NULL };
+const char *const ctl_verbs_not_yet[] = { "stats", "top", "pause", "resume", "cp", "hold", "kv",
+        "secret", "image", "volume", "network", "store", "bug-report", "upgrade-shims", NULL };
 
 int verb_help(const Arguments *a)
 {

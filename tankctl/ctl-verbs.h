@@ -22,6 +22,7 @@ int verb_restart(const Arguments *a);
 int verb_kill(const Arguments *a);
 
 int verb_exec(const Arguments *a);
+int verb_sessions(const Arguments *a);
 int verb_attach(const Arguments *a);
 int verb_logs(const Arguments *a);
 

@@ -29,7 +29,7 @@ typedef struct Arguments {
         char *selector;
         char *condition;
         char *signal;
-        bool interactive, terminal;
+        bool interactive, terminal, detach, keep;
         char **environment;
         char *working_dir, *user, *container;
         bool follow, timestamps, prefix;
