@@ -293,14 +293,16 @@ const Verb ctl_verbs[] = {
                         "them; \"\" for none. A key that may begin them waits for the next one.",
                         attach_options, VERB_NAMESPACE, OUTPUTS_NONE, 1, 1, EXIT_CODE_REFUSED,
                         verb_attach },
-        { "sessions", "[list [POD] | kill POD SESSION… | wait POD SESSION]", "exec's commands",
-                        "Lists the commands that exec runs in a pod, or in all; signals all "
-                        "processes of\n"
-                        "some; or prints what one that was started with -d or --keep wrote, goes "
-                        "on with\n"
-                        "what it writes, and exits as exec does. Of what was written before, the "
-                        "newest\n"
-                        "64 KiB are held. Once waited for, one that has ended is forgotten.",
+        { "sessions", "[list|kill|wait] [POD[/CONTAINER]] [SESSION…]", "exec's commands",
+                        "list shows the commands that exec runs, in a pod or in all of them. kill "
+                        "signals\n"
+                        "all processes of some. wait prints what one that was started with -d or "
+                        "--keep\n"
+                        "wrote, goes on with what it writes, and exits as exec does; of what was "
+                        "written\n"
+                        "before, the newest 64 KiB are held. Once waited for, one that has ended "
+                        "is\n"
+                        "forgotten.",
                         sessions_options, VERB_NAMESPACE | VERB_ALL_NAMESPACES,
                         OUTPUTS_NONE | OUTPUT_BIT(OUTPUT_WIDE) | OUTPUT_BIT(OUTPUT_JSON), 0,
                         SIZE_MAX, EXIT_CODE_USAGE, verb_sessions },

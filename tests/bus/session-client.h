@@ -50,8 +50,8 @@ int call_open(sd_bus *bus, uint32_t number, bool tty, bool input, Client *ret,
                 sd_bus_error *reterr);
 Client open_session(uint32_t number, bool tty, bool input);
 void kill_session(uint32_t number, int signo);
-/* A value that ListSessions tells of one, as text; "" when it does not; "gone" when there is no such
- * session. */
+/* A value that ListSessions tells of one, as text; "" when it does not; "gone" when there is no
+ * such session. */
 const char *session_value(uint32_t number, const char *key, char buf[static 256]);
 /* Until it is @expected. */
 void wait_session(uint32_t number, const char *key, const char *expected);
