@@ -14,6 +14,9 @@ that is awaited has TANK_TEST_SECONDS.
   kill NAME SIGNAL     to the client
   ended NAME CODE…     the client ends with one of these (128+N for a signal), and is forgotten
   close                every client ends as it should
+  kill-shim POD        SIGKILL to the shim of its one container
+  lost POD             runs again, restarted once, because its shim was lost; of each pod there is
+                       one shim and one writable layer
   remember             the processes of this tank and what its pods look like
   same [POD…]          they are what they were, but for these pods; asked again after a forced pass
   again POD…           remember anew what these pods look like, and every process
@@ -23,12 +26,14 @@ The fifo of a pod is $MARK/feed.POD.
 """
 
 import fcntl
+import glob
 import json
 import os
 import pty
 import re
 import select
 import shlex
+import signal
 import struct
 import subprocess
 import sys
@@ -133,6 +138,19 @@ def processes():
     return found - {None}
 
 
+def shim_of(namespace, pod):
+    """From the records of the runs."""
+    for path in glob.glob(os.environ["TANK_RUN_DIR"] + "/pods/*/main/*/record"):
+        try:
+            with open(path, encoding="utf-8", errors="replace") as f:
+                record = dict(e.split("=", 1) for e in f.read().split("\0") if "=" in e)
+        except FileNotFoundError:
+            continue
+        if (record["namespace"], record["pod"]) == (namespace, pod) and record["state"] != "exited":
+            return int(record["shim_pid"])
+    raise Wrong(f"{pod} has no run")
+
+
 class Matrix:
     def __init__(self, namespace):
         self.namespace = namespace
@@ -212,6 +230,22 @@ class Matrix:
 
     # ---- tank
 
+    def kill_shim(self, pod):
+        os.kill(shim_of(self.namespace, pod), signal.SIGKILL)
+
+    def lost(self, pod):
+        def state():
+            out = subprocess.run(["tankctl", "get", "pod", pod, "-n", self.namespace, "-o", "json"],
+                                 stdout=subprocess.PIPE, check=True)
+            c = json.loads(out.stdout)["status"]["containers"][0]
+            layers = len(os.listdir(os.environ["TANK_STATE_DIR"] + "/containers"))
+            shims = sum(name == "tank-shim" for _, _, name in processes())
+            return (c["state"], c["restarts"], [r["kind"] for r in c["results"]],
+                    layers - len(self.before[0]), shims - len(self.before[0]))
+
+        self.until(lambda: state() == ("running", 1, ["shim-lost"], 0, 0),
+                   lambda: f"{pod}: {state()}")
+
     def pods(self):
         out = subprocess.run(["tankctl", "get", "pods", "-n", self.namespace, "-o", "json"],
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -270,7 +304,9 @@ class Matrix:
         elif verb == "tty":
             c = self.clients[rest[0]]
             self.until(lambda: c.is_raw() == (rest[1] == "YES"), lambda: "the terminal is not so")
-        elif verb in ("ask", "ended", "close", "remember", "same", "again"):
+        elif verb == "kill-shim":
+            self.kill_shim(*rest)
+        elif verb in ("lost", "ask", "ended", "close", "remember", "same", "again"):
             getattr(self, verb)(*rest)
         else:
             raise Wrong(f"{verb}?")
