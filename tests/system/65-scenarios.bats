@@ -74,13 +74,13 @@ bash_root()
     -- bash
   pid=$(workload_of shell)
   run -0 terminal 24x100 'send \n
-    expect \$ |# 
+    expect [$#]
     send cat /etc/os-release\n
     expect Debian GNU/Linux [0-9]+
     send echo $BASH_VERSION, $((6*7))\n
     expect [0-9]+\.[0-9.]+.*, 42
-    send \x1b[A\x01\x0b echo edi''ted\n
-    expect edited
+    send \x1b[A\x01\x0b echo ed$((4+3))ed\n
+    expect ed7ed
     send \x10\x11' tankctl attach -n "$NS" shell
   [ "$(get shell .status.state)" = running ]
   [ "$(workload_of shell)" = "$pid" ]
