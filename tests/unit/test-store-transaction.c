@@ -261,6 +261,13 @@ static void test_dry_run(void **state)
         store_flush(f->store);
         assert_int_equal(changes_since(f, 2, &l), 0);
         assert_string_equal(apply(f, WIDGET("old", "")).answer.changed, "unchanged");
+
+        /* Nor when it is about what is under way. */
+        begin_apply(f, &old, WIDGET("old", ",\"x\":2"));
+        begin_as(f, &o, &w, good, 1);
+        assert_true(o.answered && o.answer.generation == 3);
+        store_flush(f->store);
+        assert_int_equal(changes_since(f, 2, &l), 1);
 }
 
 static void test_too_many(void **state)
