@@ -70,7 +70,7 @@ static int event_parse(const char *data, size_t size, JournalEvent *ret)
                         record_get_u64(&record, "generation", &e.generation) < 0 ||
                         record_get_u64(&record, "at_usec", &e.at_usec) < 0)
                 return -EBADMSG;
-        if (e.sequence == 0 || e.sequence > INT64_MAX) /* there is one above it, always */
+        if (e.sequence == 0 || e.sequence > INT64_MAX)
                 return -EBADMSG;
         *ret = e;
         return 0;
@@ -263,6 +263,8 @@ int journal_append(Journal *j, JournalEvent *e)
         CLEANUP(record_done) RecordWriter w = {};
         int r;
 
+        if (j->last >= INT64_MAX)
+                return -EOVERFLOW;
         e->sequence = j->last + 1;
         r = event_format(e, &w);
         if (r < 0)
