@@ -16,7 +16,8 @@
  *     over       the output ended and the client has all of it: `exit`, with the run's result,
  *                goes last, and both sockets are closed
  *     leaving    the client closed a socket, or died: it gets nothing more; what it typed before is
- *                still brought to the terminal, for at most LEAVE_USEC, and then it is freed
+ *                still brought to the terminal, until that took nothing of it for LEAVE_USEC, and
+ *                then it is freed
  *
  * Invariants: at most one is a writer; nothing that a client does ends the container. */
 
@@ -50,6 +51,7 @@ struct Attach {
         FanoutReader *reader; /* NULL: leaving */
         ShimInput *input;     /* of the writer, until its end */
         bool writer;
+        uint64_t passed; /* of the input, when leaving was looked at last */
 };
 
 struct ShimAttaches {
@@ -106,7 +108,13 @@ static void attach_over(Attach *a)
 static int on_leave(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Attach *a = userdata;
+        uint64_t passed = shim_input_passed(a->input);
 
+        if (passed > a->passed) {
+                a->passed = passed;
+                (void) sd_event_source_set_time_relative(source, LEAVE_USEC);
+                return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        }
         log_notice("attach %" PRIu32 ": nobody reads the terminal, what was typed last is lost",
                         a->number);
         attach_free(a);

@@ -25,6 +25,7 @@ struct ShimInput {
         int from, to;
         sd_event_source *from_source, *to_source, *retry;
         bool ended; /* nothing more comes from @from */
+        uint64_t passed;
         ShimInputOver over;
         void *userdata;
         size_t start, end;
@@ -45,9 +46,10 @@ static Pumped pump(ShimInput *i, unsigned rounds)
 
                 if (i->start < i->end) {
                         n = write(i->to, i->buffer + i->start, i->end - i->start);
-                        if (n > 0)
+                        if (n > 0) {
                                 i->start += (size_t) n;
-                        else if (n == 0 || errno == EAGAIN)
+                                i->passed += (size_t) n;
+                        } else if (n == 0 || errno == EAGAIN)
                                 return PUMPED_BLOCKED;
                         else if (errno != EINTR)
                                 return PUMPED_OVER; /* the terminal is gone */
@@ -114,6 +116,11 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
 {
         run(userdata);
         return 0;
+}
+
+uint64_t shim_input_passed(const ShimInput *i)
+{
+        return i->passed;
 }
 
 bool shim_input_flush(ShimInput *i)

@@ -21,6 +21,9 @@ int shim_input_new(sd_event *event, int from, int to, ShimInputOver over, void *
 ShimInput *shim_input_free(ShimInput *i);
 DEFINE_CLEANUP(ShimInput *, shim_input_freep, shim_input_free);
 
+/* Bytes that the terminal took, in all. */
+uint64_t shim_input_passed(const ShimInput *i);
+
 /* The client is gone. Whether the terminal has all that it sent before; if not, ShimInputOver tells
  * when it has. */
 bool shim_input_flush(ShimInput *i);

@@ -34,8 +34,7 @@ typedef struct How {
         uint32_t rows, cols;
 } How;
 
-#define VIEWER ((How){ .mode = "viewer" })
-#define WRITER ((How){ .mode = NULL })
+static const How VIEWER = { .mode = "viewer" }, WRITER = { .mode = NULL };
 
 static int call_attach(sd_bus *bus, const How *how, Client *ret, sd_bus_error *reterr)
 {
@@ -191,16 +190,29 @@ static void test_one_writes_all_see(void **state)
         assert_string_equal(log, "ready\ngot hello\ngot end\n");
 }
 
+/* SIGCONT, while we wait for an answer of whoever it is. */
+static void go_on_soon(pid_t pid)
+{
+        pid_t child = fork();
+
+        assert_true(child >= 0);
+        if (child > 0)
+                return;
+        (void) usleep(20000);
+        _exit(kill(pid, SIGCONT) < 0);
+}
+
 /* Each types a line and is gone at once; the next one follows at its heels. */
 static void test_typed_and_gone(void **state)
 {
+        CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
         CLEANUP(bytes_done) Bytes out = {};
-        CLEANUP_FREE char *log = NULL;
-        char *expected, *p;
+        CLEANUP_FREE char *log = NULL, *expected = malloc(100 * 16);
+        char *p = expected;
         Client c;
 
         set_up(ECHO_LINES, true);
-        p = expected = malloc(100 * 16);
+        bus = open_bus();
         assert_non_null(expected);
         p += sprintf(p, "ready\n");
         c = attach(WRITER);
@@ -211,9 +223,14 @@ static void test_typed_and_gone(void **state)
 
                 (void) sprintf(line, "%u\n", i);
                 p += sprintf(p, "got %s", line);
-                c = attach(WRITER);
+                assert_int_equal(call_attach(bus, &WRITER, &c, NULL), 0);
+                /* The shim finds both at once, and the next client with them. */
+                if (i % 4 == 0)
+                        assert_int_equal(kill(fixture.shim, SIGSTOP), 0);
                 type(&c, line);
                 client_close(&c);
+                if (i % 4 == 0)
+                        go_on_soon(fixture.shim);
         }
         assert_int_equal(kill(fixture.container, 0), 0);
         c = attach(WRITER);
@@ -224,7 +241,43 @@ static void test_typed_and_gone(void **state)
         wait_over();
         log = log_lines(NULL);
         assert_string_equal(log, expected);
-        free(expected);
+}
+
+/* As much as the socket takes, more than the shim takes at once. */
+static void test_much_typed_and_gone(void **state)
+{
+        CLEANUP(bytes_done) Bytes out = {};
+        CLEANUP_FREE char *log = NULL;
+        CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
+        CLEANUP(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        char text[4000 * 16], *p = text;
+        unsigned n = 0;
+        Client c;
+
+        set_up("stty -echo; echo ready; while read l; do [ \"$l\" != end ] || exit 7; echo $l; "
+               "done",
+                        true);
+        bus = open_bus();
+        c = attach(WRITER);
+        read_until(&c, &out, "ready");
+        assert_int_equal(kill(fixture.shim, SIGSTOP), 0);
+        while (p < text + sizeof(text) - 16)
+                p += sprintf(p, "%u\n", ++n);
+        type(&c, text);
+        client_close(&c);
+        assert_int_equal(kill(fixture.shim, SIGCONT), 0);
+        /* Until all of it is typed, that is the one who writes. */
+        while (call_attach(bus, &WRITER, &c, &error) < 0) {
+                assert_string_equal(error.name, TANK_ERROR_BUSY);
+                sd_bus_error_free(&error);
+        }
+        type(&c, "end\n");
+        finish(&c, NULL, &out, NULL);
+        expect_exit(&c, "exited", 7);
+        wait_over();
+        log = log_lines(NULL);
+        assert_true(startswith(log, "ready\n"));
+        assert_string_equal(log + strlen("ready\n"), text);
 }
 
 static void test_scrollback(void **state)
@@ -597,6 +650,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(test_one_writes_all_see),
                 TEST(test_typed_and_gone),
+                TEST(test_much_typed_and_gone),
                 TEST(test_scrollback),
                 TEST(test_the_result_is_last),
                 TEST(test_a_slow_viewer_slows_nobody),
