@@ -127,7 +127,6 @@ static void test_usage_errors(void **state)
         assert_usage("describe", EXIT_CODE_USAGE);
         assert_usage("exec", EXIT_CODE_REFUSED);
         assert_usage("exec web", EXIT_CODE_REFUSED);
-        assert_usage("exec -d web true", EXIT_CODE_REFUSED);
         assert_usage("-w get", EXIT_CODE_USAGE);
 }
 
