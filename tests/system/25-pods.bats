@@ -351,7 +351,7 @@ as_after_a_boot()
   shim=$(shim_of half main) main=$(pid half main)
   hold_daemon reconcile
   kill -9 "$shim" "$main"
-  wait_for 10 equals 0 sh -c "grep -lE '^0::/tank-$TANK_INSTANCE/' /proc/[0-9]*/cgroup 2>/dev/null | wc -l"
+  wait_for 10 equals 0 sh -c "grep -lE '$in_tank' /proc/[0-9]*/cgroup 2>/dev/null | wc -l"
   as_after_a_boot_with_cgroups
   wait_for 10 equals 2 count half
   [ "$(get over .status.state) $(count over-init) $(count over)" = "failed 1 1" ]

@@ -42,8 +42,7 @@ sync_now()
 # The workloads of this sandbox: what a shim has beneath it.
 count_workloads()
 {
-  grep -lFx "0::/tank-$TANK_INSTANCE" /proc/[0-9]*/cgroup >/dev/null 2>&1 || true
-  grep -lE "^0::/tank-$TANK_INSTANCE/" /proc/[0-9]*/cgroup 2>/dev/null |
+  grep -lE "$in_tank" /proc/[0-9]*/cgroup 2>/dev/null |
     while read -r file; do
       tr '\0' ' ' <"${file%/cgroup}/cmdline" 2>/dev/null | grep -x 'sleep 54321 ' || true
     done | wc -l
@@ -291,7 +290,7 @@ life_with_death_at()
   until_state web deleted 30
   wait_for 20 all_ready
   [ "$(wc -l <"$MARK/once")" = 1 ]
-  wait_for 10 equals 0 sh -c "grep -lE '^0::/tank-$TANK_INSTANCE/' /proc/[0-9]*/cgroup 2>/dev/null | wc -l"
+  wait_for 10 equals 0 sh -c "grep -lE '$in_tank' /proc/[0-9]*/cgroup 2>/dev/null | wc -l"
   [ -e "$BATS_TEST_TMPDIR/once" ] || {
     echo "$1: no life of a pod passes there"
     return 1
