@@ -28,7 +28,7 @@ typedef struct Peer {
         bool over;
         int error;
         char *data; /* what was read */
-        size_t size;
+        size_t size, allocated;
         bool eof;
 } Peer;
 
@@ -90,8 +90,11 @@ static size_t take(Peer *p, size_t max)
                 size_t want = MIN(max - (p->size - before), (size_t) 65536);
                 ssize_t n;
 
-                p->data = realloc(p->data, p->size + want + 1);
-                assert_non_null(p->data);
+                if (p->size + want > p->allocated) {
+                        p->allocated = 2 * (p->size + want);
+                        p->data = realloc(p->data, p->allocated);
+                        assert_non_null(p->data);
+                }
                 n = recv(p->fd, p->data + p->size, want, MSG_DONTWAIT);
                 if (n < 0) {
                         assert_int_equal(errno, EAGAIN);
