@@ -5,7 +5,7 @@
 # the result behind the last of them. Loaded beside the helper, by a file that does it a few times
 # and one that does it a hundred times.
 
-# shellcheck disable=SC2034,SC2154
+# shellcheck disable=SC2034,SC2154,SC2317
 
 lines=1000000
 big_log='.containers[0].log = {max_size: "100MB"}'
