@@ -52,6 +52,9 @@
 #define LIMIT_PODS                 10000U
 #define LIMIT_PARALLEL_STARTS      16U
 #define LIMIT_CALLERS_CACHED       1024U  /* bus credentials remembered */
-#define LIMIT_BUS_PENDING          4096U  /* authorisations in flight */
+#define LIMIT_BUS_WAITING          16384U /* calls that were read and are not served yet */
+#define LIMIT_BUS_WAITING_BYTES    (64U * 1024U * 1024U)
+#define LIMIT_BUS_WAITING_EACH     4096U /* the same of one connection */
+#define LIMIT_BUS_EACH_BYTES       (4U * 1024U * 1024U)
 #define LIMIT_WRITES_WAITING       10000U /* transactions between the store's loop and its disk */
 #define LIMIT_WRITES_WAITING_BYTES (48U * 1024U * 1024U)
