@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* One session, from its start to its end: between shim-session.c, which has all of them, and
- * shim-session-life.c, which has what happens to one. */
+/* One session, from its start to its end: between shim-session.c, which has all of them,
+ * shim-session-life.c, which has what happens to one, and shim-session-end.c, which ends it. */
 
 #include <systemd/sd-event.h>
 
@@ -76,6 +76,15 @@ void session_signal(Session *s, int signo); /* to its command; to its group with
 int session_signal_all(Session *s, int signo);
 SessionPhase session_phase(const Session *s);
 unsigned session_processes(const Session *s);
+
+/* Of the end. Those that tell or end may free it when no process is left. */
+void session_tell_end(Session *s);
+void session_end_processes(Session *s); /* by its policy, which is not `keep` */
+void session_check_forget(Session *s);
+void session_kill_leaf(const Session *s);
+int session_signal_leaf(const Session *s, int signo);
+void session_close_control(Session *s);
+void session_close_clients_ends(Session *s);
 
 /* The container is over. */
 void session_finish(Session *s);
