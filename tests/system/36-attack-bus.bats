@@ -176,6 +176,17 @@ answers()
   says "the right 'privileged'|not supported yet"
   run -1 member tankctl delete pod web -n "$NS"
   says "the right 'privileged': be root"
+  # neither by way of a version of it, nor of a transaction; what comes before in it is not done
+  tankctl apply -n "$NS" -f - <<<"$(pod web '.labels = {a: "b"}' -- sleep 1000)"
+  run -1 member tankctl rollback pod web -n "$NS" --to "$(get web .meta.revision)"
+  says "the right 'privileged': be root"
+  run -1 member busctl --system call org.tankd.Store1 /org/tankd/Store1 org.tankd.Store1 \
+    Transaction 'a(sa{sv})a{sv}' 2 apply 1 document s \
+    "{\"kind\":\"thing\",\"name\":\"first\",\"namespace\":\"$NS\"}" \
+    delete 3 type s pod namespace s "$NS" name s web 0
+  says "the right 'privileged': be root"
+  run -3 tankctl get thing first -n "$NS"
+  find_services
   # what is nobody's privilege is theirs
   member sh -c 'echo "{\"kind\":\"thing\",\"name\":\"theirs\"}" | tankctl apply -n "$1" -f -' - "$NS"
   member tankctl delete thing theirs -n "$NS"
