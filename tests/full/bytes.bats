@@ -30,10 +30,6 @@ setup()
   logs_exact 100 true
 }
 
-@test "a million lines a hundred times to who is attached, to every reader: there, or counted" {
-  attach_exact 100
-}
-
 @test "exec -t … stty size is right a thousand times of a thousand" {
   winsize_exact 1000
 }

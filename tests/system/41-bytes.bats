@@ -31,10 +31,6 @@ setup()
   logs_exact 3 true
 }
 
-@test "a million lines to who is attached, to every reader: there, or counted" {
-  attach_exact 3
-}
-
 @test "exec -t … stty size is right a hundred times of a hundred" {
   winsize_exact 100
 }

@@ -98,27 +98,6 @@ logs_exact()
   done
 }
 
-# A terminal that is attached to waits for nobody: who is slow is told how much was left out, and
-# what is there and what was left out is all of it. The log has it all.
-attach_exact()
-{
-  local round name
-  for round in $(seq "$1"); do
-    name=web$round
-    start "$name" "$big_log | .restart = \"never\" | .containers[0].tty = true" -- \
-      sh -c "stty -echo; echo ready; read -r line; seq $lines; exit 7"
-    wait_for "$TANK_TEST_SECONDS" equals ready tankctl logs -n "$NS" "$name"
-    {
-      echo | tankctl attach -n "$NS" "$name" 3>&- || echo "$?" >"$BATS_TEST_TMPDIR/status"
-    } | sip "$round" | "$BATS_TEST_DIRNAME/../system/counted.py" "$lines"
-    [ "$(status)" = 7 ]
-    until_state "$name" exited
-    [ "$(result_of "$name")" = "exited 7" ]
-    [ "$(tankctl logs -n "$NS" "$name" | tail -n +2 | sha256sum)" = "$exact" ]
-    tankctl delete pod "$name" -n "$NS" >/dev/null
-  done
-}
-
 winsize_exact()
 {
   start web -- sleep 100000
