@@ -111,7 +111,7 @@ static int find(const ShimSessions *all, uint32_t number, Session **ret, sd_bus_
 int shim_session_open(ShimSessions *all, uint32_t number, bool input, HeldOpened *ret,
                 sd_bus_error *reterr)
 {
-        Session *s;
+        Session *s = NULL;
         int r;
 
         r = find(all, number, &s, reterr);
@@ -130,7 +130,7 @@ int shim_session_open(ShimSessions *all, uint32_t number, bool input, HeldOpened
 
 int shim_session_kill(ShimSessions *all, uint32_t number, int signo, sd_bus_error *reterr)
 {
-        Session *s;
+        Session *s = NULL;
         int r;
 
         r = find(all, number, &s, reterr);

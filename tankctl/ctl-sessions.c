@@ -94,7 +94,7 @@ static int sessions_wait(const Arguments *a)
                 .detach = &keys,
         };
         sd_bus *bus = NULL;
-        uint32_t number;
+        uint32_t number = 0;
         int r;
 
         if (strv_length(a->words) != 3) {

@@ -57,8 +57,6 @@ int store_check_writable(Store *s, bool is_delete, sd_bus_error *reterr);
 /* store.c */
 void store_on_batch(const CommitBatch *batch, void *userdata);
 int store_on_failure(sd_event_source *source, void *userdata);
-int store_refuse_key(
-                const char *type, const char *namespace, const char *name, sd_bus_error *reterr);
 
 /* store-open.c */
 int store_open_database(Store *s);
@@ -78,6 +76,8 @@ int store_version_load(Store *s, const ObjectKey *key, uint64_t revision, StoreR
                 char **ret_buffer, sd_bus_error *reterr);
 
 /* store-read.c */
+int store_refuse_key(
+                const char *type, const char *namespace, const char *name, sd_bus_error *reterr);
 int store_read_failed(int r, sd_bus_error *reterr);
 /* What a write has to build upon: the write under way, else the committed record (then its bytes
  * are in *ret_buffer). -ENOENT: absent, or about to be; -EBADMSG, -EPROTONOSUPPORT: unreadable. */

@@ -12,6 +12,18 @@
 #include "quantity.h"
 #include "store-internal.h"
 
+int store_refuse_key(
+                const char *type, const char *namespace, const char *name, sd_bus_error *reterr)
+{
+        return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
+                        "no object can have the type \"%.80s\", namespace \"%.80s\" and name "
+                        "\"%.80s\": "
+                        "names are 1 to 63 of a-z, 0-9 and '-'; a namespace itself stands in none, "
+                        "all "
+                        "else stands in one",
+                        type, strempty(namespace), name);
+}
+
 int store_read_failed(int r, sd_bus_error *reterr)
 {
         if (r == -ENOMEM)

@@ -31,18 +31,6 @@ uint64_t store_compacted_revision(const Store *s)
         return s->compacted;
 }
 
-int store_refuse_key(
-                const char *type, const char *namespace, const char *name, sd_bus_error *reterr)
-{
-        return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
-                        "no object can have the type \"%.80s\", namespace \"%.80s\" and name "
-                        "\"%.80s\": "
-                        "names are 1 to 63 of a-z, 0-9 and '-'; a namespace itself stands in none, "
-                        "all "
-                        "else stands in one",
-                        type, strempty(namespace), name);
-}
-
 static void answer_failure(Write *w, int error)
 {
         sd_bus_error e = SD_BUS_ERROR_NULL;
