@@ -19,7 +19,8 @@
 #define OUTPUT_CHOKED   1024U /* the same, when its reader seems not to read */
 #define OUTPUT_BUFFER   (32 * 1024)
 #define WEIGHT_UNKNOWN  (32U * 1024U * 1024U) /* what a system bus lets through in one message */
-#define WEIGHT_ELEMENTS 4096U                 /* are looked at */
+#define WEIGHT_ELEMENTS 32768U                /* are looked at */
+#define WEIGHT_SMALL    (16U * 1024U)         /* of which everybody may have one waiting */
 
 struct BusWaiting {
         BusWaiting *next;
@@ -33,6 +34,7 @@ struct BusTurns {
         BusTurnServe serve;
         void *userdata;
         sd_event_source *source, *output_source;
+        sd_bus_slot *filter;
         BusQueue *first, *last; /* in the order of their turns */
         unsigned n, n_read;
         size_t bytes;
@@ -57,8 +59,8 @@ static void weigh(sd_bus_message *m, size_t *weight, unsigned *elements)
                         return;
                 }
                 *weight += 16;
-                if (type == 'a' && streq(contents, "y")) {
-                        if (sd_bus_message_read_array(m, 'y', &value, &size) < 0)
+                if (type == 'a' && *contents && !contents[1] && strchr("ynqiuxtd", *contents)) {
+                        if (sd_bus_message_read_array(m, *contents, &value, &size) < 0)
                                 return;
                         *weight += size;
                 } else if (strchr("av(r{e", type)) {
@@ -188,8 +190,23 @@ static int on_output(sd_event_source *source, void *userdata)
         return 0;
 }
 
+/* A sender that never stops would keep the loop from coming to the turns. */
+static void count_read(BusTurns *t)
+{
+        if (++t->n_read < READS_PER_TURN)
+                return;
+        t->n_read = 0;
+        if (t->first && !output_exceeds(t, OUTPUT_FULL))
+                serve_one(t);
+        schedule(t);
+}
+
+/* One small call of everybody is always taken, however much others have waiting: connections are
+ * bounded by the bus. */
 static bool queue_takes(const BusTurns *t, const BusQueue *q, size_t weight)
 {
+        if (q->n == 0 && weight <= WEIGHT_SMALL)
+                return true;
         return q->n < LIMIT_BUS_WAITING_EACH && t->n < LIMIT_BUS_WAITING &&
                (q->n == 0 || q->bytes + weight <= LIMIT_BUS_EACH_BYTES) &&
                t->bytes + weight <= LIMIT_BUS_WAITING_BYTES;
@@ -219,12 +236,7 @@ int bus_queue_add(BusTurns *t, BusQueue *q, sd_bus_message *m, const BusCall *ca
                 t->n++;
                 t->bytes += weight;
         }
-        if (++t->n_read >= READS_PER_TURN) {
-                t->n_read = 0;
-                if (t->first && !output_exceeds(t, OUTPUT_FULL))
-                        serve_one(t);
-                schedule(t);
-        }
+        count_read(t);
         return w ? 0 : -ENOBUFS;
 }
 
@@ -259,6 +271,20 @@ void bus_queue_clear(BusTurns *t, BusQueue *q, void (*func)(sd_bus_message *m))
         }
 }
 
+/* What sd-bus answers by itself (properties, introspection) is not queued: reading it without end
+ * must not keep others from their turns, nor pile up answers. */
+static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+{
+        BusTurns *t = userdata;
+        const char *interface = sd_bus_message_get_interface(m);
+
+        if (!sd_bus_message_is_method_call(m, NULL, NULL) || !interface ||
+                        !startswith(interface, "org.freedesktop.DBus."))
+                return 0;
+        count_read(t);
+        return bus_turns_choked(t);
+}
+
 /* ---- life ---- */
 
 /* sd-bus asks for 8 MiB, in which thousands of answers would wait for the bus before the one that
@@ -276,7 +302,6 @@ int bus_turns_new(sd_bus *bus, BusTurnServe serve, void *userdata, BusTurns **re
 {
         sd_event *event = sd_bus_get_event(bus);
         BusTurns *t = calloc(1, sizeof(BusTurns));
-        int64_t priority;
         int r;
 
         if (!t)
@@ -286,10 +311,12 @@ int bus_turns_new(sd_bus *bus, BusTurnServe serve, void *userdata, BusTurns **re
         t->userdata = userdata;
         bound_output(bus);
         r = sd_event_add_defer(event, &t->source, on_turn, t);
+        /* Equal ones alternate: what else the program does when the loop is idle is not put off by
+         * calls that never end. */
         if (r >= 0)
-                r = sd_event_source_get_priority(t->source, &priority);
+                r = sd_event_source_set_priority(t->source, SD_EVENT_PRIORITY_IDLE);
         if (r >= 0)
-                r = sd_event_source_set_priority(t->source, priority + 1);
+                r = sd_bus_add_filter(bus, &t->filter, on_message, t);
         if (r >= 0)
                 r = sd_event_add_post(event, &t->output_source, on_output, t);
         if (r < 0) {
@@ -308,6 +335,7 @@ BusTurns *bus_turns_free(BusTurns *t)
         assert(t->n == 0);
         sd_event_source_disable_unref(t->source);
         sd_event_source_disable_unref(t->output_source);
+        sd_bus_slot_unref(t->filter);
         free(t);
         return NULL;
 }

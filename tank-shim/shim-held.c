@@ -257,11 +257,22 @@ static int check_input(const Held *h, sd_bus_error *reterr)
         return 0;
 }
 
+/* Somebody comes: what clients that are gone typed has had its time. */
+static void drop_gone(Held *h)
+{
+        for (HeldClient *c = h->clients, *next; c; c = next) {
+                next = c->next;
+                if (c->gone)
+                        client_free(c);
+        }
+}
+
 int held_open(Held *h, bool input, HeldOpened *ret, sd_bus_error *reterr)
 {
         HeldClient *c;
         int r;
 
+        drop_gone(h);
         r = input ? check_input(h, reterr) : 0;
         if (r < 0)
                 return r;

@@ -17,6 +17,7 @@
 
 #define BUFFER_SIZE     4096U /* the queue of a terminal's line discipline */
 #define ROUNDS_PER_TURN 16U
+#define FLUSH_TURNS     8U
 /* A terminal wakes its master when the program has read, and the line discipline makes room of that
  * in a worker thread: whoever comes between the two, and finds none, must look again. */
 #define RETRY_USEC (250 * USEC_PER_MSEC)
@@ -129,10 +130,13 @@ bool shim_input_flush(ShimInput *i)
 
         if (!i->retry)
                 return true; /* over */
-        do
+        for (unsigned n = 0; n < FLUSH_TURNS; n++) {
                 pumped = pump(i, ROUNDS_PER_TURN);
-        while (pumped == PUMPED_MORE);
-        /* A client that is gone, but whose descriptor somebody still has, is no client. */
+                if (pumped != PUMPED_MORE)
+                        break;
+        }
+        /* A client that is gone, but whose descriptor somebody still has, is no client; one that
+         * goes on writing is none either. */
         return pumped != PUMPED_BLOCKED || await(i, pumped) < 0;
 }
 

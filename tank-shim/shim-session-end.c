@@ -165,8 +165,10 @@ static void forget_oldest(ShimSessions *all)
 {
         Session *oldest = NULL;
 
+        /* The first that ended, not the first that began; never one that somebody reads. */
         for (Session *s = all->first; s; s = s->next)
-                if (s->over)
+                if (s->over && (!s->held || held_clients(s->held) == 0) &&
+                                (!oldest || s->result.at_usec < oldest->result.at_usec))
                         oldest = s;
         if (all->ended > LIMIT_SESSIONS_ENDED && oldest)
                 forget(oldest);

@@ -195,10 +195,10 @@ static int add_container(
         return r < 0 ? r : read_sessions(reply, t, all);
 }
 
-static int add_pod(sd_bus *bus, const char *namespace, const char *pod, const json_t *status,
+static int add_containers(sd_bus *bus, const char *namespace, const char *pod, const json_t *list,
                 json_t *all, sd_bus_error *reterr)
 {
-        const json_t *list = json_object_get(status, "containers"), *c;
+        const json_t *c;
         size_t i;
         int r;
 
@@ -214,6 +214,17 @@ static int add_pod(sd_bus *bus, const char *namespace, const char *pod, const js
                         return r;
         }
         return 0;
+}
+
+static int add_pod(sd_bus *bus, const char *namespace, const char *pod, const json_t *status,
+                json_t *all, sd_bus_error *reterr)
+{
+        int r = add_containers(bus, namespace, pod, json_object_get(status, "init_containers"), all,
+                        reterr);
+
+        return r < 0 ? r
+                     : add_containers(bus, namespace, pod, json_object_get(status, "containers"),
+                                       all, reterr);
 }
 
 static int add_all(sd_bus *bus, const char *namespace, json_t *all, sd_bus_error *reterr)

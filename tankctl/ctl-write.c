@@ -109,6 +109,8 @@ static int read_error(Writing *w, sd_bus_message *m)
                 r = sd_bus_message_read(m, "su", &sentence, &w->at);
         if (r >= 0 && w->at >= w->declarations->n)
                 r = -EBADMSG;
+        if (r < 0)
+                w->at = UINT32_MAX;
         return r;
 }
 

@@ -198,7 +198,7 @@ static void on_shim_refused(
         if (!streq(request, "update"))
                 return;
         free(c->message);
-        if (asprintf(&c->message, "the new limits could not be set: %s%s%s", message,
+        if (asprintf(&c->message, "the change could not be made while it runs: %s%s%s", message,
                             *message ? ": " : "", errno_words(error)) < 0)
                 c->message = NULL;
         container_changed(c, ANNOUNCE_STATE);

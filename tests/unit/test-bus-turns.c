@@ -71,7 +71,7 @@ static int teardown(void **state)
         return 0;
 }
 
-static int add(Fixture *f, unsigned queue, const char *text)
+static int add_to(Fixture *f, BusQueue *queue, const char *text)
 {
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
         const BusCall call = { 0 };
@@ -80,7 +80,12 @@ static int add(Fixture *f, unsigned queue, const char *text)
                                     f->bus, &m, "org.example.A", "/", "org.example.A", "A") >= 0);
         assert_true(sd_bus_message_append(m, "sa{sv}", text, 1, "key", "ay", 3, 1, 2, 3) >= 0);
         assert_true(sd_bus_message_seal(m, 1, 0) >= 0);
-        return bus_queue_add(f->turns, &f->queues[queue], m, &call);
+        return bus_queue_add(f->turns, queue, m, &call);
+}
+
+static int add(Fixture *f, unsigned queue, const char *text)
+{
+        return add_to(f, &f->queues[queue], text);
 }
 
 static void run(Fixture *f)
@@ -121,6 +126,29 @@ static void reading_starves_nobody(void **state)
         assert_string_equal(f->order, "1");
 }
 
+static int on_idle(sd_event_source *source, void *userdata)
+{
+        *(bool *) userdata = true;
+        return 0;
+}
+
+/* A daemon commits when its loop is idle: calls that never end must not put that off. */
+static void idle_work_takes_turns(void **state)
+{
+        CLEANUP(sd_event_source_unrefp) sd_event_source *idle = NULL;
+        Fixture *f = *state;
+        bool ran = false;
+
+        assert_true(sd_event_add_defer(f->event, &idle, on_idle, &ran) >= 0);
+        assert_true(sd_event_source_set_priority(idle, SD_EVENT_PRIORITY_IDLE) >= 0);
+        for (unsigned turn = 0; turn < 4 && !ran; turn++) {
+                assert_int_equal(add(f, 0, ""), 0);
+                bus_queue_ready(f->turns, &f->queues[0]);
+                assert_true(sd_event_run(f->event, 0) > 0);
+        }
+        assert_true(ran);
+}
+
 static void who_left_is_forgotten(void **state)
 {
         Fixture *f = *state;
@@ -146,6 +174,21 @@ static void so_many_wait(void **state)
         assert_int_equal(add(f, 1, ""), 0);
 }
 
+/* Whoever has nothing waiting is heard, however much others sent. */
+static void one_of_everybody_waits(void **state)
+{
+        BusQueue others[LIMIT_BUS_WAITING / LIMIT_BUS_WAITING_EACH] = {};
+        Fixture *f = *state;
+
+        for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+                for (unsigned k = 0; k < LIMIT_BUS_WAITING_EACH; k++)
+                        assert_int_equal(add_to(f, &others[i], ""), 0);
+        assert_int_equal(add(f, 1, ""), 0);
+        assert_int_equal(add(f, 1, ""), -ENOBUFS);
+        for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+                bus_queue_clear(f->turns, &others[i], forget);
+}
+
 static void so_much_waits(void **state)
 {
         CLEANUP_FREE char *text = malloc(LIMIT_DOCUMENT_MAX + 1);
@@ -166,8 +209,10 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(senders_alternate, setup, teardown),
                 cmocka_unit_test_setup_teardown(reading_starves_nobody, setup, teardown),
+                cmocka_unit_test_setup_teardown(idle_work_takes_turns, setup, teardown),
                 cmocka_unit_test_setup_teardown(who_left_is_forgotten, setup, teardown),
                 cmocka_unit_test_setup_teardown(so_many_wait, setup, teardown),
+                cmocka_unit_test_setup_teardown(one_of_everybody_waits, setup, teardown),
                 cmocka_unit_test_setup_teardown(so_much_waits, setup, teardown),
         };
 
