@@ -119,9 +119,8 @@ sync_now()
   [ "$(of web main '.results | length')" = 0 ]
   [ "$(tankctl logs web/side -n "$NS" | head -n 1)" = up ]
   [ -z "$(tankctl logs web/main -n "$NS")" ]
-  wait_for 10 equals waiting get web .status.state
-  [ "$(get web .status.ready)" = false ]
-  [[ $(get web .status.message) = side:* ]]
+  wait_for 10 equals 'waiting false side:' \
+    get web '.status | "\(.state) \(.ready) \(.message[0:5])"'
   # taken out of the policy, it has failed, and the pod runs on with the others
   pod web "$(beside side sh -c 'echo up; sleep 0.1; exit 7') | $(beside calm sleep 1000) | .restart = \"never\"" -- \
     sleep 1000 | apply
