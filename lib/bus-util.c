@@ -6,6 +6,7 @@
  * "Disconnected" are messages that sd-bus itself puts in front of the queue. A lost connection is
  * not freed inside its own dispatch but by the timer that opens the next one. */
 
+#include <poll.h>
 #include <stdio.h>
 
 #include "bus-util.h"
@@ -16,6 +17,7 @@
 
 #define RECONNECT_MIN_USEC (50 * USEC_PER_MSEC)
 #define RECONNECT_MAX_USEC (5 * USEC_PER_SEC)
+#define FLUSH_MSEC         1000
 
 struct BusLink {
         sd_event *event;
@@ -150,6 +152,22 @@ int bus_link_new(sd_event *event, const char *description, BusLinkConnected conn
         return 0;
 }
 
+/* What is queued goes out if the bus takes it. sd_bus_flush() alone would wait for one that stands
+ * still, a minute and a half for one that took the connection and said nothing, and with it whoever
+ * is about to end. */
+static void bus_flush(sd_bus *bus)
+{
+        struct pollfd p = { .events = POLLOUT };
+        uint64_t queued;
+
+        if (!bus || sd_bus_is_ready(bus) <= 0 || sd_bus_get_n_queued_write(bus, &queued) < 0 ||
+                        queued == 0)
+                return;
+        p.fd = sd_bus_get_fd(bus);
+        if (poll(&p, 1, FLUSH_MSEC) > 0 && (p.revents & POLLOUT))
+                (void) sd_bus_flush(bus); /* lost with the connection otherwise */
+}
+
 BusLink *bus_link_free(BusLink *l)
 {
         if (!l)
@@ -159,7 +177,8 @@ BusLink *bus_link_free(BusLink *l)
                 l->disconnected(l->userdata);
         }
         sd_event_source_disable_unref(l->timer);
-        sd_bus_flush_close_unref(l->bus);
+        bus_flush(l->bus);
+        sd_bus_close_unref(l->bus);
         sd_event_unref(l->event);
         free(l);
         return NULL;
