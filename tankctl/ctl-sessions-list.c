@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* sessions list: the reconciler tells which containers run, each one's shim which sessions it has.
- * A container that ends meanwhile has none. */
+ * The shims are asked together, WINDOW at a time: one that does not answer is told of, and holds up
+ * no other. A container that ends meanwhile has none. */
 
+#include "bus-names.h"
 #include "clock.h"
 #include "ctl-bus.h"
 #include "ctl-resource.h"
@@ -13,6 +15,33 @@
 #include "document.h"
 #include "error.h"
 #include "names.h"
+
+#define ANSWER_USEC (5 * USEC_PER_SEC)
+#define WINDOW      64U /* calls under way: the bus bounds them for each connection */
+
+/* One container, and what its shim said. */
+typedef struct Ask {
+        Target target; /* its words are the status' */
+        sd_bus_message *reply;
+        sd_bus_error error;
+        unsigned *under_way; /* NULL: it has answered */
+} Ask;
+
+typedef struct Asks {
+        Ask *first;
+        size_t n, allocated;
+        bool named;         /* the container was, so that it must be there */
+        unsigned under_way; /* calls */
+} Asks;
+
+static void asks_done(Asks *all)
+{
+        for (size_t i = 0; i < all->n; i++) {
+                sd_bus_message_unref(all->first[i].reply);
+                sd_bus_error_free(&all->first[i].error);
+        }
+        free(all->first);
+}
 
 /* ---- what a shim answers ------------------------------------------------------------------- */
 
@@ -177,85 +206,183 @@ static int read_sessions(sd_bus_message *m, const Target *t, json_t *all)
         return r;
 }
 
-/* ---- which containers ---------------------------------------------------------------------- */
+/* ---- asking -------------------------------------------------------------------------------- */
 
-static int add_container(
-                sd_bus *bus, const Target *t, bool named, json_t *all, sd_bus_error *reterr)
+static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
 {
-        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
-        int r;
+        Ask *a = userdata;
 
-        r = ctl_shim_call(bus, t, "ListSessions", NULL, NULL, &reply, reterr);
-        if (r < 0 && !named &&
-                        (sd_bus_error_has_name(reterr, TANK_ERROR_NOT_RUNNING) ||
-                                        sd_bus_error_has_name(reterr, TANK_ERROR_NOT_FOUND))) {
-                sd_bus_error_free(reterr);
-                return 0;
-        }
-        return r < 0 ? r : read_sessions(reply, t, all);
+        (*a->under_way)--;
+        a->under_way = NULL;
+        if (sd_bus_message_is_method_error(m, NULL))
+                return sd_bus_error_copy(&a->error, sd_bus_message_get_error(m));
+        a->reply = sd_bus_message_ref(m);
+        return 0;
 }
 
-static int add_containers(sd_bus *bus, const char *namespace, const char *pod, const json_t *list,
-                json_t *all, sd_bus_error *reterr)
+static int wait_until(sd_bus *bus, const Asks *all, unsigned under_way)
+{
+        while (all->under_way > under_way) {
+                int r = sd_bus_process(bus, NULL);
+
+                if (r == 0)
+                        r = sd_bus_wait(bus, UINT64_MAX);
+                if (r < 0 && r != -EINTR)
+                        return r;
+        }
+        return 0;
+}
+
+/* What is wrong with one is in its error; returned is only what concerns all. */
+static int ask_each(sd_bus *bus, Asks *all)
+{
+        for (size_t i = 0; i < all->n; i++) {
+                Ask *a = &all->first[i];
+                CLEANUP_FREE char *name = NULL;
+                int r;
+
+                r = ctl_shim_name(bus, &a->target, &name, &a->error);
+                if (r < 0) {
+                        if (!sd_bus_error_is_set(&a->error))
+                                return r;
+                        continue;
+                }
+                r = ctl_shim_call_async(bus, name, "ListSessions", ANSWER_USEC, on_answer, a);
+                if (r < 0)
+                        return r;
+                a->under_way = &all->under_way;
+                all->under_way++;
+                r = wait_until(bus, all, WINDOW - 1);
+                if (r < 0)
+                        return r;
+        }
+        return wait_until(bus, all, 0);
+}
+
+/* A container runs before its shim is on the bus: the second call waits for that. */
+static int ask_again(sd_bus *bus, Ask *a)
+{
+        if (!ctl_shim_is_absent(&a->error)) {
+                ctl_bus_translate(&a->error, TANK_SHIM_INTERFACE);
+                return -EIO; /* the error tells */
+        }
+        sd_bus_error_free(&a->error);
+        return ctl_shim_call(bus, &a->target, "ListSessions", NULL, NULL, &a->reply, &a->error);
+}
+
+/* 0, or an exit code, after a sentence. */
+static int take_answer(sd_bus *bus, Ask *a, bool named, json_t *all)
+{
+        CLEANUP_FREE char *what = NULL;
+        const Target *t = &a->target;
+        int r = 0;
+
+        if (!a->reply)
+                r = ask_again(bus, a);
+        if (r >= 0)
+                r = read_sessions(a->reply, t, all);
+        if (r >= 0)
+                return 0;
+        if (!named && (sd_bus_error_has_name(&a->error, TANK_ERROR_NOT_RUNNING) ||
+                                      sd_bus_error_has_name(&a->error, TANK_ERROR_NOT_FOUND)))
+                return 0;
+        if (asprintf(&what, "%s/%s", t->pod, t->container) < 0) {
+                what = NULL;
+                return ctl_oom();
+        }
+        return ctl_bus_failure(what, &a->error, r);
+}
+
+/* The first failure is the exit code. */
+static int ask_all(sd_bus *bus, Asks *all, json_t *sessions)
+{
+        int r, result = 0;
+
+        r = ask_each(bus, all);
+        if (r < 0)
+                return ctl_bus_failure(NULL, NULL, r);
+        for (size_t i = 0; i < all->n; i++) {
+                r = take_answer(bus, &all->first[i], all->named, sessions);
+                result = result ? result : r;
+        }
+        return result;
+}
+
+/* ---- which containers ---------------------------------------------------------------------- */
+
+static int add_ask(Asks *all, const Target *t)
+{
+        if (all->n == all->allocated) {
+                size_t n = MAX(2 * all->allocated, (size_t) 16);
+                Ask *first = reallocarray(all->first, n, sizeof(*first));
+
+                if (!first)
+                        return -ENOMEM;
+                all->first = first;
+                all->allocated = n;
+        }
+        all->first[all->n++] = (Ask){ .target = *t, .error = SD_BUS_ERROR_NULL };
+        return 0;
+}
+
+static int add_containers(Asks *all, const char *namespace, const char *pod, const json_t *list)
 {
         const json_t *c;
         size_t i;
-        int r;
 
         json_array_foreach (list, i, c) {
                 Target t = { .namespace = namespace,
                         .pod = (char *) pod,
                         .container = (char *) strempty(json_get_string(c, "name")) };
+                int r;
 
                 if (json_get_int(c, "pid", 0) == 0)
                         continue;
-                r = add_container(bus, &t, false, all, reterr);
+                r = add_ask(all, &t);
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
-static int add_pod(sd_bus *bus, const char *namespace, const char *pod, const json_t *status,
-                json_t *all, sd_bus_error *reterr)
+static int add_pod(Asks *all, const char *namespace, const char *pod, const json_t *status)
 {
-        int r = add_containers(bus, namespace, pod, json_object_get(status, "init_containers"), all,
-                        reterr);
+        int r = add_containers(all, namespace, pod, json_object_get(status, "init_containers"));
 
         return r < 0 ? r
-                     : add_containers(bus, namespace, pod, json_object_get(status, "containers"),
-                                       all, reterr);
+                     : add_containers(all, namespace, pod, json_object_get(status, "containers"));
 }
 
-static int add_all(sd_bus *bus, const char *namespace, json_t *all, sd_bus_error *reterr)
+static int add_all(sd_bus *bus, const char *namespace, Asks *all, json_t **ret_pods,
+                sd_bus_error *reterr)
 {
-        CLEANUP_JSON json_t *pods = NULL;
         const json_t *pod;
         size_t i;
         int r;
 
-        r = reconcile_list_status(bus, namespace, &pods, reterr);
+        r = reconcile_list_status(bus, namespace, ret_pods, reterr);
         if (r < 0)
                 return r;
-        json_array_foreach (pods, i, pod) {
-                r = add_pod(bus, strempty(json_get_string(pod, "namespace")),
+        json_array_foreach (*ret_pods, i, pod) {
+                r = add_pod(all, strempty(json_get_string(pod, "namespace")),
                                 strempty(json_get_string(pod, "name")),
-                                json_object_get(pod, "status"), all, reterr);
+                                json_object_get(pod, "status"));
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
-static int add_target(sd_bus *bus, const Target *t, json_t *all, sd_bus_error *reterr)
+static int add_target(sd_bus *bus, const Target *t, Asks *all, PodStatus *ret, sd_bus_error *reterr)
 {
-        CLEANUP(pod_status_done) PodStatus s = {};
         int r;
 
-        if (*t->container)
-                return add_container(bus, t, true, all, reterr);
-        r = reconcile_get_status(bus, t->namespace, t->pod, &s, reterr);
-        return r < 0 ? r : add_pod(bus, t->namespace, t->pod, s.status, all, reterr);
+        if (*t->container) {
+                all->named = true;
+                return add_ask(all, t);
+        }
+        r = reconcile_get_status(bus, t->namespace, t->pod, ret, reterr);
+        return r < 0 ? r : add_pod(all, t->namespace, t->pod, ret->status);
 }
 
 /* ---- for people ---------------------------------------------------------------------------- */
@@ -333,10 +460,12 @@ int sessions_list(const Arguments *a)
 {
         CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
         CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
-        CLEANUP_JSON json_t *all = json_array();
+        CLEANUP_JSON json_t *all = json_array(), *pods = NULL;
+        CLEANUP(pod_status_done) PodStatus status = {};
         CLEANUP(target_done) Target t = {};
+        CLEANUP(asks_done) Asks asks = {};
         const char *word = a->words ? a->words[1] : NULL;
-        int r = 0;
+        int r = 0, result;
 
         if (!word && a->container)
                 return ctl_usage_error("-c %s: of which pod?", a->container);
@@ -348,11 +477,14 @@ int sessions_list(const Arguments *a)
                 r = ctl_bus_open(&bus);
         if (r != 0)
                 return r;
-        r = word ? add_target(bus, &t, all, &e)
-                 : add_all(bus, a->all_namespaces ? "" : arguments_namespace(a), all, &e);
+        r = word ? add_target(bus, &t, &asks, &status, &e)
+                 : add_all(bus, a->all_namespaces ? "" : arguments_namespace(a), &asks, &pods, &e);
         if (r < 0)
                 return ctl_bus_failure(word, &e, r);
+        result = ask_all(bus, &asks, all);
         if (a->output == OUTPUT_JSON)
-                return json_print(stdout, all) < 0 ? ctl_oom() : 0;
-        return print_sessions(a, all);
+                r = json_print(stdout, all) < 0 ? ctl_oom() : 0;
+        else
+                r = print_sessions(a, all);
+        return r != 0 ? r : result;
 }

@@ -14,7 +14,7 @@
 
 /* ---- finding it ---------------------------------------------------------------------------- */
 
-static int get_run(sd_bus *bus, const Target *t, char **ret_name, sd_bus_error *reterr)
+int ctl_shim_name(sd_bus *bus, const Target *t, char **ret_name, sd_bus_error *reterr)
 {
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
         const char *run, *name;
@@ -78,7 +78,7 @@ static int wait_for_name(sd_bus *bus, const char *name, uint64_t deadline)
         return 0;
 }
 
-static bool is_absent(const sd_bus_error *e)
+bool ctl_shim_is_absent(const sd_bus_error *e)
 {
         return sd_bus_error_has_name(e, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
                sd_bus_error_has_name(e, SD_BUS_ERROR_NAME_HAS_NO_OWNER);
@@ -108,13 +108,13 @@ int ctl_shim_call(sd_bus *bus, const Target *t, const char *method, ShimArgument
                 CLEANUP_FREE char *name = NULL;
                 int r;
 
-                r = get_run(bus, t, &name, reterr);
+                r = ctl_shim_name(bus, t, &name, reterr);
                 if (r < 0)
                         return r;
                 r = call_once(bus, name, method, append, userdata, ret, reterr);
                 if (r >= 0)
                         return r;
-                if (!is_absent(reterr)) {
+                if (!ctl_shim_is_absent(reterr)) {
                         ctl_bus_translate(reterr, name);
                         return r;
                 }
@@ -126,6 +126,17 @@ int ctl_shim_call(sd_bus *bus, const Target *t, const char *method, ShimArgument
                 if (r < 0)
                         return r;
         }
+}
+
+int ctl_shim_call_async(sd_bus *bus, const char *name, const char *method, uint64_t usec,
+                sd_bus_message_handler_t answer, void *userdata)
+{
+        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
+        int r;
+
+        r = sd_bus_message_new_method_call(
+                        bus, &m, name, TANK_SHIM_PATH, TANK_SHIM_INTERFACE, method);
+        return r < 0 ? r : sd_bus_call_async(bus, NULL, m, answer, userdata, usec);
 }
 
 /* ---- what it answers with ------------------------------------------------------------------ */

@@ -15,6 +15,13 @@ typedef int (*ShimArguments)(sd_bus_message *m, const void *userdata);
 int ctl_shim_call(sd_bus *bus, const Target *t, const char *method, ShimArguments append,
                 const void *userdata, sd_bus_message **ret, sd_bus_error *reterr);
 
+/* The same in parts, for who asks many: the name that a shim has or will have; a call without
+ * arguments, of which @answer hears once; whether its error says that the name is not there. */
+int ctl_shim_name(sd_bus *bus, const Target *t, char **ret_name, sd_bus_error *reterr);
+int ctl_shim_call_async(sd_bus *bus, const char *name, const char *method, uint64_t usec,
+                sd_bus_message_handler_t answer, void *userdata);
+bool ctl_shim_is_absent(const sd_bus_error *e);
+
 /* The next descriptor of an answer, as our own. 0: there is none; 1: *ret. */
 int ctl_shim_take_fd(sd_bus_message *m, int *ret);
 

@@ -172,6 +172,32 @@ absent()
   refused 3 sessions list two/nosuch
 }
 
+@test "list: a shim that stands still is told of by name, and hides nobody else's sessions" {
+  start one -- sleep 1000
+  start two '.containers += [.containers[0] | .name = "side"]' -- sleep 1000
+  in_pod -d one sleep 1001 >/dev/null
+  in_pod -d two sleep 1002 >/dev/null
+  in_pod -d two/side sleep 1003 >/dev/null
+  shims=$(awk '/^PPid/ { print $2 }' "/proc/$(pid_of one)/status" "/proc/$(pid_of two)/status")
+  # shellcheck disable=SC2086 # two words
+  kill -STOP $shims
+  code=0
+  SECONDS=0
+  sessions list -o json >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" || code=$?
+  took=$SECONDS
+  named=0
+  sessions list one/main 2>"$BATS_TEST_TMPDIR/named" || named=$?
+  # shellcheck disable=SC2086
+  kill -CONT $shims
+  [ "$code" = 1 ] && [ "$named" = 1 ]
+  [ "$(jq -c '[.[] | [.pod, .container, .command[1]]]' "$BATS_TEST_TMPDIR/out")" = '[["two","side","1003"]]' ]
+  [ "$(cat "$BATS_TEST_TMPDIR/err")" = "tankctl: one/main: the container's shim does not answer
+tankctl: two/main: the container's shim does not answer" ]
+  [ "$(cat "$BATS_TEST_TMPDIR/named")" = "tankctl: one/main: the container's shim does not answer" ]
+  [ "$took" -lt 9 ] # together, not one after the other
+  [ "$(sessions list -o json | jq length)" = 3 ]
+}
+
 @test "kill: all processes of a session, and of no other" {
   start web -- sleep 1000
   a=$(in_pod -d web sh -c 'sleep 2001 & sleep 2001 & wait')
