@@ -37,6 +37,7 @@
 #define LIMIT_LOG_FILES_MIN        2U
 #define LIMIT_LOG_FILES_MAX        100U
 #define LIMIT_SESSIONS             64U             /* exec sessions of one container */
+#define LIMIT_ATTACHED             64U             /* clients of one container's terminal */
 #define LIMIT_SESSIONS_ENDED       16U             /* whose result and output wait for somebody */
 #define LIMIT_SESSION_CLIENTS      8U              /* of one session whose output is held */
 #define LIMIT_SESSION_COMMAND      1024U           /* bytes of a command that a list tells */

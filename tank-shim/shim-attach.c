@@ -16,8 +16,11 @@
  *     over       the output ended and the client has all of it: `exit`, with the run's result,
  *                goes last, and both sockets are closed
  *     leaving    the client closed a socket, or died: it gets nothing more; what it typed before is
- *                still brought to the terminal, until that took nothing of it for LEAVE_USEC, and
- *                then it is freed
+ *                still brought to the terminal, until that took nothing of it for LEAVE_USEC, or
+ *                the next writer comes, and then it is freed
+ *
+ * A writer that shuts its stream down for writing has typed all it had, and is a viewer from then
+ * on.
  *
  * Invariants: at most one is a writer; nothing that a client does ends the container. */
 
@@ -51,6 +54,7 @@ struct Attach {
         FanoutReader *reader; /* NULL: leaving */
         ShimInput *input;     /* of the writer, until its end */
         bool writer;
+        uint64_t started_usec;
         uint64_t passed; /* of the input, when leaving was looked at last */
 };
 
@@ -105,6 +109,14 @@ static void attach_over(Attach *a)
         attach_free(a);
 }
 
+static void attach_lose(Attach *a)
+{
+        log_notice("attach %" PRIu32 ": the client is gone, and what it typed last is lost: the "
+                   "terminal does not take it",
+                        a->number);
+        attach_free(a);
+}
+
 static int on_leave(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Attach *a = userdata;
@@ -115,9 +127,7 @@ static int on_leave(sd_event_source *source, uint64_t usec, void *userdata)
                 (void) sd_event_source_set_time_relative(source, LEAVE_USEC);
                 return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
         }
-        log_notice("attach %" PRIu32 ": nobody reads the terminal, what was typed last is lost",
-                        a->number);
-        attach_free(a);
+        attach_lose(a);
         return 0;
 }
 
@@ -157,6 +167,7 @@ static void on_input_over(ShimInput *input, void *userdata)
         Attach *a = userdata;
 
         a->input = shim_input_free(a->input);
+        a->writer = false;
         if (a->leave_timer)
                 attach_free(a);
 }
@@ -184,21 +195,34 @@ static int on_control(sd_event_source *source, int fd, uint32_t revents, void *u
 
 /* ---- opening ---- */
 
-/* One that is gone, but whose end the loop has not seen yet, is no writer. */
-static bool has_writer(ShimAttaches *all)
+static Attach *find_writer(ShimAttaches *all)
 {
-        struct pollfd p = {};
         Attach *a = all->first;
 
         while (a && !a->writer)
                 a = a->next;
-        if (!a || a->control < 0)
-                return a != NULL; /* without control it is leaving */
-        p.fd = a->control;
-        if (poll(&p, 1, 0) <= 0 || !(p.revents & POLLHUP))
-                return true;
-        attach_leave(a);
-        return has_writer(all);
+        return a;
+}
+
+/* For somebody who wants to be it. One that is gone, also when the loop has not seen its end yet,
+ * is none: what it typed has had its time. */
+static bool has_writer(ShimAttaches *all)
+{
+        Attach *a;
+
+        while ((a = find_writer(all))) {
+                struct pollfd p = {};
+
+                if (a->control < 0) { /* leaving */
+                        attach_lose(a);
+                        continue;
+                }
+                p.fd = a->control;
+                if (poll(&p, 1, 0) <= 0 || !(p.revents & POLLHUP))
+                        return true;
+                attach_leave(a);
+        }
+        return false;
 }
 
 static int check(ShimAttaches *all, const AttachRequest *request, sd_bus_error *reterr)
@@ -219,10 +243,11 @@ static int check(ShimAttaches *all, const AttachRequest *request, sd_bus_error *
                                 "somebody writes to the terminal of container %s already: attach "
                                 "as a viewer, or detach the other one",
                                 shim->launch->container);
-        if (all->count + shim_sessions_count(shim->sessions) >= LIMIT_SESSIONS)
+        if (all->count >= LIMIT_ATTACHED)
                 return tank_error_set(reterr, TANK_ERROR_LIMIT_EXCEEDED,
-                                "%u sessions are open in this container; end one first",
-                                all->count + shim_sessions_count(shim->sessions));
+                                "%u clients are attached to container %s of pod %s, which is the "
+                                "limit; detach one first",
+                                all->count, shim->launch->container, shim->launch->pod);
         return 0;
 }
 
@@ -236,6 +261,7 @@ static Attach *attach_new(ShimAttaches *all, bool writer)
         a->number = shim_sessions_next_number(all->shim->sessions);
         a->control = -EBADF;
         a->writer = writer;
+        a->started_usec = now_realtime_usec();
         a->next = all->first;
         if (a->next)
                 a->next->previous = a;
@@ -319,6 +345,49 @@ void attach_opened_done(AttachOpened *o)
 {
         o->control = safe_close(o->control);
         o->stream = safe_close(o->stream);
+}
+
+/* ---- asking ---- */
+
+int shim_attaches_list(const ShimAttaches *all, int (*each)(const AttachInfo *info, void *userdata),
+                void *userdata)
+{
+        const Attach *a = all->first;
+
+        while (a && a->next)
+                a = a->next;
+        for (; a; a = a->previous) {
+                const AttachInfo info = {
+                        .number = a->number,
+                        .writer = a->writer,
+                        .leaving = !a->reader,
+                        .started_usec = a->started_usec,
+                };
+                int r = each(&info, userdata);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+bool shim_attach_detach(ShimAttaches *all, uint32_t number)
+{
+        Attach *a = all->first;
+
+        while (a && a->number != number)
+                a = a->next;
+        if (!a)
+                return false;
+        if (a->control >= 0) {
+                a->control_source = sd_event_source_disable_unref(a->control_source);
+                shim_control_send_detached(a->control);
+                a->control = shim_control_close(a->control);
+        }
+        if (a->input)
+                (void) shim_input_flush(a->input); /* what the terminal takes now */
+        attach_free(a);
+        return true;
 }
 
 /* ---- all of them ---- */

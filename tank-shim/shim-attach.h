@@ -37,6 +37,19 @@ unsigned shim_attaches_count(const ShimAttaches *s);
 int shim_attach_open(ShimAttaches *s, const AttachRequest *request, AttachOpened *ret,
                 sd_bus_error *reterr);
 
+typedef struct AttachInfo {
+        uint32_t number;
+        bool writer;
+        bool leaving; /* gone, but what it typed is still under way */
+        uint64_t started_usec;
+} AttachInfo;
+
+/* Oldest first. @each returns a negative errno to stop with it. */
+int shim_attaches_list(const ShimAttaches *s, int (*each)(const AttachInfo *info, void *userdata),
+                void *userdata);
+/* Tells the client, and is rid of it. False: there is none of that number. */
+bool shim_attach_detach(ShimAttaches *s, uint32_t number);
+
 /* The container ended and its terminal's output with it, which is what ends attached clients; @done
  * is called from the loop, once, when there is none any more. A client whose socket cannot take its
  * tail is waited for, but not for long. New ones are refused. */

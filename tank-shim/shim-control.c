@@ -67,6 +67,15 @@ void shim_control_send_exit(int fd, const RunResult *result, const char *message
         send_record(fd, &w);
 }
 
+void shim_control_send_detached(int fd)
+{
+        CLEANUP(record_done) RecordWriter w = {};
+
+        record_start(&w, CONTROL_VERSION);
+        record_put(&w, "type", "detached");
+        send_record(fd, &w);
+}
+
 int shim_control_close(int fd)
 {
         char buf[1];

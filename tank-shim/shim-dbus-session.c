@@ -9,6 +9,7 @@
 #include "bus-options.h"
 #include "bus-util.h"
 #include "error.h"
+#include "shim-attach.h"
 #include "shim-dbus-internal.h"
 #include "shim-held.h"
 #include "shim.h"
@@ -87,6 +88,22 @@ static int append_session(const SessionInfo *s, void *userdata)
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
+static int append_attached(const AttachInfo *a, void *userdata)
+{
+        sd_bus_message *m = userdata;
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "{sv}{sv}{sv}{sv}{sv}", "session", "u", a->number,
+                                "state", "s", a->leaving ? "ending" : "attached", "mode", "s",
+                                a->writer ? "writer" : "viewer", "tty", "b", 1, "started-usec", "t",
+                                a->started_usec);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "{sv}", "clients", "u", (uint32_t) !a->leaving);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
 static int method_list_sessions_authorized(
                 sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
 {
@@ -99,6 +116,8 @@ static int method_list_sessions_authorized(
                 r = sd_bus_message_open_container(reply, 'a', "a{sv}");
         if (r >= 0)
                 r = shim_sessions_list(b->shim->sessions, append_session, reply);
+        if (r >= 0)
+                r = shim_attaches_list(b->shim->attaches, append_attached, reply);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
         return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
@@ -170,7 +189,9 @@ static int method_kill_session_authorized(
         r = shim_bus_read_signal(m, &signo, reterr);
         if (r < 0)
                 return r;
-        r = shim_session_kill(b->shim->sessions, number, signo, reterr);
+        /* An attached client is no process of the container: whatever the signal, it is detached. */
+        if (!shim_attach_detach(b->shim->attaches, number))
+                r = shim_session_kill(b->shim->sessions, number, signo, reterr);
         return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
 }
 

@@ -44,17 +44,16 @@ DEFINE_STRING_TABLE(SessionPhase, session_phase, phase_table)
 static int check_start(const ShimSessions *all, sd_bus_error *reterr)
 {
         const Launch *l = all->shim->launch;
-        unsigned open = all->count + shim_attaches_count(all->shim->attaches);
 
         if (all->finishing || all->shim->state != RUN_RUNNING)
                 return tank_error_set(reterr, TANK_ERROR_NOT_RUNNING,
                                 "the container is %s: a session needs a running one",
                                 run_state_to_string(all->shim->state));
-        if (open >= LIMIT_SESSIONS)
+        if (all->count >= LIMIT_SESSIONS)
                 return tank_error_set(reterr, TANK_ERROR_LIMIT_EXCEEDED,
                                 "%u sessions are open in container %s of pod %s, which is the "
                                 "limit; end one first",
-                                open, l->container, l->pod);
+                                all->count, l->container, l->pod);
         return 0;
 }
 

@@ -78,6 +78,8 @@ int control_receive(int fd, ControlMessage *ret, SessionEnd *ret_end)
         type = strempty(record_get(&record, "type"));
         if (streq(type, "started"))
                 *ret = CONTROL_STARTED;
+        if (streq(type, "detached"))
+                *ret = CONTROL_CUT;
         if (!streq(type, "exit"))
                 return 0; /* also what a later version may add */
         *ret = CONTROL_EXIT;

@@ -9,6 +9,7 @@ typedef enum ControlMessage {
         CONTROL_NOTHING, /* that would matter */
         CONTROL_STARTED, /* the program runs */
         CONTROL_EXIT,    /* *ret_end is filled in */
+        CONTROL_CUT,     /* somebody has detached us */
         CONTROL_GONE,    /* and never told an end */
 } ControlMessage;
 

@@ -40,6 +40,11 @@ int session_exit_code(const SessionEnd *end, const char *what)
         }
         if (end->detached)
                 return detached(what, end);
+        if (end->cut) {
+                ctl_error("detached from %s by somebody's \"tankctl sessions kill\"; it goes on",
+                                what);
+                return EXIT_CODE_REFUSED;
+        }
         if (!end->known) {
                 ctl_error("the session in %s is lost: its shim is gone, and its container with it",
                                 what);

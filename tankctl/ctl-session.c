@@ -313,7 +313,9 @@ static int session_control(Session *s, short revents)
                 session_send_size(s);
         if (revents & ~POLLOUT) {
                 r = control_receive(s->control, &message, &s->end);
-                if (r >= 0 && (message == CONTROL_EXIT || message == CONTROL_GONE))
+                s->end.cut = s->end.cut || message == CONTROL_CUT;
+                if (r >= 0 && (message == CONTROL_EXIT || message == CONTROL_CUT ||
+                                              message == CONTROL_GONE))
                         session_over(s);
         }
         return r;

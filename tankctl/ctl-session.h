@@ -28,6 +28,7 @@ typedef struct SessionEnd {
         int local_signal; /* a signal ended us, not the session */
         int write_error;  /* an errno: our own output could not be written */
         bool detached;    /* by the keys; nothing else is known then */
+        bool cut;         /* detached by somebody else; the same */
         size_t unsent;    /* bytes typed before that, which the program did not take */
 } SessionEnd;
 

@@ -416,9 +416,9 @@ static void add_row(Table *t, const json_t *o, const Arguments *a)
         table_add(t, json_get_string(o, "container"), COLOR_NONE);
         table_addf(t, "%d", (int) json_get_int(o, "session", 0));
         table_add(t, state,
-                        streq(state, "running") ? COLOR_GOOD
-                        : streq(state, "ended") ? COLOR_NONE
-                                                : COLOR_PENDING);
+                        streq(state, "running") || streq(state, "attached") ? COLOR_GOOD
+                        : streq(state, "ended")                             ? COLOR_NONE
+                                                                            : COLOR_PENDING);
         if (json_is_object(result))
                 table_addf(t, "%s %d", json_get_string(result, "kind"),
                                 (int) json_get_int(result, "code", 0));
@@ -434,7 +434,10 @@ static void add_row(Table *t, const json_t *o, const Arguments *a)
                 table_add(t, json_get_string(o, "disconnect"), COLOR_NONE);
                 table_add(t, json_get_string(o, "user"), COLOR_NONE);
         }
-        add_command(t, json_object_get(o, "command"));
+        if (json_get_string(o, "mode")) /* attached */
+                table_addf(t, "(%s)", json_get_string(o, "mode"));
+        else
+                add_command(t, json_object_get(o, "command"));
 }
 
 static int print_sessions(const Arguments *a, const json_t *all)

@@ -249,7 +249,6 @@ static void test_much_typed_and_gone(void **state)
         CLEANUP(bytes_done) Bytes out = {};
         CLEANUP_FREE char *log = NULL;
         CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
-        CLEANUP(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         char text[4000 * 16], *p = text;
         unsigned n = 0;
         Client c;
@@ -266,11 +265,10 @@ static void test_much_typed_and_gone(void **state)
         type(&c, text);
         client_close(&c);
         assert_int_equal(kill(fixture.shim, SIGCONT), 0);
-        /* Until all of it is typed, that is the one who writes. */
-        while (call_attach(bus, &WRITER, &c, &error) < 0) {
-                assert_string_equal(error.name, TANK_ERROR_BUSY);
-                sd_bus_error_free(&error);
-        }
+        /* Until all of it is typed; with the next one who writes it would be cut short. */
+        while (count_sessions(bus) > 0)
+                ; /* each asks the loop that also types */
+        c = attach(WRITER);
         type(&c, "end\n");
         finish(&c, NULL, &out, NULL);
         expect_exit(&c, "exited", 7);
@@ -278,6 +276,89 @@ static void test_much_typed_and_gone(void **state)
         log = log_lines(NULL);
         assert_true(startswith(log, "ready\n"));
         assert_string_equal(log + strlen("ready\n"), text);
+}
+
+/* Who is gone writes no more, also while a program that reads slowly still gets what was typed. */
+static void test_gone_is_no_writer(void **state)
+{
+        CLEANUP(bytes_done) Bytes out = {};
+        char text[4000 * 16];
+        Client c, next;
+
+        set_up("stty raw -echo; echo ready; while dd bs=512 count=1 of=/dev/null 2>/dev/null; do "
+               "echo more; usleep 100000; done",
+                        true);
+        memset(text, 'x', sizeof(text) - 1);
+        text[sizeof(text) - 1] = '\0';
+        c = attach(WRITER);
+        read_until(&c, &out, "ready");
+        type(&c, text);
+        read_until(&c, &out, "more");
+        client_close(&c);
+        for (unsigned i = 0; i < 3; i++) {
+                next = attach(WRITER); /* not Busy */
+                type(&next, text);
+                client_close(&next);
+        }
+        next = attach(WRITER);
+        refused(WRITER, TANK_ERROR_BUSY);
+        client_close(&next);
+}
+
+/* The end of what is typed is not the end of looking on. */
+static void test_typed_all(void **state)
+{
+        CLEANUP(bytes_done) Bytes first = {}, second = {};
+        char buf[256];
+        Client a, b;
+
+        set_up(ECHO_LINES, true);
+        a = attach(WRITER);
+        type(&a, "one\n");
+        assert_int_equal(shutdown(a.stdio[0], SHUT_WR), 0);
+        read_until(&a, &first, "got one");
+        wait_session(a.number, "mode", "viewer");
+        b = attach(WRITER);
+        assert_string_equal(session_value(b.number, "mode", buf), "writer");
+        send_control(&a, "resize", "rows", 1, "cols", 1); /* no longer its to do */
+        type(&b, "end\n");
+        finish(&b, NULL, &second, NULL);
+        finish(&a, NULL, &first, NULL);
+        expect_exit(&a, "exited", 7);
+        expect_exit(&b, "exited", 7);
+        assert_string_equal(first.data, "ready\r\ngot one\r\ngot end\r\n");
+        wait_over();
+}
+
+/* Somebody else can end it: it is told so, and the next one writes. */
+static void test_detached(void **state)
+{
+        static const char detached[] = "v=1\0type=detached";
+        CLEANUP(bytes_done) Bytes out = {};
+        char packet[256], buf[256];
+        struct pollfd p = { .events = POLLIN };
+        Client a, b;
+
+        set_up(ECHO_LINES, true);
+        a = attach(WRITER);
+        b = attach(VIEWER);
+        assert_string_equal(session_value(a.number, "state", buf), "attached");
+        assert_string_equal(session_value(a.number, "mode", buf), "writer");
+        assert_string_equal(session_value(b.number, "mode", buf), "viewer");
+        send_control(&a, "resize", "rows", 5, "cols", 5);
+        kill_session(a.number, SIGHUP);
+        assert_string_equal(session_value(a.number, "state", buf), "gone");
+        p.fd = a.control;
+        assert_int_equal(poll(&p, 1, PATIENCE_MSEC), 1);
+        assert_int_equal(recv(a.control, packet, sizeof(packet), 0), sizeof(detached));
+        assert_memory_equal(packet, detached, sizeof(detached));
+        client_close(&a);
+        a = attach(WRITER);
+        type(&a, "end\n");
+        finish(&b, NULL, &out, NULL);
+        expect_exit(&b, "exited", 7);
+        client_close(&a);
+        wait_over();
 }
 
 static void test_scrollback(void **state)
@@ -552,17 +633,17 @@ static void test_no_terminal(void **state)
 static void test_limit(void **state)
 {
         CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
-        static Client clients[LIMIT_SESSIONS];
+        static Client clients[LIMIT_ATTACHED];
 
         set_up("read l", true);
         bus = open_bus();
-        for (unsigned i = 0; i < LIMIT_SESSIONS; i++)
+        for (unsigned i = 0; i < LIMIT_ATTACHED; i++)
                 clients[i] = attach(i == 0 ? WRITER : VIEWER);
-        assert_int_equal(count_sessions(bus), LIMIT_SESSIONS);
+        assert_int_equal(count_sessions(bus), LIMIT_ATTACHED);
         refused(VIEWER, TANK_ERROR_LIMIT_EXCEEDED);
-        expect_refused((const char *const[]){ "true", NULL }, &(Options){},
-                        TANK_ERROR_LIMIT_EXCEEDED);
-        for (unsigned i = 0; i < LIMIT_SESSIONS; i++)
+        /* Commands are counted apart. */
+        expect_output((const char *const[]){ "echo", "x", NULL }, NULL, "x\n");
+        for (unsigned i = 0; i < LIMIT_ATTACHED; i++)
                 client_close(&clients[i]);
         while (count_sessions(bus) > 0)
                 ; /* each asks the loop that also sees them go */
@@ -651,6 +732,9 @@ int main(void)
                 TEST(test_one_writes_all_see),
                 TEST(test_typed_and_gone),
                 TEST(test_much_typed_and_gone),
+                TEST(test_gone_is_no_writer),
+                TEST(test_typed_all),
+                TEST(test_detached),
                 TEST(test_scrollback),
                 TEST(test_the_result_is_last),
                 TEST(test_a_slow_viewer_slows_nobody),

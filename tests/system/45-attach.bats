@@ -168,6 +168,29 @@ echo_lines='stty -echo; echo ready; while read -r l; do echo "got $l"; [ "$l" !=
   [[ $(logs web) == *$'got one\ngot two\ngot three\ngot end'* ]]
 }
 
+@test "sessions list shows who is attached; kill detaches, with a word about it" {
+  start_tty web -- sh -c "$echo_lines"
+  tankctl attach -n "$NS" --viewer web >"$BATS_TEST_TMPDIR/seen" 2>"$BATS_TEST_TMPDIR/err" </dev/null 3>&- &
+  viewer=$!
+  wait_for 10 equals 'u 1' sessions_of web
+  run -125 terminal 24x80 "expect ready
+    run tankctl sessions list -n $NS web >$BATS_TEST_TMPDIR/list
+    run tankctl sessions list -n $NS web -o json >$BATS_TEST_TMPDIR/json
+    run tankctl sessions kill -n $NS web 2
+    expect detached from web by somebody" tankctl attach -n "$NS" web
+  grep -qE '^web +main +1 +attached +- +[0-9]+s +\(viewer\)$' "$BATS_TEST_TMPDIR/list"
+  grep -qE '^web +main +2 +attached +- +[0-9]+s +\(writer\)$' "$BATS_TEST_TMPDIR/list"
+  [ "$(jq -c '[.[] | [.session, .state, .mode, .result]]' "$BATS_TEST_TMPDIR/json")" = \
+    '[[1,"attached","viewer",null],[2,"attached","writer",null]]' ]
+  tankctl sessions kill -n "$NS" web 1
+  code=0
+  wait "$viewer" || code=$?
+  [ "$code" = 125 ]
+  [ "$(cat "$BATS_TEST_TMPDIR/err")" = "tankctl: detached from web by somebody's \"tankctl sessions kill\"; it goes on" ]
+  [ "$(tankctl sessions list -n "$NS" -o json)" = '[]' ]
+  [ "$(restarts_of web)" = 0 ]
+}
+
 @test "a reader that goes away ends the client, and only that" {
   start_tty web -- sh -c 'while :; do echo x; sleep 0.05; done'
   run bash -c "tankctl attach -n $NS web </dev/null | head -n 1; exit \${PIPESTATUS[0]}"
