@@ -284,3 +284,17 @@ const char *type_from_word(const char *word)
                         return types[i].type;
         return NULL;
 }
+
+const char *type_near(const char *word)
+{
+        const char *words[2 * ARRAY_SIZE(types) + 1], *near;
+        size_t n = 0;
+
+        for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+                words[n++] = types[i].type;
+                words[n++] = types[i].plural;
+        }
+        words[n] = NULL;
+        near = nearest_word(word, words);
+        return near ? type_from_word(near) : NULL;
+}

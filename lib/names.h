@@ -27,4 +27,5 @@ const char *nearest_word(const char *word, const char *const *candidates);
 
 /* "pods", "po", "pod" → "pod"; NULL when it is no known spelling. */
 const char *type_from_word(const char *word);
-const char *type_known(size_t i); /* the @i-th known type, NULL behind the last one */
+const char *type_near(const char *word); /* the known type that @word nearly spells, or NULL */
+const char *type_known(size_t i);        /* the @i-th known type, NULL behind the last one */

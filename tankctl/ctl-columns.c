@@ -5,6 +5,7 @@
 #include "clock.h"
 #include "ctl-columns.h"
 #include "ctl-resource.h"
+#include "ctl-text.h"
 #include "document.h"
 #include "quantity.h"
 #include "strv.h"
@@ -205,7 +206,7 @@ static int unknown_column(const char *type, const char *word)
         }
         return ctl_usage_error("%s has no column \"%s\": %s, or the path of a field like "
                                ".meta.revision",
-                        type, word, all);
+                        type, WORD(word), all);
 }
 
 /* By title, in upper or lower case, or by path, which is then borrowed. */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "ctl-complete.h"
+#include "ctl-text.h"
 #include "ctl-verbs.h"
 
 /* Bash breaks words at "=": they are put together again. */
@@ -42,8 +43,9 @@ int verb_completion(const Arguments *a)
                 return 0;
         }
         if (!streq(what, "bash"))
-                return ctl_usage_error("there is no completion for \"%s\", only for bash", what);
+                return ctl_usage_error(
+                                "there is no completion for \"%s\", only for bash", WORD(what));
         if (a->words[1])
-                return ctl_usage_error("\"%s\" is one word too many", a->words[1]);
+                return ctl_usage_error("\"%s\" is one word too many", WORD(a->words[1]));
         return fputs(bash_script, stdout) == EOF ? 1 : 0;
 }

@@ -166,7 +166,7 @@ int verb_describe(const Arguments *a)
                 return r;
         r = resource_read(bus, &resource, true, &doc, &silence, &e);
         if (r < 0)
-                return ctl_bus_failure(NULL, &e, r);
+                return resource_failure(&resource, &e, r);
         if (sd_bus_error_is_set(&silence))
                 ctl_error("states are not known: %s", strempty(silence.message));
         meta = json_object_get(doc, "meta");

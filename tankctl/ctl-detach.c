@@ -5,6 +5,7 @@
 
 #include "ctl.h"
 #include "ctl-detach.h"
+#include "ctl-text.h"
 #include "error.h"
 
 /* One key of @text, *ret_used bytes long. */
@@ -57,7 +58,7 @@ int detach_keys_option(const char *given, const char *fallback, DetachKeys *ret)
                 return 0;
         ctl_error("--detach-keys %s: expected single characters or ctrl-X (a to z, @ [ \\ ] ^ _) "
                   "with commas between them, at most %u, or \"\" for none",
-                        given, DETACH_KEYS_MAX);
+                        WORD(given), DETACH_KEYS_MAX);
         return EXIT_CODE_REFUSED;
 }
 

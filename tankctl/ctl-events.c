@@ -12,6 +12,7 @@
 #include "ctl-follow.h"
 #include "ctl-json.h"
 #include "ctl-table.h"
+#include "ctl-text.h"
 #include "ctl-verbs.h"
 #include "document.h"
 #include "error.h"
@@ -222,7 +223,7 @@ int verb_events(const Arguments *a)
         int r;
 
         if (*e.pod && !name_is_valid(e.pod))
-                return ctl_usage_error("\"%s\" is no name of a pod", e.pod);
+                return ctl_usage_error("\"%s\" is no name of a pod", WORD(e.pod));
         r = arguments_since(a, &e.since);
         if (r == 0 && e.output != OUTPUT_JSON)
                 r = events_make_table(&e);

@@ -14,6 +14,7 @@
 #include "ctl-session.h"
 #include "ctl-shim.h"
 #include "ctl-terminal.h"
+#include "ctl-text.h"
 #include "ctl-verbs.h"
 #include "error.h"
 #include "fd.h"
@@ -143,7 +144,7 @@ static int check_arguments(const Arguments *a)
         STRV_FOREACH(e, a->environment)
         {
                 if (!strchr(*e, '=') || **e == '=') {
-                        ctl_error("\"%s\" is no KEY=VALUE", *e);
+                        ctl_error("\"%s\" is no KEY=VALUE", WORD(*e));
                         return EXIT_CODE_REFUSED;
                 }
                 size += strlen(*e) + 1;

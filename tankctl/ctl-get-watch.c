@@ -16,6 +16,7 @@
 #include "ctl-select.h"
 #include "document.h"
 #include "error.h"
+#include "names.h"
 
 #define PAUSE_USEC (50 * USEC_PER_MSEC) /* between two readings at least */
 
@@ -162,12 +163,16 @@ static int look(GetWatch *w)
         pause_between(w);
         r = w->follow.bus ? read_all(w, &docs, &e) : -ENOTCONN;
         if (r < 0)
-                return w->shown && follow_failed(&w->follow, r, &e) ? -EAGAIN
-                                                                    : ctl_bus_failure(NULL, &e, r);
+                return w->shown && follow_failed(&w->follow, r, &e)
+                                       ? -EAGAIN
+                                       : resource_failure(w->resource, &e, r);
         follow_reached(&w->follow);
         r = documents_select(docs, w->a->selector);
         if (r == 0 && w->a->sort_by)
                 r = documents_sort(docs, w->resource->type, w->a->sort_by);
+        if (r == 0 && !w->shown && !w->resource->known && !w->resource->name &&
+                        json_array_size(docs) == 0 && type_near(w->resource->type))
+                r = resource_type_unknown(w->resource, "get");
         if (r != 0)
                 return r;
         r = show_changes(w, docs);

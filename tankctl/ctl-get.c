@@ -7,6 +7,7 @@
 #include "ctl-json.h"
 #include "ctl-resource.h"
 #include "ctl-select.h"
+#include "ctl-text.h"
 #include "ctl-verbs.h"
 #include "ctl-yaml.h"
 #include "document.h"
@@ -94,11 +95,6 @@ static int print_documents(const Arguments *a, const Resource *resource, const j
 
 /* ---- the verb ------------------------------------------------------------------------------ */
 
-static int unknown_type(const char *word)
-{
-        return ctl_usage_error("there is no type \"%s\"; did you mean \"get pod %s\"?", word, word);
-}
-
 /* Whether it takes the reconciler to show it. */
 static bool shows_status(const Arguments *a)
 {
@@ -118,7 +114,7 @@ static int check_options(const Arguments *a, const Resource *resource, uint64_t 
         if (a->columns && a->output == OUTPUT_WIDE)
                 return ctl_usage_error("--columns says which ones; -o wide says it otherwise");
         if (a->limit && (parse_u64(a->limit, ret_limit) < 0 || *ret_limit == 0))
-                return ctl_usage_error("\"%s\" is no limit: a number from 1", a->limit);
+                return ctl_usage_error("\"%s\" is no limit: a number from 1", WORD(a->limit));
         if (a->watch && (a->limit || a->output == OUTPUT_YAML))
                 return ctl_usage_error("get --watch has no --limit, and not the format yaml");
         return 0;
@@ -141,10 +137,10 @@ static int read_documents(sd_bus *bus, const Arguments *a, const Resource *resou
                                 a->all_namespaces ? "" : resource->namespace, shows_status(a), ret,
                                 &silence, &e);
                 if (!resource->known && (r < 0 || json_array_size(*ret) == 0))
-                        return unknown_type(resource->type);
+                        return resource_type_unknown(resource, "get");
         }
         if (r < 0)
-                return ctl_bus_failure(NULL, &e, r);
+                return resource_failure(resource, &e, r);
         if (sd_bus_error_is_set(&silence))
                 ctl_error("states are not known: %s", strempty(silence.message));
         return 0;
@@ -185,7 +181,8 @@ int verb_get(const Arguments *a)
                 return r;
         r = ctl_bus_open(&bus);
         if (r != 0)
-                return resource.known || resource.name ? r : unknown_type(resource.type);
+                return resource.known || resource.name ? r
+                                                       : resource_type_unknown(&resource, "get");
         r = read_documents(bus, a, &resource, &docs);
         if (r == 0)
                 r = arrange(docs, a, resource.type, limit);

@@ -10,8 +10,10 @@
 #include "ctl-bus.h"
 #include "ctl-diff.h"
 #include "ctl-json.h"
+#include "ctl-resource.h"
 #include "ctl-source.h"
 #include "ctl-table.h"
+#include "ctl-text.h"
 #include "ctl-verbs.h"
 #include "ctl-wait.h"
 #include "ctl-yaml.h"
@@ -25,7 +27,7 @@ static int parse_revision(const char *text, uint64_t *ret)
         *ret = 0;
         if (!text || (parse_u64(text, ret) >= 0 && *ret > 0))
                 return 0;
-        return ctl_usage_error("\"%s\" is no revision: \"tankctl history\" lists them", text);
+        return ctl_usage_error("\"%s\" is no revision: \"tankctl history\" lists them", WORD(text));
 }
 
 /* ---- the list ------------------------------------------------------------------------------ */
@@ -135,7 +137,7 @@ static int list_versions(const Arguments *a, sd_bus *bus, const Resource *x)
                 return ctl_oom();
         r = ctl_bus_read_pages(bus, &pages, &reading, &e);
         if (r < 0)
-                return ctl_bus_failure(NULL, &e, r);
+                return resource_failure(x, &e, r);
         if (a->output != OUTPUT_JSON)
                 return print_versions(a, versions);
         return json_print(stdout, versions) == -ENOMEM ? ctl_oom() : 0;
@@ -151,7 +153,7 @@ static int read_version(sd_bus *bus, const Resource *x, uint64_t revision, json_
 
         r = revision > 0 ? store_get_version(bus, x->type, x->namespace, x->name, revision, ret, &e)
                          : store_get(bus, x->type, x->namespace, x->name, ret, &e);
-        return r < 0 ? ctl_bus_failure(NULL, &e, r) : 0;
+        return r < 0 ? resource_failure(x, &e, r) : 0;
 }
 
 static int print_version(const Arguments *a, sd_bus *bus, const Resource *x, uint64_t revision)
@@ -199,7 +201,7 @@ static int take_second_revision(const Arguments *a, char *names[static 3], uint6
         if (!a->words[n])
                 return 0;
         if (a->words[n + 1])
-                return ctl_usage_error("\"%s\" is one word too many", a->words[n + 1]);
+                return ctl_usage_error("\"%s\" is one word too many", WORD(a->words[n + 1]));
         return parse_revision(a->words[n], ret_to);
 }
 
@@ -296,7 +298,7 @@ static int roll_back_and_wait(const Arguments *a, const Resource *x, uint64_t to
                 return ctl_bus_failure("cannot subscribe to events", NULL, r);
         r = roll_back(bus, x, to, if_revision, &generation, &changed, &e);
         if (r < 0)
-                return ctl_bus_failure(NULL, &e, r); /* which names the thing */
+                return resource_failure(x, &e, r); /* which names the thing */
         what = declaration_identity(&d);
         printf("%s %s\n", strempty(what), changed);
         if (!a->wait)
@@ -322,7 +324,7 @@ int verb_rollback(const Arguments *a)
         if (r == 0)
                 r = parse_revision(a->to, &to);
         if (r == 0 && a->if_revision && parse_u64(a->if_revision, &if_revision) < 0)
-                r = ctl_usage_error("--if-revision: \"%s\" is no revision", a->if_revision);
+                r = ctl_usage_error("--if-revision: \"%s\" is no revision", WORD(a->if_revision));
         if (r == 0)
                 r = resource_parse_named(a, "rollback", &x);
         if (r == 0 && a->wait && !streq(x.type, "pod"))

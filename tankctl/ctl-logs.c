@@ -24,6 +24,7 @@
 #include "ctl-bus.h"
 #include "clock.h"
 #include "ctl-log-merge.h"
+#include "ctl-text.h"
 #include "ctl-verbs.h"
 #include "document.h"
 #include "error.h"
@@ -47,7 +48,7 @@ typedef struct Follower {
 static int parse_selection(const Arguments *a, LogSelection *ret)
 {
         if (a->tail && parse_u64(a->tail, &ret->tail) < 0)
-                return ctl_usage_error("\"%s\" is no number of lines", a->tail);
+                return ctl_usage_error("\"%s\" is no number of lines", WORD(a->tail));
         ret->timestamps = a->timestamps;
         ret->prefix = a->prefix;
         ret->raw = a->raw;

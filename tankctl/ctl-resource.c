@@ -8,6 +8,7 @@
 #include "ctl-resource.h"
 #include "document.h"
 #include "error.h"
+#include "names.h"
 
 const char *age_since(const char *at, char buf[static FORMAT_DURATION_SIZE])
 {
@@ -71,6 +72,16 @@ int resource_read(sd_bus *bus, const Resource *resource, bool with_status, json_
         }
         *ret = TAKE_PTR(doc);
         return 0;
+}
+
+int resource_failure(const Resource *x, const sd_bus_error *e, int r)
+{
+        const char *near = x->known ? NULL : type_near(x->type);
+
+        if (!near || !sd_bus_error_has_name(e, TANK_ERROR_NOT_FOUND))
+                return ctl_bus_failure(NULL, e, r);
+        ctl_error("%s; did you mean the type \"%s\"?", strempty(e->message), near);
+        return EXIT_CODE_NOT_FOUND;
 }
 
 const char *resource_path(const json_t *o, char buf[static RESOURCE_PATH_SIZE])

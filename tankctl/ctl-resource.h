@@ -17,6 +17,9 @@ int resource_read(sd_bus *bus, const Resource *resource, bool with_status, json_
 int resources_read(sd_bus *bus, const char *type, const char *namespace, bool with_status,
                 json_t **ret, sd_bus_error *ret_silence, sd_bus_error *reterr);
 
+/* As ctl_bus_failure(), of a call about @x; where its type is a slip, that is said too. */
+int resource_failure(const Resource *x, const sd_bus_error *e, int r);
+
 /* "namespace/name" */
 #define RESOURCE_PATH_SIZE (2 * (LIMIT_NAME_MAX + 1))
 const char *resource_path(const json_t *doc, char buf[static RESOURCE_PATH_SIZE]);

@@ -2,6 +2,7 @@
 
 #include "ctl-select.h"
 #include "ctl.h"
+#include "ctl-text.h"
 #include "document.h"
 #include "names.h"
 
@@ -18,7 +19,7 @@ static int select_one(const json_t *labels, const char *term, bool *ret)
         if (!label_key_is_valid(key) || (negative && op[1] != '='))
                 return ctl_usage_error("the selector \"%s\" is not supported yet: KEY, KEY=VALUE "
                                        "and KEY!=VALUE are, with commas between",
-                                term);
+                                WORD(term));
         actual = json_get_string(labels, key);
         if (!*op) {
                 *ret = actual;

@@ -12,6 +12,7 @@
 #include "ctl-sessions.h"
 #include "ctl-shim.h"
 #include "ctl-table.h"
+#include "ctl-text.h"
 #include "document.h"
 #include "error.h"
 #include "names.h"
@@ -471,9 +472,10 @@ int sessions_list(const Arguments *a)
         int r = 0, result;
 
         if (!word && a->container)
-                return ctl_usage_error("-c %s: of which pod?", a->container);
+                return ctl_usage_error("-c %s: of which pod?", WORD(a->container));
         if (word && a->all_namespaces)
-                return ctl_usage_error("\"%s\" and --all-namespaces exclude each other", word);
+                return ctl_usage_error(
+                                "\"%s\" and --all-namespaces exclude each other", WORD(word));
         if (word)
                 r = target_parse(a, word, &t);
         if (r == 0)

@@ -9,6 +9,7 @@
 #include "ctl-held.h"
 #include "ctl-sessions.h"
 #include "ctl-shim.h"
+#include "ctl-text.h"
 #include "ctl-verbs.h"
 #include "error.h"
 #include "quantity.h"
@@ -21,7 +22,7 @@ static int parse_number(const char *word, uint32_t *ret)
         if (parse_u64(word, &n) < 0 || n == 0 || n > UINT32_MAX)
                 return ctl_usage_error("\"%s\" is no session: a number of \"tankctl sessions "
                                        "list\"",
-                                word);
+                                WORD(word));
         *ret = (uint32_t) n;
         return 0;
 }
@@ -53,10 +54,10 @@ static int kill_each(sd_bus *bus, const Arguments *a, const Target *t, int signo
                 int r;
 
                 r = parse_number(*word, &q.number);
-                if (r == 0) {
-                        r = ctl_shim_call(bus, t, "KillSession", append_kill, &q, &reply, &e);
-                        r = r < 0 ? ctl_bus_failure(a->words[1], &e, r) : 0;
-                }
+                if (r != 0)
+                        return r;
+                r = ctl_shim_call(bus, t, "KillSession", append_kill, &q, &reply, &e);
+                r = r < 0 ? ctl_bus_failure(a->words[1], &e, r) : 0;
                 result = result ? result : r;
         }
         return result;
@@ -66,14 +67,21 @@ static int sessions_kill(const Arguments *a)
 {
         CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
         CLEANUP(target_done) Target t = {};
+        uint32_t number;
         int r, signo = a->signal ? parse_signal(a->signal) : parse_signal("SIGTERM");
 
         if (signo < 0)
-                return ctl_usage_error(
-                                "\"%s\" is no signal: a name like SIGHUP, or 1-64", a->signal);
+                return ctl_usage_error("\"%s\" is no signal: a name like SIGHUP, or 1-64",
+                                WORD(a->signal));
         if (strv_length(a->words) < 3)
                 return ctl_usage_error("which? usage: tankctl sessions kill [-s SIGNAL] "
                                        "POD[/CONTAINER] SESSION…");
+        STRV_FOREACH(word, a->words + 2) /* a slip among them shall end none */
+        {
+                r = parse_number(*word, &number);
+                if (r != 0)
+                        return r;
+        }
         r = target_parse(a, a->words[1], &t);
         if (r == 0)
                 r = ctl_bus_open(&bus);
@@ -143,5 +151,5 @@ int verb_sessions(const Arguments *a)
                         return ctl_usage_error("sessions %s: too many words", word);
                 return verbs[i].run(a);
         }
-        return ctl_usage_error("sessions %s? There are list, kill and wait", word);
+        return ctl_usage_error("sessions %s? There are list, kill and wait", WORD(word));
 }

@@ -320,7 +320,7 @@ static int load_file(Loader *l, const char *file)
                 return load_fd(l, "stdin", STDIN_FILENO);
         fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
         if (fd < 0 || fstat(fd, &st) < 0) {
-                ctl_error("%s: %s", file, errno_words(errno));
+                ctl_error("%s: %s", errno == ENAMETOOLONG ? WORD(file) : file, errno_words(errno));
                 l->exit_code = EXIT_CODE_FAILED;
                 return 0;
         }

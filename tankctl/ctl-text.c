@@ -142,6 +142,20 @@ size_t text_width(const char *harmless)
         return width;
 }
 
+const char *text_cut(const char *word, char buf[static TEXT_CUT_SIZE])
+{
+        size_t n = 48;
+
+        static_assert(TEXT_CUT_SIZE >= 48 + sizeof("…"), "what is left fits");
+        if (strnlen(word, n + 1) <= n)
+                return word;
+        while (n > 45 && ((unsigned char) word[n] & 0xc0) == 0x80)
+                n--;
+        memcpy(buf, word, n);
+        strcpy(buf + n, "…");
+        return buf;
+}
+
 void print_neutral(FILE *f, const char *text)
 {
         CLEANUP_FREE char *harmless = text_neutral(text, NULL);

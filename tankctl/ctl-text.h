@@ -16,6 +16,11 @@
 char *text_neutral(const char *text, size_t *ret_width);
 size_t text_width(const char *harmless); /* in columns of a terminal */
 
+/* @word, which somebody gave, for a message: cut behind 48 bytes, never within a character. */
+#define TEXT_CUT_SIZE 56
+const char *text_cut(const char *word, char buf[static TEXT_CUT_SIZE]);
+#define WORD(word) text_cut((word), (char[TEXT_CUT_SIZE]){ 0 })
+
 void print_neutral(FILE *f, const char *text);
 /* The same for what a program wrote: its newlines and tabs stay. */
 char *output_neutral(const char *data, size_t size, size_t *ret_size);

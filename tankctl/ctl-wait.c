@@ -9,6 +9,7 @@
 #include "bus-names.h"
 #include "clock.h"
 #include "ctl.h"
+#include "ctl-text.h"
 #include "ctl-verbs.h"
 #include "ctl-wait.h"
 #include "document.h"
@@ -449,9 +450,9 @@ int verb_wait(const Arguments *a)
         c = condition_from_string(a->condition);
         if (c < 0)
                 return ctl_usage_error("cannot wait for \"%s\": running, ready, exited or deleted",
-                                a->condition);
+                                WORD(a->condition));
         if (!name_is_valid(pod))
-                return ctl_usage_error("\"%s\" is no name of a pod", pod);
+                return ctl_usage_error("\"%s\" is no name of a pod", WORD(pod));
         r = arguments_timeout(a, WAIT_TIMEOUT_USEC, &timeout);
         if (r == 0)
                 r = ctl_bus_open(&bus);

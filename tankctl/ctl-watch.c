@@ -10,9 +10,11 @@
 #include <stdio.h>
 
 #include "ctl.h"
+#include "ctl-bus.h"
 #include "ctl-follow.h"
 #include "ctl-json.h"
 #include "ctl-table.h"
+#include "ctl-text.h"
 #include "ctl-verbs.h"
 #include "document.h"
 #include "error.h"
@@ -205,9 +207,6 @@ static int watch_position(StoreWatch *w, const char *since)
         uint64_t newest;
         int r;
 
-        if (since && parse_u64(since, &w->revision) < 0)
-                return ctl_usage_error(
-                                "\"%s\" is no revision: a number, as meta.revision has it", since);
         r = ctl_bus_property(w->follow.bus, &ctl_store, "DatabaseId", 's', &w->database_id, &e);
         if (r >= 0)
                 r = ctl_bus_property(w->follow.bus, &ctl_store, "Revision", 't', &newest, &e);
@@ -216,11 +215,27 @@ static int watch_position(StoreWatch *w, const char *since)
         if (!since)
                 w->revision = newest;
         if (w->revision > newest) {
-                ctl_error("watch: there is no revision %s yet: the newest is %" PRIu64, since,
-                                newest);
+                ctl_error("watch: there is no revision %" PRIu64 " yet: the newest is %" PRIu64,
+                                w->revision, newest);
                 return EXIT_CODE_FAILED;
         }
         return 0;
+}
+
+/* A type that tank does not know is watched all the same, unless it looks like a slip and there is
+ * nothing of it. */
+static int check_type(StoreWatch *w, const Resource *resource)
+{
+        CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
+        CLEANUP_JSON json_t *docs = NULL;
+        int r;
+
+        if (!resource->type || resource->known || !type_near(resource->type))
+                return 0;
+        r = store_list(w->follow.bus, resource->type, "", &docs, &e);
+        if (r < 0)
+                return ctl_bus_failure("watch", &e, r);
+        return json_array_size(docs) > 0 ? 0 : resource_type_unknown(resource, "watch");
 }
 
 int verb_watch(const Arguments *a)
@@ -236,6 +251,9 @@ int verb_watch(const Arguments *a)
                 r = resource_parse(a, &resource);
         if (r == 0 && resource.name)
                 r = ctl_usage_error("watch takes a type and no name");
+        if (r == 0 && a->since && parse_u64(a->since, &w.revision) < 0)
+                r = ctl_usage_error("\"%s\" is no revision: a number, as meta.revision has it",
+                                WORD(a->since));
         w.type = resource.type;
         if (r == 0 && w.output != OUTPUT_JSON && w.output != OUTPUT_NAME)
                 r = watch_make_table(&w);
@@ -246,7 +264,9 @@ int verb_watch(const Arguments *a)
         r = follow_peer(&w.follow, &ctl_store, "member='Changed'");
         if (r < 0)
                 return ctl_bus_failure("watch", NULL, r);
-        r = watch_position(&w, a->since);
+        r = check_type(&w, &resource);
+        if (r == 0)
+                r = watch_position(&w, a->since);
         if (r != 0)
                 return r;
         r = a->since || a->no_follow ? watch_read_all(&w, &e) : 0;

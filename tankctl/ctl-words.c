@@ -3,6 +3,7 @@
 /* Words that name something: TYPE NAME and its other spellings, POD and POD/CONTAINER. */
 
 #include "ctl.h"
+#include "ctl-text.h"
 #include "error.h"
 #include "names.h"
 
@@ -40,20 +41,20 @@ int resource_parse(const Arguments *a, Resource *ret)
         if (!name && a->words[1])
                 name = a->words[used++];
         if (a->words[used])
-                return ctl_usage_error("\"%s\" is one word too many", a->words[used]);
+                return ctl_usage_error("\"%s\" is one word too many", WORD(a->words[used]));
         type = type_from_word(owned);
         if (!type && !type_is_valid(owned))
-                return ctl_usage_error("\"%s\" is no type of resource", owned);
+                return ctl_usage_error("\"%s\" is no type of resource", WORD(owned));
         if (!type)
                 type = owned;
         if (name && !name_is_valid(name))
-                return ctl_usage_error(
-                                "\"%s\" is no name: a-z, 0-9, and - between; at most 63", name);
+                return ctl_usage_error("\"%s\" is no name: a-z, 0-9, and - between; at most 63",
+                                WORD(name));
         if (namespace && (!name_is_valid(namespace) || !type_has_namespace(type)))
-                return ctl_usage_error("\"%s\" is not TYPE/NAMESPACE/NAME", a->words[0]);
+                return ctl_usage_error("\"%s\" is not TYPE/NAMESPACE/NAME", WORD(a->words[0]));
         if (namespace && a->namespace && !streq(namespace, a->namespace))
-                return ctl_usage_error(
-                                "\"%s\" and -n %s name two namespaces", a->words[0], a->namespace);
+                return ctl_usage_error("\"%s\" and -n %s name two namespaces", WORD(a->words[0]),
+                                a->namespace);
         *ret = (Resource){
                 .type = type,
                 .namespace = !type_has_namespace(type) ? ""
@@ -66,6 +67,17 @@ int resource_parse(const Arguments *a, Resource *ret)
         return 0;
 }
 
+int resource_type_unknown(const Resource *r, const char *verb)
+{
+        const char *near = type_near(r->type);
+
+        if (near)
+                return ctl_usage_error(
+                                "there is no type \"%s\"; did you mean \"%s\"?", r->type, near);
+        return ctl_usage_error("there is no type \"%s\"; did you mean \"%s pod %s\"?", r->type,
+                        verb, r->type);
+}
+
 int resource_parse_named(const Arguments *a, const char *verb, Resource *ret)
 {
         int r = resource_parse(a, ret);
@@ -74,8 +86,7 @@ int resource_parse_named(const Arguments *a, const char *verb, Resource *ret)
                 return r;
         if (ret->known)
                 return ctl_usage_error("%s which %s? %s %s NAME", verb, ret->type, verb, ret->type);
-        return ctl_usage_error("there is no type \"%s\"; did you mean \"%s pod %s\"?", ret->type,
-                        verb, ret->type);
+        return resource_type_unknown(ret, verb);
 }
 
 void resource_done(Resource *r)
@@ -95,12 +106,15 @@ int target_parse(const Arguments *a, const char *word, Target *ret)
         if (slash)
                 *slash = '\0';
         if (slash && a->container && !streq(slash + 1, a->container))
-                return ctl_usage_error("\"%s\" and -c %s name two containers", word, a->container);
+                return ctl_usage_error("\"%s\" and -c %s name two containers", WORD(word),
+                                WORD(a->container));
         container = strdup(slash ? slash + 1 : strempty(a->container));
         if (!container)
                 return ctl_oom();
+        if (!slash && a->container && !name_is_valid(container))
+                return ctl_usage_error("-c %s: that is no name of a container", WORD(container));
         if (!name_is_valid(pod) || ((slash || a->container) && !name_is_valid(container)))
-                return ctl_usage_error("\"%s\" is neither POD nor POD/CONTAINER", word);
+                return ctl_usage_error("\"%s\" is neither POD nor POD/CONTAINER", WORD(word));
         *ret = (Target){
                 .namespace = arguments_namespace(a),
                 .pod = TAKE_PTR(pod),

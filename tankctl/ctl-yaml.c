@@ -15,6 +15,8 @@
 #include "ctl-yaml-json.h"
 #include "limit.h"
 
+#define SIMPLE_KEY_MAX 1024U /* characters, quotes too: YAML's own bound, which libyaml keeps */
+
 typedef struct Anchor {
         char *name;
         json_t *value;
@@ -36,6 +38,9 @@ struct YamlReader {
         size_t size;
         YamlJoins joins; /* what @text is of, when it was not read as it is */
         bool finished;
+        size_t key_index;   /* in characters: where the last key began, */
+        size_t empty_index; /* and where the last value that nobody wrote stands */
+        YamlPosition key_at;
 
         /* of the document that is being read */
         YamlDocument *document;
@@ -84,6 +89,27 @@ static YamlPosition position_of_byte(const char *text, size_t size, size_t offse
                 else if (((unsigned char) text[i] & 0xc0) != 0x80)
                         p.column++;
         return p;
+}
+
+/* YAML 1.1 breaks lines at U+0085, U+2028 and U+2029, which JSON and YAML 1.2 have as text. libyaml
+ * does so, and would fold "a\u2028b" into "a b" and end a comment there. */
+static const char *find_foreign_break(const char *text, size_t size)
+{
+        static const char *const breaks[] = { "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9" };
+        const char *first = NULL;
+
+        for (size_t i = 0; i < ARRAY_SIZE(breaks); i++) {
+                const char *p = memmem(text, size, breaks[i], strlen(breaks[i]));
+
+                if (p && (!first || p < first))
+                        first = p;
+        }
+        return first;
+}
+
+static int fail_control(YamlError *e, YamlPosition at)
+{
+        return fail(e, at, "a control character; write it as an escape in double quotes");
 }
 
 /* ---- scalars ------------------------------------------------------------------------------- */
@@ -275,8 +301,13 @@ static int on_scalar(YamlReader *r, const yaml_event_t *event, YamlPosition at, 
 
         if (event->data.scalar.tag)
                 return fail_tag(reterr, at, (const char *) event->data.scalar.tag);
-        if (reader_wants_key(r))
+        if (reader_wants_key(r)) {
+                r->key_index = event->start_mark.index;
+                r->key_at = at;
                 return reader_key(r, event, at, reterr);
+        }
+        if (event->start_mark.index == event->end_mark.index)
+                r->empty_index = event->start_mark.index;
         k = reader_count(r, event->data.scalar.length + 1, at, reterr);
         if (k < 0)
                 return k;
@@ -391,7 +422,7 @@ static void reader_reset(YamlReader *r)
 int yaml_reader_new(const char *text, size_t size, YamlReader **ret, YamlError *reterr)
 {
         CLEANUP(yaml_reader_freep) YamlReader *r = NULL;
-        const char *nul;
+        const char *nul, *foreign;
         int k;
 
         if (size >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0))
@@ -403,6 +434,10 @@ int yaml_reader_new(const char *text, size_t size, YamlReader **ret, YamlError *
         if (nul)
                 return fail(reterr, position_of_byte(text, size, (size_t) (nul - text)),
                                 "a NUL byte; save it as UTF-8 text");
+        foreign = find_foreign_break(text, size);
+        if (foreign)
+                return fail_control(
+                                reterr, position_of_byte(text, size, (size_t) (foreign - text)));
         r = calloc(1, sizeof(YamlReader));
         if (!r || !yaml_parser_initialize(&r->parser))
                 return -ENOMEM;
@@ -428,6 +463,32 @@ YamlReader *yaml_reader_free(YamlReader *r)
         return NULL;
 }
 
+/* libyaml gives a key up when its ":" is too far behind where it began, and then misses something
+ * else. Between braces it has told the key already, as one without a value, and now meets the ":";
+ * elsewhere the key is its newest token. */
+static bool is_long_key(const YamlReader *r, const char *problem, YamlPosition *ret)
+{
+        const yaml_parser_t *p = &r->parser;
+        const yaml_mark_t *given_up;
+        const yaml_token_t *newest;
+
+        if (strstr(problem, "expected ',' or '}'")) {
+                *ret = r->key_at;
+                return r->empty_index == p->problem_mark.index &&
+                       r->empty_index > r->key_index + SIMPLE_KEY_MAX;
+        }
+        if (p->simple_keys.top == p->simple_keys.start || p->tokens.tail == p->tokens.start)
+                return false;
+        given_up = &p->simple_keys.top[-1].mark;
+        newest = &p->tokens.tail[-1];
+        *ret = position_of(r, given_up);
+        return (strstr(problem, "could not find expected ':'") ||
+                               strstr(problem, "mapping values are not allowed")) &&
+               p->buffer.pointer < p->buffer.last && *p->buffer.pointer == ':' &&
+               newest->type == YAML_SCALAR_TOKEN && newest->start_mark.index == given_up->index &&
+               p->mark.line == given_up->line && p->mark.index > given_up->index + SIMPLE_KEY_MAX;
+}
+
 static int reader_syntax_error(YamlReader *r, YamlError *reterr)
 {
         const yaml_parser_t *p = &r->parser;
@@ -440,11 +501,13 @@ static int reader_syntax_error(YamlReader *r, YamlError *reterr)
                 at = yaml_joins_position(
                                 &r->joins, position_of_byte(r->text, r->size, p->problem_offset));
                 if (strstr(problem, "control characters"))
-                        return fail(reterr, at,
-                                        "a control character; write it as an escape in double "
-                                        "quotes");
+                        return fail_control(reterr, at);
                 return fail(reterr, at, "no UTF-8 text; save it as UTF-8");
         }
+        if (is_long_key(r, problem, &at))
+                return fail(reterr, at,
+                                "a key has at most %u characters, as it is written: shorten it",
+                                SIMPLE_KEY_MAX);
         at = position_of(r, &p->problem_mark);
         if (strstr(problem, "cannot start any token")) {
                 /* The parser's own words for it name neither the tab nor the remedy. */

@@ -102,13 +102,14 @@ int verb_unknown(const char *word)
         names[n] = NULL;
         near = nearest_word(word, names);
         if (near)
-                return ctl_usage_error("there is no verb \"%s\"; did you mean \"%s\"?", word, near);
-        return ctl_usage_error("there is no verb \"%s\"; \"tankctl help\" lists all", word);
+                return ctl_usage_error(
+                                "there is no verb \"%s\"; did you mean \"%s\"?", WORD(word), near);
+        return ctl_usage_error("there is no verb \"%s\"; \"tankctl help\" lists all", WORD(word));
 }
 
 static int verb_usage_error(const Verb *v, const char *message)
 {
-        ctl_error("%s; usage: tankctl %s %s", message, v->name, v->usage);
+        ctl_error("%s; usage: tankctl %s%s%s", message, v->name, *v->usage ? " " : "", v->usage);
         return v->usage_exit_code;
 }
 
@@ -233,12 +234,12 @@ static int option_unknown(const Parser *p, const char *text)
         if (startswith(text, "--"))
                 near = nearest_word(text + 2, names);
         if (near)
-                ctl_error("unknown option %s; did you mean --%s?", text, near);
+                ctl_error("unknown option %s; did you mean --%s?", WORD(text), near);
         else if (p->verb)
-                ctl_error("%s has no option %s; \"tankctl help %s\" lists all", p->verb->name, text,
-                                p->verb->name);
+                ctl_error("%s has no option %s; \"tankctl help %s\" lists all", p->verb->name,
+                                WORD(text), p->verb->name);
         else
-                ctl_error("unknown option %s before the verb", text);
+                ctl_error("unknown option %s before the verb", WORD(text));
         return parser_exit_code(p);
 }
 
@@ -249,7 +250,7 @@ static int output_parse(const Parser *p, const char *value, OutputFormat *ret)
                         *ret = o;
                         return 0;
                 }
-        ctl_error("there is no output format \"%s\": table, wide, json, yaml or name", value);
+        ctl_error("there is no output format \"%s\": table, wide, json, yaml or name", WORD(value));
         return parser_exit_code(p);
 }
 
@@ -362,7 +363,7 @@ static int check_verb(const Parser *p)
                 return v->usage_exit_code;
         }
         if (a->namespace && !name_is_valid(a->namespace)) {
-                ctl_error("\"%s\" is no name of a namespace", a->namespace);
+                ctl_error("\"%s\" is no name of a namespace", WORD(a->namespace));
                 return v->usage_exit_code;
         }
         if (a->all_namespaces && !(v->flags & VERB_ALL_NAMESPACES)) {
@@ -452,8 +453,8 @@ int arguments_timeout(const Arguments *a, uint64_t fallback, uint64_t *ret)
         }
         if (parse_duration(a->timeout, ret) >= 0)
                 return 0;
-        return ctl_usage_error(
-                        "\"%s\" is no timeout: seconds, or a duration like 1m30s", a->timeout);
+        return ctl_usage_error("\"%s\" is no timeout: seconds, or a duration like 1m30s",
+                        WORD(a->timeout));
 }
 
 int arguments_since(const Arguments *a, uint64_t *ret)
@@ -466,7 +467,7 @@ int arguments_since(const Arguments *a, uint64_t *ret)
         if (parse_duration(a->since, &duration) < 0)
                 return ctl_usage_error(
                                 "\"%s\" is no time: a duration like 10m, or 2026-01-31T12:00:00Z",
-                                a->since);
+                                WORD(a->since));
         *ret = duration < now ? now - duration : 0;
         return 0;
 }

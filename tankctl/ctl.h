@@ -131,6 +131,8 @@ typedef struct Resource {
 int resource_parse(const Arguments *a, Resource *ret);
 /* The same, and a name is needed: "which pod? VERB pod NAME". */
 int resource_parse_named(const Arguments *a, const char *verb, Resource *ret);
+/* There is nothing of its type, which tank does not know: says what may have been meant. */
+int resource_type_unknown(const Resource *r, const char *verb);
 void resource_done(Resource *r);
 bool type_has_namespace(const char *type);
 

@@ -280,3 +280,28 @@ pod/$NS/web running" ]
   tankctl delete pod web -n "$NS" --wait
   refused 4 tankctl rollback pod web -n "$NS" --to "$revision" --if-revision 1
 }
+
+@test "a slip in the type: what was meant is said by every verb that looks" {
+  local hint='did you mean the type "pod"?' near='there is no type "pood"; did you mean "pod"?'
+  refused 3 tankctl get pood a -n "$NS"
+  says "there is no pood $NS/a; $hint"
+  refused 3 tankctl describe pood a -n "$NS"
+  says "$hint"
+  refused 3 tankctl history pood a -n "$NS"
+  says "there never was a pood $NS/a; $hint"
+  refused 3 tankctl history pood a --diff 1 2 -n "$NS"
+  says "$hint"
+  refused 3 tankctl rollback pood a --to 1 -n "$NS"
+  says "$hint"
+  refused 2 tankctl get pood -n "$NS"
+  says "$near"
+  refused 2 timeout 20 tankctl get pood -w -n "$NS"
+  says "$near"
+  refused 2 timeout 20 tankctl watch pood -n "$NS"
+  says "$near"
+  # but it is a type once there is one of it
+  printf 'kind: pood\nname: a\n' | tankctl apply -n "$NS" -f -
+  tankctl get pood -n "$NS"
+  tankctl watch pood -n "$NS" --since 1 --no-follow
+  tankctl delete pood a -n "$NS"
+}

@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <cmocka.h>
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +20,7 @@
 #include "ctl-log-merge.h"
 #include "ctl-source.h"
 #include "ctl-table.h"
+#include "ctl-text.h"
 #include "document.h"
 #include "error.h"
 #include "fd.h"
@@ -128,6 +131,167 @@ static void test_usage_errors(void **state)
         assert_usage("exec", EXIT_CODE_REFUSED);
         assert_usage("exec web", EXIT_CODE_REFUSED);
         assert_usage("-w get", EXIT_CODE_USAGE);
+}
+
+/* What tankctl says to a line of words, on standard error; its exit code. There is no bus. */
+static int say(const char *line, char *buf, size_t size)
+{
+        CLEANUP_FREE char *copy = strdup(line);
+        char *argv[MAX_WORDS + 1] = { (char *) "tankctl" }, *rest = copy;
+        CLEANUP_CLOSE int kept = -EBADF, said = -EBADF;
+        int argc = 1, code;
+        ssize_t n;
+
+        for (char *word; (word = strsep(&rest, " "));)
+                argv[argc++] = word;
+        assert_true(argc <= MAX_WORDS);
+        assert_int_equal(setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus", 1), 0);
+        said = memfd_create("said", MFD_CLOEXEC);
+        kept = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+        assert_true(said >= 0 && kept >= 0);
+        assert_true(dup2(said, STDERR_FILENO) >= 0);
+        code = ctl_run(argc, argv);
+        assert_true(dup2(kept, STDERR_FILENO) >= 0);
+        n = pread(said, buf, size - 1, 0);
+        assert_true(n >= 0);
+        buf[n] = '\0';
+        return code;
+}
+
+/* Of the verbs that look back and on: what cannot be meant is refused before anybody is asked, with
+ * the code of usage errors and one line that tells what may be said. */
+static void test_usage_lines(void **state)
+{
+        static const struct {
+                const char *line, *expected;
+        } cases[] = {
+                { "history", "something is missing; usage: tankctl history TYPE NAME" },
+                { "history pod", "history which pod? history pod NAME" },
+                { "history web", "there is no type \"web\"; did you mean \"history pod web\"?" },
+                { "history pood", "there is no type \"pood\"; did you mean \"pod\"?" },
+                { "history namespaec",
+                                "there is no type \"namespaec\"; did you mean \"namespace\"?" },
+                { "history pod a b", "\"b\" is one word too many" },
+                { "history pod a b c", "too many words; usage: tankctl history TYPE NAME" },
+                { "history pod a --diff", "option --diff needs a value: FROM [TO]" },
+                { "history pod a --diff x",
+                                "\"x\" is no revision: \"tankctl history\" lists them" },
+                { "history pod a --diff 0",
+                                "\"0\" is no revision: \"tankctl history\" lists them" },
+                { "history pod a --diff 1 x",
+                                "\"x\" is no revision: \"tankctl history\" lists them" },
+                { "history pod --diff 1", "history which pod? history pod NAME" },
+                { "history pod/a --diff 1 2 3", "\"3\" is one word too many" },
+                { "history pod a --diff 1 --revision 2",
+                                "--revision and --diff exclude each other" },
+                { "history pod a --diff 1 -o json", "--diff has no other output format" },
+                { "history pod a --dif 1", "unknown option --dif; did you mean --diff?" },
+                { "history pod A", "\"A\" is no name: a-z, 0-9, and - between; at most 63" },
+                { "history pod a -A", "history does not take --all-namespaces" },
+                { "watch pod a", "watch takes a type and no name" },
+                { "watch pod a b", "too many words; usage: tankctl watch [TYPE]" },
+                { "watch pod b --since x -o yaml", "watch has no output format \"yaml\"" },
+                { "watch pod --since x",
+                                "\"x\" is no revision: a number, as meta.revision has it" },
+                { "watch P", "\"P\" is no type of resource" },
+                { "watch --nofollow", "unknown option --nofollow; did you mean --no-follow?" },
+                { "watch -A -n x", "--namespace and --all-namespaces exclude each other" },
+                { "events a b", "too many words; usage: tankctl events [POD]" },
+                { "events A", "\"A\" is no name of a pod" },
+                { "events --since x",
+                                "\"x\" is no time: a duration like 10m, or 2026-01-31T12:00:00Z" },
+                { "events --sinc 1m", "unknown option --sinc; did you mean --since?" },
+                { "events -o yaml", "events has no output format \"yaml\"" },
+                { "sessions lost", "sessions lost? There are list, kill and wait" },
+                { "sessions list a b", "sessions list: too many words" },
+                { "sessions list a/b/c", "\"a/b/c\" is neither POD nor POD/CONTAINER" },
+                { "sessions list -s HUP", "sessions list takes no signal" },
+                { "sessions list -i", "sessions list takes no input" },
+                { "sessions list a -A", "\"a\" and --all-namespaces exclude each other" },
+                { "sessions list -c x", "-c x: of which pod?" },
+                { "sessions list a -c X", "-c X: that is no name of a container" },
+                { "sessions kill a",
+                                "which? usage: tankctl sessions kill [-s SIGNAL] POD[/CONTAINER] "
+                                "SESSION…" },
+                { "sessions kill a x",
+                                "\"x\" is no session: a number of \"tankctl sessions list\"" },
+                { "sessions kill a 1 0",
+                                "\"0\" is no session: a number of \"tankctl sessions list\"" },
+                { "sessions kill -s SIGNIX a 1",
+                                "\"SIGNIX\" is no signal: a name like SIGHUP, or 1-64" },
+                { "sessions kill a 1 -A", "sessions kill takes neither -o nor -A" },
+                { "doctor now", "too many words; usage: tankctl doctor" },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                char said[1024], expected[512];
+                int code = say(cases[i].line, said, sizeof(said));
+
+                (void) snprintf(expected, sizeof(expected), "tankctl: %s\n", cases[i].expected);
+                if (code != EXIT_CODE_USAGE || !streq(said, expected))
+                        fail_msg("%s: exits with %d and says %s", cases[i].line, code, said);
+        }
+}
+
+/* Nobody reads back a hundred thousand characters of his own. */
+static void test_long_words(void **state)
+{
+        static const char *const lines[] = {
+                "%s",
+                "get pod %s",
+                "get %s/a",
+                "get pod/a/%s",
+                "describe pod/x %s",
+                "get -n %s",
+                "get -o %s",
+                "get --%s",
+                "get --limit %s",
+                "describe pod %s",
+                "events %s",
+                "events --since %s",
+                "watch %s",
+                "history pod a --diff %s",
+                "logs %s",
+                "logs a -c %s",
+                "logs a --tail %s",
+                "kill a -s %s",
+                "wait a --for %s",
+                "wait a --for ready --timeout %s",
+                "exec -e %s a b",
+                "attach --detach-keys %s a",
+                "sessions %s",
+                "sessions kill a %s",
+                "apply -f %s",
+                "help %s",
+                "completion %s",
+        };
+        size_t size = 100000;
+        CLEANUP_FREE char *word = malloc(size + 1), *line = malloc(size + 64);
+
+        assert_true(word && line);
+        memset(word, 'A', size);
+        word[size] = '\0';
+        for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+                char said[1024];
+                const char *place = strstr(lines[i], "%s");
+
+                assert_non_null(place);
+                (void) snprintf(line, size + 64, "%.*s%s%s", (int) (place - lines[i]), lines[i],
+                                word, place + 2);
+                assert_int_not_equal(say(line, said, sizeof(said)), 0);
+                if (strlen(said) > 240 || !strstr(said, "AAAAAA…"))
+                        fail_msg("%s: says %s", lines[i], said);
+        }
+        {
+                char buf[TEXT_CUT_SIZE];
+
+                /* Never half a character. */
+                memset(word, 'a', 47);
+                strcpy(word + 47, "\xe2\x82\xac\xe2\x82\xac");
+                memset(buf, 0, sizeof(buf));
+                assert_string_equal(text_cut(word, buf) + 47, "…");
+                assert_ptr_equal(text_cut("short", buf), "short");
+        }
 }
 
 static void test_targets(void **state)
@@ -510,6 +674,8 @@ int main(void)
                 cmocka_unit_test(test_options_anywhere),
                 cmocka_unit_test(test_exec_stops),
                 cmocka_unit_test(test_usage_errors),
+                cmocka_unit_test(test_usage_lines),
+                cmocka_unit_test(test_long_words),
                 cmocka_unit_test(test_targets),
                 cmocka_unit_test(test_help_fits),
                 cmocka_unit_test(test_table),
