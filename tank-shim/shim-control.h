@@ -37,6 +37,6 @@ void shim_control_send_exit(int fd, const RunResult *result, const char *message
 /* Instead of `exit`: somebody else wanted it so. */
 void shim_control_send_detached(int fd);
 
-/* Behind the last of these: requests that nobody read would make the kernel reset the connection, ahead of
- * what is still under way in it. Returns -EBADF. */
+/* Behind the last of these: requests that nobody read would make the kernel reset the connection,
+ * ahead of what is still under way in it. Returns -EBADF. */
 int shim_control_close(int fd);

@@ -189,7 +189,7 @@ static int method_kill_session_authorized(
         r = shim_bus_read_signal(m, &signo, reterr);
         if (r < 0)
                 return r;
-        /* An attached client is no process of the container: whatever the signal, it is detached. */
+        /* An attached client is no process of the container: any signal detaches it. */
         if (!shim_attach_detach(b->shim->attaches, number))
                 r = shim_session_kill(b->shim->sessions, number, signo, reterr);
         return r < 0 ? r : sd_bus_reply_method_return(m, NULL);

@@ -140,6 +140,7 @@ static void on_input_over(ShimInput *input, void *userdata)
         HeldClient *c = userdata;
 
         c->input = shim_input_free(c->input);
+        c->has_input = false; /* it has typed all, and goes on looking on */
         if (c->gone)
                 client_free(c);
 }

@@ -11,8 +11,9 @@
  * source, or because nobody reads it any more, and then its source is closed, so that the program
  * notices as it would without us.
  *
- * The keys that detach are looked for in what is typed, also while the program takes none of it: so
- * with them we read ahead of it, as far as the buffer goes.
+ * The keys that detach are looked for in what is typed on a terminal, also while the program takes
+ * none of it: so with them we read ahead of it, as far as the buffer goes, and when the program
+ * took nothing for STUCK_USEC, what does not fit is dropped, with a bell.
  *
  * The end: "exit" on the control socket, then the outputs are drained until they end or were empty
  * for DRAIN_USEC (a program may leave children behind that hold them open). */
@@ -21,6 +22,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,6 +34,7 @@
 
 #define DRAIN_USEC  (100 * USEC_PER_MSEC)
 #define DETACH_USEC (200 * USEC_PER_MSEC) /* for what was typed before, and is not taken yet */
+#define STUCK_USEC  USEC_PER_SEC
 #define BUFFER_SIZE (64U * 1024U)
 #define SAFE_WRITE  4096U  /* what a pipe that is ready takes without blocking (PIPE_BUF) */
 #define READ_AHEAD  4096U  /* of what is typed */
@@ -54,9 +57,13 @@ typedef struct Output {
 typedef struct Input {
         int from, to;     /* @to may be none: then only the keys that detach count */
         bool end_of_text; /* the end of what we have to give is a character */
+        bool half_closed; /* or the end of one direction of the socket */
         bool finished;    /* nothing more comes from @from */
         bool detach;      /* so we were told, by the keys */
         DetachKeys keys;
+        char last;           /* byte that went into the buffer */
+        uint64_t moved_usec; /* when @to took something last */
+        size_t dropped;      /* bytes typed */
         Buffer buffer;
 } Input;
 
@@ -195,6 +202,14 @@ static void input_close(Input *i)
         i->buffer.start = i->buffer.end = 0;
 }
 
+/* All is given. */
+static void input_end(Input *i)
+{
+        if (i->half_closed && i->to >= 0)
+                (void) shutdown(i->to, SHUT_WR); /* there is nothing to do for who has left */
+        input_close(i);
+}
+
 /* Makes room for @size bytes behind what is there; the caller knows that there is so much. */
 static char *input_room(Input *i, size_t size)
 {
@@ -208,19 +223,30 @@ static char *input_room(Input *i, size_t size)
         return b->data + b->end;
 }
 
+/* @size more bytes are in the room that was made. */
+static void input_add(Input *i, size_t size)
+{
+        i->buffer.end += size;
+        if (size > 0)
+                i->last = i->buffer.data[i->buffer.end - 1];
+}
+
 /* The end of what we have to give. A terminal cannot be half closed; its line discipline makes an
- * end of input of a character. */
+ * end of input of a character, but behind a part of a line it only hands that over: then the second
+ * one is the end. */
 static void input_finish(Input *i)
 {
         Buffer *b = &i->buffer;
 
         i->finished = true;
-        b->end += detach_keys_end(&i->keys, input_room(i, DETACH_KEYS_MAX));
+        input_add(i, detach_keys_end(&i->keys, input_room(i, DETACH_KEYS_MAX)));
         if (i->end_of_text && i->to >= 0) {
-                *input_room(i, 1) = END_OF_TEXT;
-                b->end++;
+                size_t n = i->last == '\n' ? 1 : 2;
+
+                memset(input_room(i, n), END_OF_TEXT, n);
+                b->end += n;
         } else if (buffer_used(b) == 0)
-                input_close(i);
+                input_end(i);
 }
 
 static struct pollfd input_poll_to(const Input *i)
@@ -230,13 +256,24 @@ static struct pollfd input_poll_to(const Input *i)
                                : (struct pollfd){ .fd = -1 };
 }
 
-static struct pollfd input_poll_from(const Input *i)
+static bool input_is_full(const Input *i)
 {
         size_t used = buffer_used(&i->buffer);
-        bool room = i->keys.n > 0 ? used + READ_AHEAD + 2 * DETACH_KEYS_MAX <= BUFFER_SIZE
-                                  : used == 0;
 
-        if (i->finished || !room || (i->to < 0 && i->keys.n == 0))
+        return i->keys.n > 0 ? used + READ_AHEAD + 2 * DETACH_KEYS_MAX > BUFFER_SIZE : used > 0;
+}
+
+/* When it is read from again, only for the keys; UINT64_MAX: not for this reason. */
+static uint64_t input_stuck_usec(const Input *i)
+{
+        return !i->finished && i->keys.n > 0 && input_is_full(i) ? i->moved_usec + STUCK_USEC
+                                                                 : UINT64_MAX;
+}
+
+static struct pollfd input_poll_from(const Input *i)
+{
+        if (i->finished || (i->to < 0 && i->keys.n == 0) ||
+                        (input_is_full(i) && now_boottime_usec() < input_stuck_usec(i)))
                 return (struct pollfd){ .fd = -1 };
         return (struct pollfd){ .fd = i->from, .events = POLLIN };
 }
@@ -246,19 +283,38 @@ static void input_write(Input *i)
         Buffer *b = &i->buffer;
         ssize_t n = write(i->to, b->data + b->start, buffer_used(b));
 
-        if (n >= 0)
+        if (n >= 0) {
                 b->start += (size_t) n;
-        else if (errno != EAGAIN && errno != EINTR)
+                i->moved_usec = now_boottime_usec();
+        } else if (errno != EAGAIN && errno != EINTR)
                 input_close(i); /* the program reads no more */
         if (i->finished && !i->end_of_text && buffer_used(b) == 0)
-                input_close(i);
+                input_end(i);
+}
+
+/* What is typed goes past the keys into the buffer; if that is full, or nobody reads it, only past
+ * the keys. */
+static void input_pass(Input *i, const char *typed, size_t size)
+{
+        char nowhere[READ_AHEAD + DETACH_KEYS_MAX];
+        bool kept = i->to >= 0 && !input_is_full(i);
+        size_t passed;
+
+        i->detach = detach_keys_pass(&i->keys, typed, size,
+                        kept ? input_room(i, size + DETACH_KEYS_MAX) : nowhere, &passed);
+        i->finished = i->detach;
+        if (kept)
+                input_add(i, passed);
+        else if (i->to >= 0 && passed > 0) {
+                i->dropped += passed;
+                terminal_ring();
+        }
 }
 
 static void input_read(Input *i)
 {
         Buffer *b = &i->buffer;
-        char typed[READ_AHEAD], *room;
-        size_t passed;
+        char typed[READ_AHEAD];
         ssize_t n;
 
         if (i->keys.n == 0) {
@@ -272,15 +328,10 @@ static void input_read(Input *i)
                 input_finish(i);
                 return;
         }
-        if (i->keys.n == 0) {
-                b->end = (size_t) n;
-                return;
-        }
-        room = input_room(i, (size_t) n + DETACH_KEYS_MAX);
-        i->detach = detach_keys_pass(&i->keys, typed, (size_t) n, room, &passed);
-        i->finished = i->detach;
-        if (i->to >= 0)
-                b->end += passed;
+        if (i->keys.n == 0)
+                input_add(i, (size_t) n);
+        else
+                input_pass(i, typed, (size_t) n);
 }
 
 /* ---- control ------------------------------------------------------------------------------- */
@@ -373,6 +424,8 @@ static int milliseconds_until(uint64_t usec)
 {
         uint64_t now = now_boottime_usec();
 
+        if (usec == UINT64_MAX)
+                return -1;
         return now >= usec ? 0 : (int) ((usec - now) / USEC_PER_MSEC) + 1;
 }
 
@@ -380,8 +433,11 @@ static int session_timeout(const Session *s)
 {
         if (s->end.detached)
                 return milliseconds_until(s->detach_until);
-        if (!s->over)
-                return -1;
+        if (!s->over) {
+                uint64_t stuck = input_stuck_usec(&s->input);
+
+                return now_boottime_usec() >= stuck ? -1 : milliseconds_until(stuck);
+        }
         for (size_t i = 0; i < s->n_outputs; i++)
                 if (s->outputs[i].waiting)
                         return -1; /* our own reader is slow: that is no silence */
@@ -458,7 +514,11 @@ static int session_take_stdio(Session *s, int *stdio, size_t n, const SessionOpt
         s->attached = o->mode != SESSION_RUNS;
         s->input = (Input){ .from = STDIN_FILENO,
                 .end_of_text = one && o->mode == SESSION_RUNS,
-                .keys = o->detach ? *o->detach : (DetachKeys){},
+                .half_closed = one && o->mode == SESSION_WRITES,
+                /* Keys are typed: in a pipe the same bytes are data. */
+                .keys = o->detach && isatty(STDIN_FILENO) ? *o->detach : (DetachKeys){},
+                .last = '\n',
+                .moved_usec = now_boottime_usec(),
                 .to = one ? fcntl(stdio[0], F_DUPFD_CLOEXEC, 3) : stdio[0] };
         s->n_outputs = one ? 1 : 2;
         for (size_t i = 0; i < s->n_outputs; i++)
@@ -515,7 +575,7 @@ int session_run(int control, int *stdio, size_t n_stdio, const SessionOptions *o
         for (size_t i = 0; i < s->n_outputs; i++)
                 if (s->outputs[i].error)
                         s->end.write_error = s->outputs[i].error;
-        s->end.unsent = s->end.detached ? buffer_used(&s->input.buffer) : 0;
+        s->end.unsent = s->end.detached ? buffer_used(&s->input.buffer) + s->input.dropped : 0;
         session_done(s);
         if (r >= 0)
                 *ret = s->end;

@@ -4,6 +4,7 @@
  * argument. Signals that ask to end are not handled here: whoever made the terminal raw takes them
  * through its loop. */
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <termios.h>
@@ -50,6 +51,15 @@ void terminal_resume(void)
 {
         if (saved_fd >= 0)
                 (void) tcsetattr(saved_fd, TCSADRAIN, &raw);
+}
+
+void terminal_ring(void)
+{
+        struct pollfd p = { .fd = saved_fd, .events = POLLOUT };
+
+        /* One that takes nothing, or was opened for reading alone, stays silent. */
+        if (saved_fd >= 0 && poll(&p, 1, 0) == 1 && (p.revents & POLLOUT))
+                (void) !write(saved_fd, "\a", 1);
 }
 
 static void on_crash(int signo)

@@ -19,5 +19,8 @@ int terminal_make_raw(int fd, bool signals);
 void terminal_suspend(void);
 void terminal_resume(void);
 
+/* The bell of the raw one. Never waits. */
+void terminal_ring(void);
+
 /* Idempotent, safe in a signal handler. */
 void terminal_restore(void);

@@ -266,6 +266,15 @@ sessions_of()
   [ "$(in_pod -t web sh -c 'ls /dev/pts | wc -l' </dev/null | tr -d '\r')" -le 2 ]
 }
 
+@test "-it from a pipe: the end of the input is the program's, also behind half a line" {
+  start web -- sleep 1000
+  run -0 timeout 10 bash -c "printf abc | tankctl exec -it -n $NS web sh -c 'stty -echo; cat; echo; echo end'"
+  says 'abc.?$'
+  says '^end'
+  run -0 timeout 10 bash -c "tankctl exec -it -n $NS web cat </dev/null"
+  [ -z "$output" ]
+}
+
 @test "-t: a big paste arrives whole" {
   start web -- sleep 1000
   paste=$(for i in $(seq 400); do printf 'line %04d of the paste\\n' "$i"; done)

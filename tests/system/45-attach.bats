@@ -51,6 +51,11 @@ sessions_of()
   busctl --system get-property "$name" /org/tankd/Shim1 org.tankd.Shim1 Sessions
 }
 
+modes_of()
+{
+  tankctl sessions list -n "$NS" "$1" -o json | jq -c '[.[].mode]'
+}
+
 # lines_of POD: a program that answers each line that is typed.
 echo_lines='stty -echo; echo ready; while read -r l; do echo "got $l"; [ "$l" != end ] || exit 7; done'
 
@@ -155,17 +160,32 @@ echo_lines='stty -echo; echo ready; while read -r l; do echo "got $l"; [ "$l" !=
   kill "${viewers[3]}"
 }
 
-@test "R7: a pipe types; its end detaches nothing and types nothing" {
+@test "R7: a pipe types; its end detaches nothing and types nothing, and leaves the place to others" {
   start_tty web -- sh -c "$echo_lines"
   printf 'one\ntwo\n' | tankctl attach -n "$NS" web >"$BATS_TEST_TMPDIR/out" 3>&- &
   client=$!
   wait_for 10 grep -q 'got two' "$BATS_TEST_TMPDIR/out"
-  kill "$client"
-  wait "$client" || true
-  printf 'three\n\020\021never' | attach --no-scrollback web
+  tankctl attach -n "$NS" web >"$BATS_TEST_TMPDIR/nothing" </dev/null 3>&- &
+  nothing=$!
+  wait_for 10 equals '["viewer","viewer"]' modes_of web
   printf 'end\n' | run -7 attach web
+  for pid in "$client" "$nothing"; do
+    code=0
+    wait "$pid" || code=$?
+    [ "$code" = 7 ]
+  done
+  grep -q 'got end' "$BATS_TEST_TMPDIR/out"
+  grep -q 'got end' "$BATS_TEST_TMPDIR/nothing"
   wait_for 10 equals 1 restarts_of web
-  [[ $(logs web) == *$'got one\ngot two\ngot three\ngot end'* ]]
+  [[ $(logs web) == *$'got one\ngot two\ngot end'* ]]
+}
+
+@test "in a pipe the keys that detach are data" {
+  start_tty web '.restart = "never"' -- \
+    sh -c 'stty raw -echo; echo ready; dd bs=5 count=1 iflag=fullblock 2>/dev/null | od -An -tx1; exit 4'
+  wait_for 10 sh -c "tankctl logs -n $NS web | grep -q ready"
+  run -4 attach web < <(printf 'a\020\021b\n')
+  says ' 61 10 11 62 0a'
 }
 
 @test "sessions list shows who is attached; kill detaches, with a word about it" {
@@ -259,6 +279,23 @@ echo_lines='stty -echo; echo ready; while read -r l; do echo "got $l"; [ "$l" !=
     expect detached from web; [0-9]+ bytes that were typed are lost, it does not read' \
     tankctl attach -n "$NS" web
   [ "$(get web .status.state)" = running ]
+}
+
+@test "detaches though the program reads nothing, and more was typed than fits anywhere" {
+  start_tty web -- sh -c 'stty raw -echo; echo ready; exec sleep 1000'
+  run -0 terminal 24x80 'expect ready
+    type 600000
+    expect \x07
+    send \x10\x11
+    expect detached from web; [0-9]{6} bytes that were typed are lost, it does not read' \
+    tankctl attach -n "$NS" web
+  [ "$(get web .status.state)" = running ]
+  # as long as it reads, however slowly, nothing is lost
+  start_tty slow '.restart = "never"' -- sh -c 'stty raw -echo; echo ready
+    for i in $(seq 8); do dd bs=50000 count=1 iflag=fullblock 2>/dev/null; usleep 100000; done | wc -c; exit 6'
+  run -6 terminal 24x80 'expect ready
+    type 400000
+    expect 400000' tankctl attach -n "$NS" slow
 }
 
 @test "the window is the writer's, from the first byte on, and follows" {
