@@ -32,6 +32,7 @@ typedef struct Asks {
         Ask *first;
         size_t n, allocated;
         bool named;         /* the container was, so that it must be there */
+        bool everywhere;    /* a namespace has to be told with a pod */
         unsigned under_way; /* calls */
 } Asks;
 
@@ -272,7 +273,7 @@ static int ask_again(sd_bus *bus, Ask *a)
 }
 
 /* 0, or an exit code, after a sentence. */
-static int take_answer(sd_bus *bus, Ask *a, bool named, json_t *all)
+static int take_answer(sd_bus *bus, const Asks *asks, Ask *a, json_t *all)
 {
         CLEANUP_FREE char *what = NULL;
         const Target *t = &a->target;
@@ -284,10 +285,11 @@ static int take_answer(sd_bus *bus, Ask *a, bool named, json_t *all)
                 r = read_sessions(a->reply, t, all);
         if (r >= 0)
                 return 0;
-        if (!named && (sd_bus_error_has_name(&a->error, TANK_ERROR_NOT_RUNNING) ||
-                                      sd_bus_error_has_name(&a->error, TANK_ERROR_NOT_FOUND)))
+        if (!asks->named && (sd_bus_error_has_name(&a->error, TANK_ERROR_NOT_RUNNING) ||
+                                            sd_bus_error_has_name(&a->error, TANK_ERROR_NOT_FOUND)))
                 return 0;
-        if (asprintf(&what, "%s/%s", t->pod, t->container) < 0) {
+        if (asprintf(&what, "%s%s%s/%s", asks->everywhere ? t->namespace : "",
+                            asks->everywhere ? "/" : "", t->pod, t->container) < 0) {
                 what = NULL;
                 return ctl_oom();
         }
@@ -303,7 +305,7 @@ static int ask_all(sd_bus *bus, Asks *all, json_t *sessions)
         if (r < 0)
                 return ctl_bus_failure(NULL, NULL, r);
         for (size_t i = 0; i < all->n; i++) {
-                r = take_answer(bus, &all->first[i], all->named, sessions);
+                r = take_answer(bus, all, &all->first[i], sessions);
                 result = result ? result : r;
         }
         return result;
@@ -467,7 +469,7 @@ int sessions_list(const Arguments *a)
         CLEANUP_JSON json_t *all = json_array(), *pods = NULL;
         CLEANUP(pod_status_done) PodStatus status = {};
         CLEANUP(target_done) Target t = {};
-        CLEANUP(asks_done) Asks asks = {};
+        CLEANUP(asks_done) Asks asks = { .everywhere = a->all_namespaces };
         const char *word = a->words ? a->words[1] : NULL;
         int r = 0, result;
 

@@ -185,11 +185,13 @@ absent()
   SECONDS=0
   sessions list -o json >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" || code=$?
   took=$SECONDS
+  tankctl sessions list -A 2>"$BATS_TEST_TMPDIR/everywhere" >/dev/null || code=$code$?
   named=0
   sessions list one/main 2>"$BATS_TEST_TMPDIR/named" || named=$?
   # shellcheck disable=SC2086
   kill -CONT $shims
-  [ "$code" = 1 ] && [ "$named" = 1 ]
+  [ "$code" = 11 ] && [ "$named" = 1 ]
+  grep -q "^tankctl: $NS/one/main: the container" "$BATS_TEST_TMPDIR/everywhere"
   [ "$(jq -c '[.[] | [.pod, .container, .command[1]]]' "$BATS_TEST_TMPDIR/out")" = '[["two","side","1003"]]' ]
   [ "$(cat "$BATS_TEST_TMPDIR/err")" = "tankctl: one/main: the container's shim does not answer
 tankctl: two/main: the container's shim does not answer" ]
