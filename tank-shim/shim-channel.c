@@ -131,7 +131,7 @@ static int on_kill(Peer *p, const Record *m)
         return r < 0 ? peer_send_error(p, "kill", r, "the container is not running") : 0;
 }
 
-/* Both or none: "nothing changed" is promised of what is refused. */
+/* All or none of them. */
 static int set_limits(Shim *s, const LaunchLimits *limits, char message[static CGROUP_ERROR_MAX])
 {
         char old[CGROUP_ERROR_MAX];
@@ -162,13 +162,35 @@ static int set_hosts(Shim *s, char ***hosts)
         return r;
 }
 
+/* @limits, @hosts: what became of each. */
+static int peer_send_refusal(Peer *p, int limits, const char *limits_message, int hosts)
+{
+        char message[2 * CGROUP_ERROR_MAX] = "/etc/hosts could not be written";
+        CLEANUP(record_done) RecordWriter w;
+
+        if (limits < 0)
+                (void) snprintf(message, sizeof(message), "limits: %s%s%s%s", limits_message,
+                                hosts < 0 ? ": " : "", hosts < 0 ? errno_words(limits) : "",
+                                hosts < 0 ? "; /etc/hosts could not be written" : "");
+        record_start(&w, RUN_RECORD_VERSION);
+        record_put(&w, "type", "error");
+        record_put(&w, "request", "update");
+        record_putf(&w, "errno", "%d", hosts < 0 ? -hosts : -limits);
+        record_put(&w, "message", message);
+        if (limits >= 0)
+                record_put(&w, "applied", "limits");
+        if (hosts >= 0)
+                record_put(&w, "applied", "hosts");
+        return peer_send(p, &w);
+}
+
 static int on_update(Peer *p, const Record *m)
 {
         char message[LAUNCH_ERROR_MAX > CGROUP_ERROR_MAX ? LAUNCH_ERROR_MAX : CGROUP_ERROR_MAX];
         CLEANUP_STRV char **hosts = NULL;
         Shim *s = p->channel->shim;
         LaunchLimits limits;
-        int r;
+        int r, q;
 
         r = launch_parse_limits(m, &limits, message);
         if (r >= 0)
@@ -177,16 +199,13 @@ static int on_update(Peer *p, const Record *m)
                 return peer_send_error(p, "update", r, message);
         if (!s->cgroup || s->state == RUN_EXITED)
                 return peer_send_error(p, "update", -ESRCH, "the container is not running");
+        /* Each for itself: what a container can do to its own /etc/hosts is no reason to leave its
+         * limits as they are. */
         r = set_limits(s, &limits, message);
-        if (r < 0)
-                return peer_send_error(p, "update", r, message);
-        r = set_hosts(s, &hosts);
-        if (r < 0) {
-                (void) set_limits(s, &s->launch->limits, message);
-                return peer_send_error(p, "update", r, "/etc/hosts could not be written");
-        }
-        s->launch->limits = limits;
-        return peer_send_self(p, "status");
+        if (r >= 0)
+                s->launch->limits = limits;
+        q = set_hosts(s, &hosts);
+        return r < 0 || q < 0 ? peer_send_refusal(p, r, message, q) : peer_send_self(p, "status");
 }
 
 typedef struct Request {

@@ -37,6 +37,9 @@ void trees_init(Trees *t);
 void trees_done(Trees *t);
 size_t trees_list(Trees *t, const Launch *launch, int *fds[static TREES_FDS_MAX]);
 
+/* What may be taken over of a file in the host's /etc. */
+#define ETC_FILE_MAX (64U * 1024U)
+
 /* The content of the files in /etc that are the run's own. */
 typedef struct EtcFiles {
         char *hosts, *hostname, *resolv;

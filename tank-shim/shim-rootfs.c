@@ -4,11 +4,12 @@
  * limits what these mounts can be. Order:
  *
  *   1. everything of the host becomes private, so that nothing done here is seen there
- *   2. a small tmpfs holds the mount points and the run's files for /etc. It is attached over
- *      /proc: a place that every host has and that is needed by name no more, whereas the way to
- *      the run's own directories may lead through some that are closed to the container's root. In
- *      it the read-only root, the writable layer, and the overlay of both; `userxattr` and its
- *      user.overlay.* marks always, with the host's user namespace, too: one form on disk
+ *   2. a small tmpfs holds the mount points and the run's files for /etc (hosts in one of its own,
+ *      which nothing else can fill). It is attached over /proc: a place that every host has and
+ *      that is needed by name no more, whereas the way to the run's own directories may lead
+ *      through some that are closed to the container's root. In it the read-only root, the writable
+ *      layer, and the overlay of both; `userxattr` and its user.overlay.* marks always, with the
+ *      host's user namespace, too: one form on disk
  *   3. /proc, /dev, /sys: before the host's are out of reach, since the kernel lets a user
  *      namespace mount proc and sysfs only while it sees others
  *   4. masks, volumes, files in /etc
@@ -37,7 +38,7 @@ typedef struct Rootfs {
         const Launch *launch;
         const EtcFiles *etc;
         Trees *trees;
-        int stage; /* the tmpfs: lower/ layer/ root/ empty/ hosts hostname resolv.conf */
+        int stage; /* the tmpfs: lower/ layer/ root/ empty/ own/hosts hostname resolv.conf */
         int root;  /* the overlay's root directory */
         int proc, dev, sys;
         int hosts; /* the file, for writing */
@@ -119,9 +120,28 @@ static int put_file(Rootfs *f, const char *name, const char *content)
         return r < 0 ? fail(f, r, "etc", name) : 0;
 }
 
+/* The only file that is written again later, by the shim, has a file system to itself: the
+ * container may fill the other one through what it sees of it. Room for the host's file and all
+ * lines that may be declared. */
+static int mount_own(Rootfs *f)
+{
+        CLEANUP_CLOSE int fd = -EBADF;
+        int r;
+
+        static_assert(ETC_FILE_MAX + 1024U + LIMIT_EXTRA_HOSTS * 320U <= 128U * 1024U,
+                        "/etc/hosts has no room");
+        r = mount_new("tmpfs",
+                        (const char *const[]){ "source=tank", "mode=755", "size=128k",
+                                        "nr_inodes=4", NULL },
+                        ATTR_STRICT, &fd);
+        if (r >= 0)
+                r = mount_attach(fd, f->stage, "own");
+        return r < 0 ? fail(f, r, "rootfs", "staging") : put_file(f, "own/hosts", f->etc->hosts);
+}
+
 static int mount_stage(Rootfs *f)
 {
-        static const char *const dirs[] = { "lower", "layer", "root", "empty" };
+        static const char *const dirs[] = { "lower", "layer", "root", "empty", "own" };
         int r;
 
         if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
@@ -138,7 +158,7 @@ static int mount_stage(Rootfs *f)
                 if (mkdirat(f->stage, dirs[i], 0555) < 0)
                         return fail(f, -errno, "rootfs", "staging");
         }
-        r = put_file(f, "hosts", f->etc->hosts);
+        r = mount_own(f);
         if (r >= 0)
                 r = put_file(f, "hostname", f->etc->hostname);
         if (r >= 0)
@@ -449,7 +469,7 @@ static int open_etc_target(int etc, const char *name, int *ret_fd)
 }
 
 /* Only on the container's own layer: with a volume at /etc these names are the volume's. */
-static int bind_etc_file(Rootfs *f, int etc, const char *name)
+static int bind_etc_file(Rootfs *f, int etc, const char *source, const char *name)
 {
         CLEANUP_CLOSE int target = -EBADF;
         struct stat st, root;
@@ -461,21 +481,22 @@ static int bind_etc_file(Rootfs *f, int etc, const char *name)
                 return 0;
         r = open_etc_target(etc, name, &target);
         if (r >= 0)
-                r = bind_over(f->stage, name, target, "", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+                r = bind_over(f->stage, source, target, "", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
         return r < 0 ? fail(f, r, "etc", name) : 0;
 }
 
 static int bind_etc(Rootfs *f)
 {
-        static const char *const names[] = { "hosts", "hostname", "resolv.conf" };
+        static const char *const files[][2] = { { "own/hosts", "hosts" },
+                { "hostname", "hostname" }, { "resolv.conf", "resolv.conf" } };
         CLEANUP_CLOSE int path = -EBADF;
         int r;
 
         r = open_dir_in_root(f->root, "/etc", &path);
         if (r < 0)
                 return fail(f, r, "etc", "/etc");
-        for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-                r = bind_etc_file(f, path, names[i]);
+        for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+                r = bind_etc_file(f, path, files[i][0], files[i][1]);
                 if (r < 0)
                         return r;
         }
@@ -485,7 +506,7 @@ static int bind_etc(Rootfs *f)
 /* For whoever writes it anew later: by descriptor, since the name is the container's. */
 static int open_hosts(Rootfs *f)
 {
-        f->hosts = openat(f->stage, "hosts", O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+        f->hosts = openat(f->stage, "own/hosts", O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
         return f->hosts < 0 ? fail(f, -errno, "etc", "hosts") : 0;
 }
 

@@ -18,8 +18,6 @@
 #include "shim-pins.h"
 #include "strv.h"
 
-#define ETC_FILE_MAX (64U * 1024U)
-
 void trees_init(Trees *t)
 {
         t->scratch = t->lower = t->shm = t->init = -EBADF;
@@ -130,21 +128,32 @@ static int hosts_text(const Launch *launch, char **ret)
         return 0;
 }
 
-/* In place, since it is a mount: cut to length last, so that nobody ever sees it empty. */
+static int rewrite(int fd, const char *text)
+{
+        int r;
+
+        if (lseek(fd, 0, SEEK_SET) < 0)
+                return -errno;
+        r = write_full(fd, text, strlen(text));
+        return ftruncate(fd, (off_t) strlen(text)) < 0 && r >= 0 ? -errno : r;
+}
+
+/* In place, since it is a mount: cut to length last, so that nobody ever sees it empty. The space
+ * is the file's own (see shim-rootfs.c), and what the container put behind that length goes with
+ * the cut: then there is room. Again for whoever writes at the same time. */
 int etc_hosts_rewrite(const Launch *launch, int fd)
 {
         CLEANUP_FREE char *text = NULL;
+        unsigned tries = 3;
         int r;
 
         r = hosts_text(launch, &text);
         if (r < 0)
                 return r;
-        if (lseek(fd, 0, SEEK_SET) < 0)
-                return -errno;
-        r = write_full(fd, text, strlen(text));
-        if (r < 0)
-                return r;
-        return ftruncate(fd, (off_t) strlen(text)) < 0 ? -errno : 0;
+        do
+                r = rewrite(fd, text);
+        while (r == -ENOSPC && --tries > 0);
+        return r;
 }
 
 int etc_files_make(const Launch *launch, EtcFiles *ret, SetupReport *reterr)

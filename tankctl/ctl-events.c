@@ -66,7 +66,8 @@ static Color color_of_event(const char *event)
         case EVENT_READY: return COLOR_GOOD;
         case EVENT_STARTING: return COLOR_PENDING;
         case EVENT_BACKING_OFF:
-        case EVENT_FAILED: return COLOR_BAD;
+        case EVENT_FAILED:
+        case EVENT_REFUSED: return COLOR_BAD;
         case EVENT_APPLIED:
         case EVENT_EXITED:
         case EVENT_DELETED:

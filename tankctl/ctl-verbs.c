@@ -200,9 +200,10 @@ const Verb ctl_verbs[] = {
         { "events", "[POD]", "follow what happens to pods",
                         "Shows what happens to pods from now on, or since a TIME: applied, "
                         "starting,\n"
-                        "running, ready, backing-off, exited, failed, deleted. The machine keeps "
-                        "at\n"
-                        "least the last megabyte of that until it is switched off; --no-follow "
+                        "running, ready, refused, backing-off, exited, failed, deleted. The "
+                        "machine\n"
+                        "keeps at least the last megabyte of that until it is switched off; "
+                        "--no-follow "
                         "without\n"
                         "--since shows all of it. Restarts of tank's daemons leave no gap. With -o "
                         "json\n"

@@ -225,12 +225,30 @@ typedef struct Wait {
         uint64_t generation;
         json_t *ends; /* CONDITION_EXITED: what had ended before */
         char *last;   /* the newest state, for the message at the end of the time */
+        bool refused; /* @last says what could not be changed of what runs */
 } Wait;
 
 static void wait_done(Wait *w)
 {
         json_decref(w->ends);
         free(w->last);
+}
+
+/* What runs must run as it is declared now. 1, 0, -ECANCELED as wait_decide(). */
+static int is_up_to_date(Wait *w, const json_t *container)
+{
+        const char *update = json_get_string(container, "update");
+
+        if (isempty(update))
+                return 1;
+        if (!streq(update, "refused"))
+                return 0;
+        w->refused = true;
+        free(w->last);
+        if (asprintf(&w->last, "%s: %s", strempty(json_get_string(container, "name")),
+                            strempty(json_get_string(container, "update_message"))) < 0)
+                w->last = NULL;
+        return -ECANCELED;
 }
 
 /* All containers, for one of them does not make a pod. @may_exit: it may also be over and have done
@@ -262,13 +280,31 @@ static int all_run(Wait *w, const json_t *status, bool may_exit)
         return all;
 }
 
+static int is_applied(Wait *w, const json_t *status)
+{
+        const json_t *c;
+        size_t i;
+        int r = all_run(w, status, true);
+
+        if (r < 0)
+                return r;
+        json_array_foreach (json_object_get(status, "containers"), i, c) {
+                int q = is_up_to_date(w, c);
+
+                if (q < 0)
+                        return q;
+                r = MIN(r, q);
+        }
+        return r;
+}
+
 /* 1: the condition holds; 0: not yet; -ECANCELED: never without a change of the declaration. */
 static int wait_decide(Wait *w, const json_t *status)
 {
         w->waiter->state = state_of(status);
         switch (w->condition) {
         case CONDITION_RUNNING: return all_run(w, status, false);
-        case CONDITION_APPLIED: return all_run(w, status, true);
+        case CONDITION_APPLIED: return is_applied(w, status);
         case CONDITION_READY:
                 return json_get_bool(status, "ready", false) ? 1
                        : all_run(w, status, false) < 0       ? -ECANCELED
@@ -363,6 +399,10 @@ static int wait_failed(const Wait *w, int r, const sd_bus_error *e)
         if (r == -ENOENT) {
                 ctl_error("pod/%s/%s is not declared", w->namespace, w->pod);
                 return EXIT_CODE_NOT_FOUND;
+        }
+        if (r == -ECANCELED && w->refused) {
+                ctl_error("pod/%s/%s: %s", w->namespace, w->pod, strempty(w->last));
+                return EXIT_CODE_FAILED;
         }
         if (r == -ECANCELED) {
                 ctl_error("pod/%s/%s is not %s: %s", w->namespace, w->pod,

@@ -11,7 +11,7 @@ typedef enum Condition {
         CONDITION_READY,
         CONDITION_EXITED,
         CONDITION_DELETED,
-        CONDITION_APPLIED, /* each container runs, or has ended for good as it should */
+        CONDITION_APPLIED, /* each container runs as declared, or has ended for good as it should */
         _CONDITION_MAX,
         _CONDITION_INVALID = -EINVAL,
 } Condition;

@@ -83,6 +83,7 @@ static void container_free(ContainerEntry *c)
         free(c->leftovers);
         free(c->name);
         free(c->message);
+        free(c->update.refusal);
         free(c);
 }
 
@@ -141,6 +142,14 @@ void container_add_result(ContainerEntry *c, const RunResult *result)
         }
         c->results[c->n_results++] = *result;
         c->announce |= ANNOUNCE_RESULTS;
+}
+
+uint64_t container_seed(const ContainerEntry *c)
+{
+        char digits[16] = "";
+
+        memcpy(digits, c->run, sizeof(digits) - 1);
+        return strtoull(digits, NULL, 16);
 }
 
 const RunResult *container_last_result(const ContainerEntry *c)

@@ -14,6 +14,9 @@ ContainerEntry *pod_first_container(const PodEntry *p);
 int pod_add_container(PodEntry *p, const char *name, ContainerEntry **ret);
 void pod_forget_container(ContainerEntry *c);
 bool container_is_alive(const ContainerEntry *c);
+/* Fixed for each run and different from those of its neighbours: what fails together does not come
+ * back together. */
+uint64_t container_seed(const ContainerEntry *c);
 void container_add_result(ContainerEntry *c, const RunResult *result);
 void container_show_end(ContainerEntry *c); /* exited or failed, as the last result says */
 /* The same, but waiting when it will be started again: nobody shall see an end that is none. */

@@ -83,7 +83,7 @@ static int recall_event(const JournalEvent *e, void *userdata)
                 o = recalled_add(recalled, e->uid, e->namespace, e->pod);
         if (!o)
                 return -ENOMEM;
-        if (event == EVENT_APPLIED || event == EVENT_READY)
+        if (event == EVENT_APPLIED || event == EVENT_READY || event == EVENT_REFUSED)
                 r = set_generation(o, e->event, e->generation);
         else {
                 (void) json_object_del(o, pod_event_to_string(EVENT_READY));
@@ -145,7 +145,8 @@ static bool was_told(const Manager *m, const JournalEvent *e, PodEvent event)
         c = json_object_get(containers, e->container);
         switch (event) {
         case EVENT_APPLIED: return json_get_int(o, e->event, -1) >= (json_int_t) e->generation;
-        case EVENT_READY: return is_generation(o, e->event, e->generation);
+        case EVENT_READY:
+        case EVENT_REFUSED: return is_generation(o, e->event, e->generation);
         case EVENT_RUNNING:
         case EVENT_BACKING_OFF:
         case EVENT_EXITED:

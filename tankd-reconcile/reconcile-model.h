@@ -94,7 +94,15 @@ struct ContainerEntry {
         uint64_t generation;               /* the declared one it was last compared with */
         Limits limits;                     /* in force */
         char hosts_hash[SHA256_HEX_SIZE];  /* in force */
-        bool init;                         /* that run is one of an init container */
+        struct {
+                bool asked; /* the shim owes an answer for: */
+                Limits limits;
+                char hosts_hash[SHA256_HEX_SIZE];
+                unsigned refusals;  /* in a row, of what is declared now */
+                uint64_t boot_usec; /* not asked again before then */
+                char *refusal;      /* the last one, a sentence; NULL: none */
+        } update;                   /* see reconcile-update.c */
+        bool init;                  /* that run is one of an init container */
         bool creates_sandbox;
         Shim *shim;       /* NULL: no current run */
         Shim **leftovers; /* runs that are accounted for but not gone yet */

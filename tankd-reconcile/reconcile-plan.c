@@ -238,6 +238,21 @@ static bool must_stop(const Planner *p, const PlanWant *want, const PlanHave *ha
         return have->generation != p->desired->generation && !p->inits_done;
 }
 
+static int plan_update(Planner *p, const PlanWant *want, const PlanHave *have)
+{
+        bool refused = have->generation == p->desired->generation &&
+                       p->now < have->update_boot_usec;
+
+        if (have->state != RUN_RUNNING || have->updating ||
+                        (limits_equal(&want->limits, &have->limits) &&
+                                        streq(have->hosts_hash, p->desired->hosts_hash)))
+                return 0;
+        if (!refused)
+                return add(p, (PlanAction){ .verb = PLAN_UPDATE, .name = have->name });
+        p->plan.wake_usec = MIN(p->plan.wake_usec, have->update_boot_usec);
+        return 0;
+}
+
 static int plan_alive(Planner *p, const PlanWant *want, const PlanHave *have)
 {
         bool settled = have->state != RUN_CREATING && have->state != RUN_RUNNING;
@@ -250,11 +265,7 @@ static int plan_alive(Planner *p, const PlanWant *want, const PlanHave *have)
                 if (r < 0)
                         return r;
         }
-        if (have->state == RUN_RUNNING &&
-                        (!limits_equal(&want->limits, &have->limits) ||
-                                        !streq(have->hosts_hash, p->desired->hosts_hash)))
-                return add(p, (PlanAction){ .verb = PLAN_UPDATE, .name = have->name });
-        return 0;
+        return plan_update(p, want, have);
 }
 
 /* What is due but cannot be started now is shown as waiting; what waits already stays as it is. */

@@ -11,8 +11,9 @@
  *   pod blocked (held, invalid, …)    nothing is started or stopped
  *   declared, alive, changed          stop; the start follows when the run is gone
  *   declared, alive, restart wanted   the same
- *   declared, alive, limits or extra hosts differ
- *                                     update in place
+ *   declared, alive, limits or extra hosts differ from those in force
+ *                                     update in place; one at a time, and one that was refused not
+ *                                     before its time, unless there is another declaration
  *   declared, alive                   leave it
  *   declared, not alive, or only remains of a run (then a start waits until they are gone):
  *     never ran, changed, restart wanted, ended because we stopped it, or before it ran → start
@@ -83,6 +84,8 @@ typedef struct PlanHave {
         bool init;                  /* that run was one of an init container */
         Limits limits;              /* in force */
         const char *hosts_hash;     /* the same */
+        bool updating;              /* an update was asked for, and is not answered */
+        uint64_t update_boot_usec;  /* no other one before then: the last was refused */
         RunResult last;             /* of the last run, RESULT_NONE when there was none */
         bool stopped;               /* the last run ended because we stopped it */
         bool finished;              /* it is over and that has been noted */

@@ -21,6 +21,7 @@
 #include "reconcile-pods.h"
 #include "reconcile-record.h"
 #include "reconcile-run.h"
+#include "reconcile-update.h"
 #include "shim-client.h"
 #include "shim-spawn.h"
 
@@ -74,6 +75,8 @@ static void container_begin(ContainerEntry *c, const char *run, bool create, boo
         c->generation = d->generation;
         c->limits = d->pod->containers[at].limits;
         memcpy(c->hosts_hash, d->hosts_hash, sizeof(c->hosts_hash));
+        c->update.asked = false;
+        container_forget_refusal(c);
         c->creates_sandbox = create;
         c->init = at < d->pod->n_init;
         if (c->init)
@@ -159,18 +162,6 @@ static void container_stop(ContainerEntry *c)
                 shim_stop(c->shim, spec->stop_signal, spec->stop_grace_usec);
         else
                 shim_stop(c->shim, 0, USEC_INFINITY);
-}
-
-static void container_update(ContainerEntry *c)
-{
-        const Desired *d = c->pod->desired;
-        const Container *spec = pod_find_container(d->pod, c->name);
-
-        log_debug("%s/%s/%s: new limits or hosts", c->pod->namespace, c->pod->name, c->name);
-        c->limits = spec->limits;
-        memcpy(c->hosts_hash, d->hosts_hash, sizeof(c->hosts_hash));
-        c->pod->record_dirty = true;
-        shim_update(c->shim, &spec->limits, d->pod->extra_hosts);
 }
 
 static void container_back_off(ContainerEntry *c, uint64_t at_usec)
@@ -313,6 +304,7 @@ static bool pod_carry_out(PodEntry *p, const PlanAction *a)
         case PLAN_UPDATE: container_update(c); break;
         case PLAN_CONFIRM:
                 c->generation = p->desired->generation;
+                container_forget_refusal(c);
                 p->record_dirty = true;
                 break;
         case PLAN_BACK_OFF: container_back_off(c, a->at_usec); break;
@@ -328,16 +320,6 @@ static bool pod_carry_out(PodEntry *p, const PlanAction *a)
 
 /* ---- planning ---- */
 
-/* Fixed for each run and different from those of its neighbours: what fails together does not come
- * back together. */
-static uint64_t container_seed(const ContainerEntry *c)
-{
-        char digits[16] = "";
-
-        memcpy(digits, c->run, sizeof(digits) - 1);
-        return strtoull(digits, NULL, 16);
-}
-
 static PlanHave container_observe(const ContainerEntry *c)
 {
         const RunResult *last = container_last_result(c);
@@ -352,6 +334,8 @@ static PlanHave container_observe(const ContainerEntry *c)
                 .init = c->init,
                 .limits = c->limits,
                 .hosts_hash = c->hosts_hash,
+                .updating = c->update.asked,
+                .update_boot_usec = c->update.boot_usec,
                 .last = last ? *last : (RunResult){ 0 },
                 .stopped = c->stopped,
                 .finished = c->finished,

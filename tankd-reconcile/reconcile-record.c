@@ -39,6 +39,9 @@ static void put_container(const ContainerEntry *c, RecordWriter *w)
         record_put_u64(w, "stopped", c->stopped);
         record_put_u64(w, "finished", c->finished);
         record_put_u64(w, "restart_wanted", c->restart_wanted);
+        record_put_u64(w, "update_refusals", c->update.refusals);
+        record_put_u64(w, "next_update_boot_usec", c->update.boot_usec);
+        record_put(w, "update_refusal", strempty(c->update.refusal));
         limits_put(w, &c->limits);
         for (size_t i = 0; i < c->n_results; i++)
                 record_putf(w, "result", "%s %d %" PRIu64 " %s",
@@ -143,6 +146,8 @@ static const NumberKey container_keys[] = {
         CONTAINER_KEY("stopped", stopped, KEY_BOOL),
         CONTAINER_KEY("finished", finished, KEY_BOOL),
         CONTAINER_KEY("restart_wanted", restart_wanted, KEY_BOOL),
+        CONTAINER_KEY("update_refusals", update.refusals, KEY_UINT),
+        CONTAINER_KEY("next_update_boot_usec", update.boot_usec, KEY_U64),
         CONTAINER_KEY("limit.memory", limits.memory, KEY_U64),
         CONTAINER_KEY("limit.pids", limits.pids, KEY_U64),
         CONTAINER_KEY("limit.cpu_quota", limits.cpu_quota, KEY_U64),
@@ -183,6 +188,8 @@ static int parse_container_key(ContainerEntry *c, const char *key, const char *v
                 return parse_hash(value, c->launch_hash) ? 0 : -EBADMSG;
         if (streq(key, "hosts_hash"))
                 return parse_hash(value, c->hosts_hash) ? 0 : -EBADMSG;
+        if (streq(key, "update_refusal"))
+                return isempty(value) ? 0 : free_and_strdup(&c->update.refusal, value);
         if (streq(key, "sandbox")) {
                 c->creates_sandbox = streq(value, "create");
                 return 0;

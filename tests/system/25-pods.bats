@@ -572,6 +572,45 @@ fd00::7 v6.example.org" ]
   run ! in_pod web grep -q mine /etc/hosts
 }
 
+@test "a container that fills what it sees of its /etc takes the space of a new hosts file from nobody" {
+  start web -- sleep 1000
+  in_pod web sh -c 'cd /etc
+    for f in resolv.conf hostname; do cat /dev/zero >>$f; done 2>/dev/null
+    ! echo more >>resolv.conf && : >hosts && ! dd if=/dev/zero of=hosts bs=4096 seek=25' 2>/dev/null
+  hosts=$(jq -cn '[range(128) | {key: "h\(.).\("a" * 60).\("b" * 60)", value: "10.0.0.\(.)"}] | from_entries')
+  pod web ".extra_hosts = $hosts | .containers[0].limits = {pids: 50}" -- sleep 1000 | apply --wait
+  [ "$(in_pod web grep -c '^10.0.0' /etc/hosts)" = 128 ]
+  [ "$(in_pod web sh -c 'wc -l </etc/hosts')" = 130 ]
+}
+
+tells_why()
+{
+  tankctl describe -n "$NS" pod web | grep -q 'limits: cannot set memory.*busy'
+}
+
+tells_nothing()
+{
+  ! tells_why
+}
+
+@test "a limit below what is in use is refused, also by the next reconciler, until it can be had" {
+  # Where memory is limited by a hierarchy of its own; the other one takes it, and reclaims or kills.
+  [ -d /sys/fs/cgroup/memory ] || skip 'the kernel refuses no limit here'
+  pod web '.backoff = {base: "1s", cap: "1s"} | .containers[0].limits = {memory: "100MiB"}' -- sleep 1000 |
+    apply --wait
+  in_pod web dd if=/dev/zero of=/dev/shm/x bs=1M count=40
+  limited=$(pod web '.backoff = {base: "1s", cap: "1s"} | .containers[0].limits = {memory: "5MiB"} |
+    .extra_hosts = {db: "10.1.2.3"}' -- sleep 1000)
+  refused 1 tankctl apply -n "$NS" --wait -f - <<<"$limited"
+  says 'tankctl: pod/.*/web: main: a change could not be made while it runs, and is tried again: limits: cannot set memory.*busy'
+  in_pod web grep -qx '10.1.2.3 db' /etc/hosts
+  kill_daemon reconcile
+  sync_now
+  wait_for 10 tells_why
+  in_pod web rm /dev/shm/x
+  wait_for 10 tells_nothing
+}
+
 @test "host names and addresses that are none are refused, by name and place" {
   while IFS=$'\t' read -r filter expected; do
     refused 1 tankctl apply -n "$NS" -f <(pod web "$filter" -- sleep 1)

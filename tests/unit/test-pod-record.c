@@ -45,6 +45,10 @@ static PodEntry *make_pod(void)
         a->run_over = a->ended = a->stopped = a->finished = a->restart_wanted = true;
         a->ended_boot_usec = 12345;
         a->restart_boot_usec = 23456;
+        a->update.refusals = 4;
+        a->update.boot_usec = 34567;
+        a->update.refusal = strdup("limits: no");
+        assert_non_null(a->update.refusal);
         a->limits = (Limits){ .memory = 1, .pids = 2, .cpu_quota = 3, .cpu_period = 4 };
         for (int i = 0; i < 7; i++)
                 container_add_result(a, &(RunResult){ .kind = RESULT_EXITED,
@@ -88,6 +92,10 @@ static void test_round_trip(void **state)
         assert_int_equal(a->failures, 2);
         assert_true(a->finished && a->restart_wanted && a->stopped && a->ended && a->run_over);
         assert_int_equal(a->limits.cpu_period, 4);
+        assert_int_equal(a->update.refusals, 4);
+        assert_int_equal(a->update.boot_usec, 34567);
+        assert_string_equal(a->update.refusal, "limits: no");
+        assert_null(b->update.refusal);
         assert_true(a->init && !b->init);
         assert_string_equal(a->hosts_hash, HASH);
         assert_string_equal(b->run, "");
