@@ -21,7 +21,7 @@
 
 struct BusLink {
         sd_event *event;
-        sd_event_source *timer;
+        sd_event_source *timer, *exit;
         sd_bus *bus;
         const char *description;
         BusLinkConnected connected;
@@ -84,6 +84,34 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
         return 0;
 }
 
+/* What is queued goes out if the bus takes it. sd_bus_flush() alone would wait for one that stands
+ * still, a minute and a half for one that took the connection and said nothing, and with it whoever
+ * is about to end. */
+static void bus_flush(sd_bus *bus)
+{
+        struct pollfd p = { .events = POLLOUT };
+        uint64_t queued;
+
+        if (!bus || sd_bus_is_ready(bus) <= 0 || sd_bus_get_n_queued_write(bus, &queued) < 0 ||
+                        queued == 0)
+                return;
+        p.fd = sd_bus_get_fd(bus);
+        if (poll(&p, 1, FLUSH_MSEC) > 0 && (p.revents & POLLOUT))
+                (void) sd_bus_flush(bus); /* lost with the connection otherwise */
+}
+
+/* Ahead of sd-bus's own, which flushes for as long as it takes. */
+static int on_loop_exit(sd_event_source *source, void *userdata)
+{
+        BusLink *l = userdata;
+
+        if (l->bus) {
+                bus_flush(l->bus);
+                (void) sd_bus_detach_event(l->bus);
+        }
+        return 0;
+}
+
 static const char *system_bus_address(void)
 {
         const char *e = secure_getenv("DBUS_SYSTEM_BUS_ADDRESS");
@@ -140,6 +168,10 @@ int bus_link_new(sd_event *event, const char *description, BusLinkConnected conn
         if (r < 0)
                 return r;
         r = sd_event_source_set_enabled(l->timer, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_add_exit(event, &l->exit, on_loop_exit, l);
+        if (r >= 0)
+                r = sd_event_source_set_priority(l->exit, SD_EVENT_PRIORITY_IMPORTANT);
         if (r < 0)
                 return r;
         r = bus_link_open(l);
@@ -152,22 +184,6 @@ int bus_link_new(sd_event *event, const char *description, BusLinkConnected conn
         return 0;
 }
 
-/* What is queued goes out if the bus takes it. sd_bus_flush() alone would wait for one that stands
- * still, a minute and a half for one that took the connection and said nothing, and with it whoever
- * is about to end. */
-static void bus_flush(sd_bus *bus)
-{
-        struct pollfd p = { .events = POLLOUT };
-        uint64_t queued;
-
-        if (!bus || sd_bus_is_ready(bus) <= 0 || sd_bus_get_n_queued_write(bus, &queued) < 0 ||
-                        queued == 0)
-                return;
-        p.fd = sd_bus_get_fd(bus);
-        if (poll(&p, 1, FLUSH_MSEC) > 0 && (p.revents & POLLOUT))
-                (void) sd_bus_flush(bus); /* lost with the connection otherwise */
-}
-
 BusLink *bus_link_free(BusLink *l)
 {
         if (!l)
@@ -177,6 +193,7 @@ BusLink *bus_link_free(BusLink *l)
                 l->disconnected(l->userdata);
         }
         sd_event_source_disable_unref(l->timer);
+        sd_event_source_disable_unref(l->exit);
         bus_flush(l->bus);
         sd_bus_close_unref(l->bus);
         sd_event_unref(l->event);

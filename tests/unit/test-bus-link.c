@@ -82,6 +82,8 @@ static void test_end_does_not_wait(void **state)
         assert_non_null(link);
         for (int i = 0; i < 3; i++)
                 assert_true(sd_event_run(event, 100 * USEC_PER_MSEC) >= 0);
+        assert_true(sd_event_exit(event, 7) >= 0);
+        assert_int_equal(sd_event_loop(event), 7);
         assert_null(bus_link_free(link));
 }
 
