@@ -63,9 +63,15 @@ static int append_result(sd_bus_message *m, const RunResult *result)
         return r;
 }
 
+typedef struct SessionList {
+        sd_bus_message *reply;
+        bool with_commands;
+} SessionList;
+
 static int append_session(const SessionInfo *s, void *userdata)
 {
-        sd_bus_message *m = userdata;
+        const SessionList *l = userdata;
+        sd_bus_message *m = l->reply;
         int r;
 
         r = sd_bus_message_open_container(m, 'a', "{sv}");
@@ -79,7 +85,7 @@ static int append_session(const SessionInfo *s, void *userdata)
                                 "s", session_stdio_to_string(s->stdio), "disconnect", "s",
                                 session_disconnect_to_string(s->disconnect), "started-usec", "t",
                                 s->started_usec);
-        if (r >= 0)
+        if (r >= 0 && l->with_commands)
                 r = append_command(m, s->argv);
         if (r >= 0 && s->user)
                 r = sd_bus_message_append(m, "{sv}", "user", "s", s->user);
@@ -109,13 +115,20 @@ static int method_list_sessions_authorized(
 {
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
         const ShimBus *b = userdata;
+        SessionList list;
         int r;
 
         r = sd_bus_message_new_method_return(m, &reply);
         if (r >= 0)
                 r = sd_bus_message_open_container(reply, 'a', "a{sv}");
+        /* What root runs in a privileged pod may hold what only root shall read. */
+        list = (SessionList){
+                .reply = reply,
+                .with_commands = !b->shim->launch->privileged ||
+                                 bus_caller_may(caller, BUS_PRIVILEGED),
+        };
         if (r >= 0)
-                r = shim_sessions_list(b->shim->sessions, append_session, reply);
+                r = shim_sessions_list(b->shim->sessions, append_session, &list);
         if (r >= 0)
                 r = shim_attaches_list(b->shim->attaches, append_attached, reply);
         if (r >= 0)

@@ -10,65 +10,116 @@
 #include "shim-leaf.h"
 
 #define PROCS_MAX  (1024U * 1024U) /* bytes of a list: beyond 100,000 processes */
-#define SIGNAL_MAX 1024            /* each costs a look at the list */
+#define SIGNAL_MAX 1024U           /* a descriptor for each */
 
-static bool lists(const char *procs, pid_t pid)
+/* Processes that were listed, held by their pidfds; in the order of their numbers once sorted. */
+typedef struct Listed {
+        PidRef process;
+        bool confirmed;
+} Listed;
+
+typedef struct Listing {
+        Listed *items;
+        size_t n;
+} Listing;
+
+static void listing_done(Listing *l)
 {
-        uint64_t n;
-
-        for (const char *line = procs; line; line = strchr(line, '\n')) {
-                char word[24];
-                size_t size;
-
-                line += *line == '\n';
-                size = strcspn(line, "\n");
-                if (size == 0 || size >= sizeof(word))
-                        continue;
-                memcpy(word, line, size);
-                word[size] = '\0';
-                if (parse_u64(word, &n) >= 0 && n == (uint64_t) pid)
-                        return true;
-        }
-        return false;
+        for (size_t i = 0; i < l->n; i++)
+                pidref_done(&l->items[i].process);
+        free(l->items);
 }
 
-static int read_procs(int dir_fd, char **ret)
+static int by_pid(const void *a, const void *b)
 {
-        return read_file_at(dir_fd, "cgroup.procs", PROCS_MAX, ret, NULL);
+        pid_t x = ((const Listed *) a)->process.pid, y = ((const Listed *) b)->process.pid;
+
+        return (x > y) - (x < y);
 }
 
-/* The number may have become another process's between the list and the pidfd. If it is in a second
- * list, too, the process that the pidfd is of either is that one or is dead. */
-static int signal_one(int dir_fd, pid_t pid, int signo)
+/* The next number of the list, 0 behind the last one. A process of another PID namespace is listed
+ * as 0, and skipped. */
+static pid_t next_pid(char **state)
 {
-        CLEANUP(pidref_done) PidRef process = PIDREF_NULL;
+        uint64_t pid;
+
+        for (char *line; (line = strsep(state, "\n"));)
+                if (parse_u64(line, &pid) >= 0 && pid > 0 && pid <= INT32_MAX)
+                        return (pid_t) pid;
+        return 0;
+}
+
+/* Those that are gone already are left out. */
+static int hold_listed(int procs_fd, Listing *l)
+{
         CLEANUP_FREE char *procs = NULL;
+        char *state;
         int r;
 
-        r = pidref_set_pid(&process, pid);
-        if (r >= 0)
-                r = read_procs(dir_fd, &procs);
+        r = read_fd_bounded(procs_fd, PROCS_MAX, &procs, NULL);
         if (r < 0)
                 return r;
-        return lists(procs, pid) ? pidref_kill(&process, signo) : -ESRCH;
+        l->items = calloc(SIGNAL_MAX, sizeof(Listed));
+        if (!l->items)
+                return -ENOMEM;
+        state = procs;
+        for (pid_t pid; l->n < SIGNAL_MAX && (pid = next_pid(&state)) > 0;) {
+                r = pidref_set_pid(&l->items[l->n].process, pid);
+                if (r == -ESRCH)
+                        continue;
+                /* Out of descriptors: those that are held get it, as with too many processes. */
+                if (r < 0 && l->n > 0)
+                        break;
+                if (r < 0)
+                        return r;
+                l->n++;
+        }
+        qsort(l->items, l->n, sizeof(Listed), by_pid);
+        return 0;
+}
+
+/* A number may have become another process's between the list and the pidfd. If it is in a second
+ * list, too, the process that the pidfd is of either is that one or is dead. */
+static int confirm_listed(int procs_fd, Listing *l)
+{
+        CLEANUP_FREE char *procs = NULL;
+        char *state;
+        int r;
+
+        if (lseek(procs_fd, 0, SEEK_SET) < 0)
+                return -errno;
+        r = read_fd_bounded(procs_fd, PROCS_MAX, &procs, NULL);
+        if (r < 0)
+                return r;
+        state = procs;
+        for (pid_t pid; (pid = next_pid(&state)) > 0;) {
+                Listed key = { .process.pid = pid };
+                Listed *found = bsearch(&key, l->items, l->n, sizeof(Listed), by_pid);
+
+                if (found)
+                        found->confirmed = true;
+        }
+        return 0;
 }
 
 int leaf_signal(int dir_fd, int signo)
 {
-        CLEANUP_FREE char *procs = NULL;
-        char *state = NULL;
+        CLEANUP_CLOSE int procs_fd = -EBADF; /* one for both, there may be no other left */
+        CLEANUP(listing_done) Listing l = {};
         int r, n = 0;
 
-        r = read_procs(dir_fd, &procs);
+        procs_fd = openat(dir_fd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+        if (procs_fd < 0)
+                return -errno;
+        r = hold_listed(procs_fd, &l);
+        if (r >= 0 && l.n > 0)
+                r = confirm_listed(procs_fd, &l);
         if (r < 0)
                 return r;
-        for (char *l = strtok_r(procs, "\n", &state); l && n < SIGNAL_MAX;
-                        l = strtok_r(NULL, "\n", &state)) {
-                uint64_t pid;
-
-                if (parse_u64(l, &pid) < 0 || pid == 0 || pid > INT32_MAX)
+        for (size_t i = 0; i < l.n; i++) {
+                if (!l.items[i].confirmed)
                         continue;
-                r = signal_one(dir_fd, (pid_t) pid, signo);
+                r = pidref_kill(&l.items[i].process, signo);
                 if (r >= 0)
                         n++;
                 else if (r != -ESRCH)
@@ -82,7 +133,7 @@ int leaf_count(int dir_fd)
         CLEANUP_FREE char *procs = NULL;
         int r, n = 0;
 
-        r = read_procs(dir_fd, &procs);
+        r = read_file_at(dir_fd, "cgroup.procs", PROCS_MAX, &procs, NULL);
         if (r < 0)
                 return r;
         for (const char *c = procs; *c; c++)

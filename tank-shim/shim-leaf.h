@@ -5,8 +5,8 @@
 
 #include "macro.h"
 
-/* To each process that is in it, the first 1,024 of them, one after the other: one that is born
- * meanwhile may be missed. Returns how many got it. */
+/* To each process that is in it, the first 1,024 of them: one that is born meanwhile may be missed.
+ * The list is read twice, however long it is. Returns how many got it. */
 int leaf_signal(int dir_fd, int signo);
 int leaf_count(int dir_fd); /* how many processes are in it */
 

@@ -4,6 +4,7 @@
 
 #include <sched.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -114,9 +115,24 @@ int pins_make_shm(int pod_dir, const Launch *launch, SetupReport *reterr)
         return r < 0 ? setup_report_set(reterr, r, "devices", "the pod's /dev/shm") : 0;
 }
 
-int pins_copy_shm(int pod_dir, int *ret_fd)
+int pins_copy_shm(int pod_dir, const Launch *launch, int *ret_fd)
 {
-        return mount_detach(pod_dir, "ns/" SHM, false, SHM_ATTR, -EBADF, ret_fd);
+        CLEANUP_CLOSE int ns_dir = -EBADF;
+        int r;
+
+        r = mount_detach(pod_dir, "ns/" SHM, false, SHM_ATTR, -EBADF, ret_fd);
+        if (r != -ENOENT)
+                return r;
+        /* Made by an earlier build, which gave each container its own. Those that join at the same
+         * time shall find one, so that it is made under a lock, and looked for again in there. */
+        ns_dir = openat(pod_dir, "ns", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (ns_dir < 0 || flock(ns_dir, LOCK_EX) < 0)
+                return -errno;
+        r = mount_detach(ns_dir, SHM, false, SHM_ATTR, -EBADF, ret_fd);
+        if (r != -ENOENT)
+                return r;
+        r = shm_make(ns_dir, launch);
+        return r < 0 ? r : mount_detach(ns_dir, SHM, false, SHM_ATTR, -EBADF, ret_fd);
 }
 
 int pins_make(int pod_dir, pid_t pid, const Launch *launch, SetupReport *reterr)

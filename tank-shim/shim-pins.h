@@ -12,9 +12,9 @@
 /* From the namespaces of @pid, replacing whatever stands there. @pod_dir: <run>/pods/<pod uid>. */
 int pins_make(int pod_dir, pid_t pid, const Launch *launch, SetupReport *reterr);
 /* /dev/shm of the pod: made (before any of the others, replacing what stands there), and a detached
- * copy of its mount. */
+ * copy of its mount, which makes it in a sandbox that has none. */
 int pins_make_shm(int pod_dir, const Launch *launch, SetupReport *reterr);
-int pins_copy_shm(int pod_dir, int *ret_fd);
+int pins_copy_shm(int pod_dir, const Launch *launch, int *ret_fd);
 /* In the helper of a start that joins: the user namespace first, the others belong to it. */
 int pins_enter(int pod_dir, const Launch *launch);
 int pins_open_user(int pod_dir, int *ret_fd);

@@ -300,7 +300,7 @@ int trees_make(const Launch *launch, int pod_dir, int userns_fd, Trees *ret, Set
         if (r < 0)
                 return setup_report_set(reterr, r, "rootfs", "%.120s%s", launch->rootfs,
                                 r == -EINVAL ? ": this file system cannot be idmapped" : "");
-        r = pins_copy_shm(pod_dir, &t.shm);
+        r = pins_copy_shm(pod_dir, launch, &t.shm);
         if (r < 0)
                 return setup_report_set(reterr, r, "devices", "the pod's /dev/shm");
         if (!launch->init_none) {

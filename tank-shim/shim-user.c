@@ -188,7 +188,15 @@ static int resolve_user(const char *user, const IdentityFile *passwd, Identity *
 
         if (!copy)
                 return setup_report_set(report, -ENOMEM, "user", "%s", "");
+        if (!*user)
+                return setup_report_set(report, -EINVAL, "user",
+                                "the user is empty: give a name, uid or uid:gid");
         if (user[0] < '0' || user[0] > '9') {
+                if (strchr(user, ':'))
+                        return setup_report_set(report, -EINVAL, "user",
+                                        "user '%.60s' is neither a name nor uid[:gid]; a group "
+                                        "behind ':' is given with a uid, both as numbers",
+                                        user);
                 if (!find_passwd(passwd, user, 0, ret_entry))
                         return setup_report_set(report, -EINVAL, "user",
                                         "user '%.60s' is not in the container's /etc/passwd; add "
@@ -277,9 +285,15 @@ int identity_resolve(const char *user, char *const *groups, Identity *ret, Setup
         int r;
 
         r = file_read("/etc/passwd", &passwd);
+        if (r == -EINVAL)
+                return setup_report_set(reterr, r, "user",
+                                "the container's /etc/passwd is no regular file: replace it");
         if (r < 0)
                 return setup_report_set(reterr, r, "user", "the container's /etc/passwd");
         r = file_read("/etc/group", &group);
+        if (r == -EINVAL)
+                return setup_report_set(reterr, r, "user",
+                                "the container's /etc/group is no regular file: replace it");
         if (r < 0)
                 return setup_report_set(reterr, r, "user", "the container's /etc/group");
         return identity_find(user, groups, &passwd, &group, ret, reterr);

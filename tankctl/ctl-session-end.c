@@ -11,6 +11,11 @@ static int setup_failed(const char *what, const SessionEnd *end)
 {
         const char *where = *end->message ? end->message : end->stage;
 
+        /* A user that cannot be is told in a whole sentence; the errno would say nothing more. */
+        if (streq(end->stage, "user") && end->code == EINVAL && *end->message) {
+                ctl_error("%s: %s", what, end->message);
+                return EXIT_CODE_REFUSED;
+        }
         if (!streq(end->stage, "exec")) {
                 ctl_error("%s: %s: %s", what, where, errno_words(end->code));
                 return EXIT_CODE_REFUSED;

@@ -300,3 +300,13 @@ sessions_of()
   wait "$client" || code=$?
   [ "$code" = 143 ] || [ "$code" = 137 ] || [ "$code" = 129 ] || [ "$code" = 125 ]
 }
+
+@test "a user that cannot be is told in one whole sentence" {
+  start web -- sleep 1000
+  local user
+  for user in nosuch root:disk : ''; do
+    run -125 tankctl exec -u "$user" web -n "$NS" -- true
+    [[ ${#lines[@]} = 1 && $output != *"Invalid argument"* ]]
+    [ "$user" != root:disk ] || [[ $output != *"add it there"* ]]
+  done
+}
