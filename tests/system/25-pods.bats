@@ -187,6 +187,20 @@ sync_now()
   [ "$(get web '[.status.containers[].name] | join(" ")')" = "main side third fourth" ]
 }
 
+@test "a sandbox without /dev/shm, as earlier builds made it, is joined, and then has one" {
+  pod web -- sleep 1000 | apply --wait
+  main=$(pid web main)
+  local shm
+  shm=$TANK_RUN_DIR/pods/$(get web .meta.uid)/ns/shm
+  umount "$shm"
+  rmdir "$shm"
+  pod web "$(beside side sleep 1000) | $(beside third sleep 1000)" -- sleep 1000 | apply --wait
+  [ "$(pid web main)" = "$main" ]
+  in_pod web/side sh -c 'echo shared >/dev/shm/segment'
+  [ "$(in_pod web/third cat /dev/shm/segment)" = shared ]
+  [ "$(in_pod web/side stat -c '%u %a' /dev/shm)" = "0 1777" ]
+}
+
 @test "a shim that is killed, the sandbox's maker's too: the others keep their pids" {
   pod web "$(beside side sleep 1000)" -- sleep 1000 | apply --wait
   main=$(pid web main) side=$(pid web side) net=$(namespace_of web side net)

@@ -165,6 +165,17 @@ answers()
   says "web uses privileged fields: this needs the right 'privileged': be root"
   run -125 member tankctl exec -n "$NS" web -- true
   says "web uses privileged fields: this needs the right 'privileged': be root"
+  # what root runs in there is not told them either
+  local session
+  session=$(tankctl exec -d -n "$NS" web -- sleep 4321)
+  run -0 tankctl sessions -n "$NS" -o json
+  jq -e 'any(.command == ["sleep", "4321"])' <<<"$output"
+  run -0 member tankctl sessions -n "$NS" -o json
+  jq -e --argjson n "$session" 'any(.session == $n) and all(has("command") | not)' <<<"$output"
+  [[ $output != *4321* ]]
+  run -0 member tankctl sessions -n "$NS"
+  [[ $output != *4321* ]]
+  tankctl sessions kill -n "$NS" web "$session"
 }
 
 @test "members: privileged fields are neither declared, changed, taken out nor deleted by them" {
