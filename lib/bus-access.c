@@ -4,35 +4,28 @@
  *
  * A caller is a unique name. The bus never gives a unique name twice and a connection's credentials
  * are those of the moment it connected, so a remembered answer stays right for as long as our own
- * connection lives; the oldest are forgotten at LIMIT_CALLERS_CACHED. Messages of a caller whose
- * credentials are being fetched wait in its queue, in order. */
+ * connection lives; the oldest are forgotten at LIMIT_CALLERS_CACHED. Calls of a caller whose
+ * credentials are being fetched wait in its queue, in order; and so do those of everybody while
+ * more arrives than is served (bus-turns). */
 
 #include <grp.h>
 #include <stdio.h>
 
 #include "bus-access.h"
+#include "bus-turns.h"
 #include "bus-util.h"
 #include "error.h"
 #include "limit.h"
 
-typedef struct Pending Pending;
-struct Pending {
-        Pending *next;
-        sd_bus_message *message;
-        BusRight right;
-        BusMethodHandler handler;
-        void *userdata;
-};
-
 typedef struct Caller Caller;
 struct Caller {
+        BusQueue queue; /* first: it is how the caller is found */
         Caller *hash_next;
         Caller *newer, *older; /* by age */
         BusAccess *access;
         sd_bus_slot *slot; /* the call under way */
         bool known;
         BusCaller who;
-        Pending *first, **last;
         char name[];
 };
 
@@ -40,9 +33,10 @@ struct Caller {
 
 struct BusAccess {
         sd_bus *bus;
+        BusTurns *turns;
         Caller *buckets[BUCKETS];
         Caller *newest, *oldest;
-        unsigned n_callers, n_pending;
+        unsigned n_callers;
         gid_t tank_gid;
         bool asked_tank_gid, has_tank_gid;
 };
@@ -63,6 +57,16 @@ bool bus_caller_may(const BusCaller *c, BusRight right)
         return false;
 }
 
+int bus_caller_check_privileged(
+                const BusCaller *c, bool privileged, const char *pod, sd_bus_error *reterr)
+{
+        if (!privileged || bus_caller_may(c, BUS_PRIVILEGED))
+                return 0;
+        return tank_error_set(reterr, TANK_ERROR_ACCESS_DENIED,
+                        "pod %s uses privileged fields: this needs the right 'privileged': be root",
+                        pod);
+}
+
 static const char *const right_words[_BUS_RIGHT_MAX] = {
         [BUS_INSPECT] = "inspect",
         [BUS_MANAGE] = "manage",
@@ -71,6 +75,18 @@ static const char *const right_words[_BUS_RIGHT_MAX] = {
         [BUS_ADMIN] = "admin",
         [BUS_PRIVILEGED] = "privileged",
 };
+
+int tank_group(gid_t *ret)
+{
+        struct group *g;
+
+        errno = 0;
+        g = getgrnam("tank");
+        if (!g)
+                return errno > 0 ? -errno : -ENOENT;
+        *ret = g->gr_gid;
+        return 0;
+}
 
 static unsigned bucket_of(const char *name)
 {
@@ -81,38 +97,27 @@ static unsigned bucket_of(const char *name)
         return h % BUCKETS;
 }
 
-int bus_access_new(sd_bus *bus, BusAccess **ret)
-{
-        BusAccess *a = calloc(1, sizeof(BusAccess));
-
-        if (!a)
-                return -ENOMEM;
-        a->bus = sd_bus_ref(bus);
-        *ret = a;
-        return 0;
-}
-
 /* Asked when somebody but root calls: looking a group up loads the name service's libraries, which
  * would stay in each of a thousand shims that nobody calls. */
 static bool is_tank_gid(BusAccess *a, gid_t gid)
 {
         if (!a->asked_tank_gid) {
-                struct group *g = getgrnam("tank"); /* a local file; once for each connection */
-
-                if (g) {
-                        a->tank_gid = g->gr_gid;
-                        a->has_tank_gid = true;
-                }
+                a->has_tank_gid = tank_group(&a->tank_gid) >= 0;
                 a->asked_tank_gid = true;
         }
         return a->has_tank_gid && gid == a->tank_gid;
 }
 
-static void pending_free(BusAccess *a, Pending *p)
+static void answer_closing(sd_bus_message *m)
 {
-        sd_bus_message_unref(p->message);
-        a->n_pending--;
-        free(p);
+        (void) sd_bus_reply_method_errorf(
+                        m, TANK_ERROR_UNAVAILABLE, "the connection to the bus is being closed");
+}
+
+static void answer_unknown(sd_bus_message *m)
+{
+        (void) sd_bus_reply_method_errorf(m, TANK_ERROR_ACCESS_DENIED,
+                        "the credentials of the caller cannot be told");
 }
 
 static void caller_free(Caller *c)
@@ -133,14 +138,7 @@ static void caller_free(Caller *c)
                 a->oldest = c->newer;
         a->n_callers--;
         sd_bus_slot_unref(c->slot);
-        while (c->first) {
-                Pending *p = c->first;
-
-                c->first = p->next;
-                (void) sd_bus_reply_method_errorf(p->message, TANK_ERROR_UNAVAILABLE,
-                                "the connection to the bus is being closed");
-                pending_free(a, p);
-        }
+        bus_queue_clear(a->turns, &c->queue, answer_closing);
         free(c);
 }
 
@@ -150,6 +148,7 @@ BusAccess *bus_access_free(BusAccess *a)
                 return NULL;
         while (a->oldest)
                 caller_free(a->oldest);
+        bus_turns_free(a->turns);
         sd_bus_unref(a->bus);
         free(a);
         return NULL;
@@ -171,7 +170,7 @@ static Caller *caller_new(BusAccess *a, const char *name)
         /* The oldest goes, unless somebody waits for it. */
         if (a->n_callers >= LIMIT_CALLERS_CACHED)
                 for (c = a->oldest; c; c = c->newer)
-                        if (c->known) {
+                        if (c->known && c->queue.n == 0) {
                                 caller_free(c);
                                 break;
                         }
@@ -180,7 +179,6 @@ static Caller *caller_new(BusAccess *a, const char *name)
                 return NULL;
         memcpy(c->name, name, n);
         c->access = a;
-        c->last = &c->first;
         c->hash_next = *bucket;
         *bucket = c;
         c->older = a->newest;
@@ -203,6 +201,35 @@ static int run_handler(sd_bus_message *m, const BusCaller *who, BusRight right,
                                 right_words[right],
                                 right <= BUS_ATTACH ? " or in the group 'tank'" : "");
         return handler(m, who, userdata, reterr);
+}
+
+/* Its turn has come. */
+static void serve(BusQueue *q, sd_bus_message *m, const BusCall *call, void *userdata)
+{
+        const Caller *c = (const Caller *) q;
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        int r;
+
+        r = run_handler(m, &c->who, (BusRight) call->right, (BusMethodHandler) call->handler,
+                        call->userdata, &error);
+        if (r < 0 || sd_bus_error_is_set(&error))
+                (void) sd_bus_reply_method_errno(m, r, &error);
+        sd_bus_error_free(&error);
+}
+
+int bus_access_new(sd_bus *bus, BusAccess **ret)
+{
+        CLEANUP(bus_access_freep) BusAccess *a = calloc(1, sizeof(BusAccess));
+        int r;
+
+        if (!a)
+                return -ENOMEM;
+        a->bus = sd_bus_ref(bus);
+        r = bus_turns_new(bus, serve, a, &a->turns);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(a);
+        return 0;
 }
 
 static int read_credentials(sd_bus_message *m, BusAccess *a, BusCaller *ret)
@@ -274,28 +301,11 @@ static int on_credentials(sd_bus_message *reply, void *userdata, sd_bus_error *r
         if (r >= 0) {
                 c->known = true;
                 c->who = who;
-        }
-        while (c->first) {
-                Pending *p = c->first;
-                sd_bus_error error = SD_BUS_ERROR_NULL;
-                int q;
-
-                c->first = p->next;
-                if (!c->first)
-                        c->last = &c->first;
-                if (r < 0)
-                        q = tank_error_set(&error, TANK_ERROR_ACCESS_DENIED,
-                                        "the credentials of the caller cannot be told");
-                else
-                        q = run_handler(p->message, &who, p->right, p->handler, p->userdata,
-                                        &error);
-                if (q < 0 || sd_bus_error_is_set(&error))
-                        (void) sd_bus_reply_method_errno(p->message, q, &error);
-                sd_bus_error_free(&error);
-                pending_free(a, p);
-        }
-        if (r < 0)
+                bus_queue_ready(a->turns, &c->queue);
+        } else {
+                bus_queue_clear(a->turns, &c->queue, answer_unknown);
                 caller_free(c);
+        }
         return 0;
 }
 
@@ -306,44 +316,47 @@ static int caller_ask(BusAccess *a, Caller *c)
                         on_credentials, c, "s", c->name);
 }
 
+static int refuse_waiting(BusAccess *a, sd_bus_message *m, sd_bus_error *reterr)
+{
+        if (!sd_bus_message_get_expect_reply(m) || bus_turns_choked(a->turns))
+                return 1; /* nobody reads what we answer */
+        return tank_error_set(reterr, TANK_ERROR_LIMIT_EXCEEDED,
+                        "too many calls wait to be served, of this caller or of all: "
+                        "wait for answers, then try again");
+}
+
 int bus_access_dispatch(BusAccess *a, sd_bus_message *m, BusRight right, BusMethodHandler handler,
                 void *userdata, sd_bus_error *reterr)
 {
+        const BusCall call = { (int) right, (void (*)(void)) handler, userdata };
         const char *sender = sd_bus_message_get_sender(m);
+        bool is_new = false;
         Caller *c;
-        Pending *p;
         int r;
 
         if (!sender)
                 return tank_error_set(reterr, TANK_ERROR_ACCESS_DENIED, "the caller has no name");
         c = caller_find(a, sender);
-        if (c && c->known)
+        if (c && c->known && bus_turns_idle(a->turns))
                 return run_handler(m, &c->who, right, handler, userdata, reterr);
-        if (a->n_pending >= LIMIT_BUS_PENDING)
-                return tank_error_set(reterr, TANK_ERROR_LIMIT_EXCEEDED,
-                                "%u calls wait for their callers' credentials; try again",
-                                LIMIT_BUS_PENDING);
-        p = calloc(1, sizeof(Pending));
-        if (!p)
-                return -ENOMEM;
-        *p = (Pending){
-                .message = sd_bus_message_ref(m),
-                .right = right,
-                .handler = handler,
-                .userdata = userdata,
-        };
-        a->n_pending++;
         if (!c) {
                 c = caller_new(a, sender);
-                r = c ? caller_ask(a, c) : -ENOMEM;
-                if (r < 0) {
-                        pending_free(a, p);
-                        if (c)
-                                caller_free(c);
-                        return r;
-                }
+                if (!c)
+                        return -ENOMEM;
+                is_new = true;
         }
-        *c->last = p;
-        c->last = &p->next;
+        r = bus_queue_add(a->turns, &c->queue, m, &call);
+        if (r >= 0 && is_new && caller_ask(a, c) < 0) {
+                caller_free(c); /* answers */
+                return 1;
+        }
+        if (r < 0 && is_new)
+                caller_free(c);
+        if (r == -ENOBUFS)
+                return refuse_waiting(a, m, reterr);
+        if (r < 0)
+                return r;
+        if (c->known)
+                bus_queue_ready(a->turns, &c->queue);
         return 1;
 }

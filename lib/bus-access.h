@@ -32,6 +32,15 @@ typedef struct BusCaller {
 
 bool bus_caller_may(const BusCaller *c, BusRight right);
 
+/* What acts inside a run of @pod whose document used privileged fields (@privileged) needs the
+ * right to them besides its own: exec, attach, sessions, signals. AccessDenied in @reterr. */
+int bus_caller_check_privileged(
+                const BusCaller *c, bool privileged, const char *pod, sd_bus_error *reterr);
+
+/* The group whose members have these rights. -ENOENT when the machine has none. Loads the name
+ * service, so it is asked when somebody needs it. */
+int tank_group(gid_t *ret);
+
 typedef struct BusAccess BusAccess; /* one for each connection */
 
 int bus_access_new(sd_bus *bus, BusAccess **ret);
@@ -47,11 +56,12 @@ typedef int (*BusMethodHandler)(
 int bus_access_dispatch(BusAccess *a, sd_bus_message *m, BusRight right, BusMethodHandler handler,
                 void *userdata, sd_bus_error *reterr);
 
-/* Defines the static sd-bus handler `name` that dispatches to `name##_authorized`; @get_access
- * gives the BusAccess* of the userdata. */
-#define BUS_METHOD(name, right, get_access) \
-        static int name(sd_bus_message *m, void *userdata, sd_bus_error *reterr) \
+/* Defines the sd-bus handler `name` that dispatches to `name##_authorized`; @get_access gives the
+ * BusAccess* of the userdata. The first is for a vtable in another file: a header declares it. */
+#define BUS_METHOD_SHARED(name, right, get_access) \
+        int name(sd_bus_message *m, void *userdata, sd_bus_error *reterr) \
         { \
                 return bus_access_dispatch(get_access(userdata), m, (right), name##_authorized, \
                                 userdata, reterr); \
         }
+#define BUS_METHOD(name, right, get_access) static BUS_METHOD_SHARED(name, right, get_access)

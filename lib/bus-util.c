@@ -6,6 +6,7 @@
  * "Disconnected" are messages that sd-bus itself puts in front of the queue. A lost connection is
  * not freed inside its own dispatch but by the timer that opens the next one. */
 
+#include <poll.h>
 #include <stdio.h>
 
 #include "bus-util.h"
@@ -16,10 +17,11 @@
 
 #define RECONNECT_MIN_USEC (50 * USEC_PER_MSEC)
 #define RECONNECT_MAX_USEC (5 * USEC_PER_SEC)
+#define FLUSH_MSEC         1000
 
 struct BusLink {
         sd_event *event;
-        sd_event_source *timer;
+        sd_event_source *timer, *exit;
         sd_bus *bus;
         const char *description;
         BusLinkConnected connected;
@@ -82,6 +84,34 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
         return 0;
 }
 
+/* What is queued goes out if the bus takes it. sd_bus_flush() alone would wait for one that stands
+ * still, a minute and a half for one that took the connection and said nothing, and with it whoever
+ * is about to end. */
+static void bus_flush(sd_bus *bus)
+{
+        struct pollfd p = { .events = POLLOUT };
+        uint64_t queued;
+
+        if (!bus || sd_bus_is_ready(bus) <= 0 || sd_bus_get_n_queued_write(bus, &queued) < 0 ||
+                        queued == 0)
+                return;
+        p.fd = sd_bus_get_fd(bus);
+        if (poll(&p, 1, FLUSH_MSEC) > 0 && (p.revents & POLLOUT))
+                (void) sd_bus_flush(bus); /* lost with the connection otherwise */
+}
+
+/* Ahead of sd-bus's own, which flushes for as long as it takes. */
+static int on_loop_exit(sd_event_source *source, void *userdata)
+{
+        BusLink *l = userdata;
+
+        if (l->bus) {
+                bus_flush(l->bus);
+                (void) sd_bus_detach_event(l->bus);
+        }
+        return 0;
+}
+
 static const char *system_bus_address(void)
 {
         const char *e = secure_getenv("DBUS_SYSTEM_BUS_ADDRESS");
@@ -138,6 +168,10 @@ int bus_link_new(sd_event *event, const char *description, BusLinkConnected conn
         if (r < 0)
                 return r;
         r = sd_event_source_set_enabled(l->timer, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_add_exit(event, &l->exit, on_loop_exit, l);
+        if (r >= 0)
+                r = sd_event_source_set_priority(l->exit, SD_EVENT_PRIORITY_IMPORTANT);
         if (r < 0)
                 return r;
         r = bus_link_open(l);
@@ -159,7 +193,9 @@ BusLink *bus_link_free(BusLink *l)
                 l->disconnected(l->userdata);
         }
         sd_event_source_disable_unref(l->timer);
-        sd_bus_flush_close_unref(l->bus);
+        sd_event_source_disable_unref(l->exit);
+        bus_flush(l->bus);
+        sd_bus_close_unref(l->bus);
         sd_event_unref(l->event);
         free(l);
         return NULL;
@@ -170,15 +206,53 @@ sd_bus *bus_link_get(BusLink *l)
         return l->up ? l->bus : NULL;
 }
 
+bool bus_message_is_from_bus(sd_bus_message *m)
+{
+        return streq_ptr(sd_bus_message_get_sender(m), "org.freedesktop.DBus");
+}
+
+/* A bus that takes connections and then says nothing is waited for as long as an answer is, not for
+ * sd-bus's own minute and a half. */
+static int wait_until_ready(sd_bus *bus)
+{
+        uint64_t begin = now_boottime_usec(), timeout;
+        int r;
+
+        r = sd_bus_get_method_call_timeout(bus, &timeout);
+        if (r < 0)
+                return r;
+        while ((r = sd_bus_is_ready(bus)) == 0) {
+                uint64_t waited;
+
+                r = sd_bus_process(bus, NULL);
+                if (r < 0)
+                        return r;
+                if (r > 0)
+                        continue;
+                waited = now_boottime_usec() - begin;
+                if (waited >= timeout)
+                        return -ETIMEDOUT;
+                r = sd_bus_wait(bus, timeout - waited);
+                if (r < 0 && r != -EINTR)
+                        return r;
+        }
+        return r;
+}
+
 int bus_open_client(sd_bus **ret, sd_bus_error *reterr)
 {
-        sd_bus *bus = NULL;
+        CLEANUP(sd_bus_close_unrefpp) sd_bus *bus = NULL;
         int r = sd_bus_open_system(&bus);
 
+        if (r >= 0)
+                r = wait_until_ready(bus);
+        if (r == -ETIMEDOUT)
+                return tank_error_set(reterr, TANK_ERROR_TIMED_OUT,
+                                "the system bus at %s does not answer", system_bus_address());
         if (r < 0)
                 return tank_error_set(reterr, TANK_ERROR_UNAVAILABLE,
                                 "cannot reach the system bus at %s: %s; is dbus running?",
                                 system_bus_address(), errno_words(r));
-        *ret = bus;
+        *ret = TAKE_PTR(bus);
         return 0;
 }

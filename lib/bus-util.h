@@ -10,6 +10,7 @@
 #include "macro.h"
 
 DEFINE_CLEANUP(sd_bus *, sd_bus_flush_close_unrefpp, sd_bus_flush_close_unref);
+DEFINE_CLEANUP(sd_bus *, sd_bus_close_unrefpp, sd_bus_close_unref);
 DEFINE_CLEANUP(sd_bus_message *, sd_bus_message_unrefpp, sd_bus_message_unref);
 DEFINE_CLEANUP(sd_bus_slot *, sd_bus_slot_unrefpp, sd_bus_slot_unref);
 DEFINE_CLEANUP(sd_event_source *, sd_event_source_disable_unrefpp, sd_event_source_disable_unref);
@@ -31,7 +32,13 @@ BusLink *bus_link_free(BusLink *l);
 sd_bus *bus_link_get(BusLink *l); /* NULL while there is none */
 DEFINE_CLEANUP(BusLink *, bus_link_freep, bus_link_free);
 
-/* A blocking connection to the system bus for a command line client; Unavailable in @reterr. */
+/* Whether @m was sent by the bus itself. A signal that somebody sends to our own name arrives
+ * without a match of ours, and sd-bus takes a match with a well-known sender for true: who listens
+ * to NameOwnerChanged asks this first. */
+bool bus_message_is_from_bus(sd_bus_message *m);
+
+/* A blocking connection to the system bus for a command line client. Unavailable or TimedOut in
+ * @reterr. */
 int bus_open_client(sd_bus **ret, sd_bus_error *reterr);
 
 /* Prints the introspection XML of one object's vtables to standard output, for --introspect. */

@@ -39,19 +39,22 @@ int document_parse(const char *text, size_t size, json_t **ret, sd_bus_error *re
 
         if (size > LIMIT_DOCUMENT_MAX)
                 return tank_error_set(reterr, TANK_ERROR_TOO_LARGE,
-                                "the document has %zu bytes, at most %u are allowed", size,
+                                "the document has %zu bytes, and may have at most %u", size,
                                 LIMIT_DOCUMENT_MAX);
         if (!depth_is_bounded(text, size))
                 return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
-                                "the document is nested deeper than %u levels",
-                                LIMIT_DOCUMENT_DEPTH);
+                                "nested deeper than %u levels: flatten it", LIMIT_DOCUMENT_DEPTH);
         doc = json_loadb(text, size, JSON_REJECT_DUPLICATES, &e);
+        if (!doc && json_error_code(&e) == json_error_null_character)
+                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
+                                "line %d column %d: text cannot hold a NUL character: remove it",
+                                e.line, e.column);
         if (!doc)
                 return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
                                 "line %d column %d: not valid JSON: %s", e.line, e.column, e.text);
         if (!json_is_object(doc))
                 return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
-                                "a document is a JSON object {…}");
+                                "expected a map with kind and name");
         *ret = TAKE_PTR(doc);
         return 0;
 }

@@ -9,17 +9,24 @@
 #define LIMIT_YAML_ALIAS_NODES     1000U
 #define LIMIT_PAGE_BYTES           (256U * 1024U)
 #define LIMIT_PAGE_ENTRIES         1000U
-#define LIMIT_TRANSACTION_BYTES    (16U * 1024U * 1024U)
-#define LIMIT_CHANGED_KEYS         32U /* keys in one Changed signal, else none */
+#define LIMIT_TRANSACTION_BYTES    (16U * 1024U * 1024U) /* of rows */
+#define LIMIT_TRANSACTION_READ     (64U * 1024U * 1024U) /* of what stands, or stood */
+#define LIMIT_TRANSACTION_OPS      10000U
+#define LIMIT_TRANSACTION_SPACES   100U /* namespaces deleted: each is searched for contents */
+#define LIMIT_CHANGED_KEYS         32U  /* keys in one Changed signal, else none */
 #define LIMIT_ARGV_ENV_MAX         (2U * 1024U * 1024U)
 #define LIMIT_LAUNCH_MAX           (8U * 1024U * 1024U) /* the sealed launch record of a run */
 #define LIMIT_CHANNEL_MESSAGE      (64U * 1024U)        /* one message, shim channel and sessions */
 #define LIMIT_RECORD_MAX           (1024U * 1024U)      /* a record file under the run directory */
 #define LIMIT_NAME_MAX             63U
+#define LIMIT_HOSTNAME_MAX         64U  /* bytes of a UTS name: the kernel's */
+#define LIMIT_DOMAIN_MAX           253U /* of a name in /etc/hosts */
+#define LIMIT_EXTRA_HOSTS          128U /* of one pod */
 #define LIMIT_LABEL_VALUE_MAX      256U
 #define LIMIT_LABELS               64U           /* of one object */
 #define LIMIT_ANNOTATIONS_MAX      (64U * 1024U) /* bytes of all annotations of an object */
 #define LIMIT_CONTAINERS           32U
+#define LIMIT_INIT_CONTAINERS      32U
 #define LIMIT_VOLUMES              64U
 #define LIMIT_MOUNTS               64U
 #define LIMIT_PATH_MAX             4095U                           /* bytes of a declared path */
@@ -30,7 +37,14 @@
 #define LIMIT_LOG_FILES_MIN        2U
 #define LIMIT_LOG_FILES_MAX        100U
 #define LIMIT_SESSIONS             64U             /* exec sessions of one container */
+#define LIMIT_ATTACHED             64U             /* clients of one container's terminal */
+#define LIMIT_SESSIONS_ENDED       16U             /* whose result and output wait for somebody */
+#define LIMIT_SESSION_CLIENTS      8U              /* of one session whose output is held */
+#define LIMIT_SESSION_COMMAND      1024U           /* bytes of a command that a list tells */
+#define LIMIT_HELD_OUTPUT          (64U * 1024U)   /* newest bytes of a stream kept for readers */
 #define LIMIT_RESULTS              5U              /* results kept for each container */
+#define LIMIT_EVENT_SEGMENT        (1024U * 1024U) /* bytes of one of the event log's two files */
+#define LIMIT_EVENT_DETAIL         1024U           /* bytes of the sentence in a logged event */
 #define LIMIT_PASSWD_FILE_MAX      (1024U * 1024U) /* /etc/passwd and /etc/group of a root */
 #define LIMIT_GROUPS_MAX           256U            /* supplementary groups */
 #define LIMIT_ID_MAX               65533U          /* highest uid and gid inside a userns */
@@ -39,6 +53,9 @@
 #define LIMIT_PODS                 10000U
 #define LIMIT_PARALLEL_STARTS      16U
 #define LIMIT_CALLERS_CACHED       1024U  /* bus credentials remembered */
-#define LIMIT_BUS_PENDING          4096U  /* authorisations in flight */
+#define LIMIT_BUS_WAITING          16384U /* calls that were read and are not served yet */
+#define LIMIT_BUS_WAITING_BYTES    (64U * 1024U * 1024U)
+#define LIMIT_BUS_WAITING_EACH     4096U /* the same of one connection */
+#define LIMIT_BUS_EACH_BYTES       (4U * 1024U * 1024U)
 #define LIMIT_WRITES_WAITING       10000U /* transactions between the store's loop and its disk */
 #define LIMIT_WRITES_WAITING_BYTES (48U * 1024U * 1024U)

@@ -3,6 +3,8 @@
 /* Names and the other small grammars of text that ends up in paths, keys and messages. All of it is
  * ASCII by bytes, whatever the locale. */
 
+#include <arpa/inet.h>
+
 #include "limit.h"
 #include "names.h"
 
@@ -20,10 +22,8 @@ static bool is_alphanumeric(char c)
         return is_lower_or_digit(c) || (c >= 'A' && c <= 'Z');
 }
 
-bool name_is_valid(const char *s)
+static bool is_name(const char *s, size_t n)
 {
-        size_t n = strnlen(s, LIMIT_NAME_MAX + 1);
-
         if (n == 0 || n > LIMIT_NAME_MAX)
                 return false;
         if (!is_lower_or_digit(s[0]) || !is_lower_or_digit(s[n - 1]))
@@ -32,6 +32,39 @@ bool name_is_valid(const char *s)
                 if (!is_lower_or_digit(s[i]) && s[i] != '-')
                         return false;
         return true;
+}
+
+bool name_is_valid(const char *s)
+{
+        return is_name(s, strnlen(s, LIMIT_NAME_MAX + 1));
+}
+
+int address_normalize(const char *s, char ret[static ADDRESS_TEXT_SIZE])
+{
+        struct in6_addr address;
+        int family = strchr(s, ':') ? AF_INET6 : AF_INET;
+
+        static_assert(ADDRESS_TEXT_SIZE >= INET6_ADDRSTRLEN, "an address fits");
+        if (inet_pton(family, s, &address) != 1)
+                return -EINVAL;
+        return inet_ntop(family, &address, ret, ADDRESS_TEXT_SIZE) ? 0 : -EINVAL;
+}
+
+bool host_name_is_valid(const char *s, size_t max)
+{
+        char address[ADDRESS_TEXT_SIZE];
+
+        if (strnlen(s, max + 1) > max || address_normalize(s, address) >= 0)
+                return false;
+        for (;;) {
+                size_t n = strcspn(s, ".");
+
+                if (!is_name(s, n))
+                        return false;
+                if (!s[n])
+                        return true;
+                s += n + 1;
+        }
 }
 
 bool type_is_valid(const char *s)
@@ -222,27 +255,46 @@ const char *nearest_word(const char *word, const char *const *candidates)
         return best;
 }
 
+static const struct {
+        const char *type;
+        const char *plural;
+        const char *brief;
+} types[] = {
+        { "pod", "pods", "po" },
+        { "namespace", "namespaces", "ns" },
+        { "secret", "secrets", NULL },
+        { "config", "configs", NULL },
+        { "network", "networks", "net" },
+        { "service", "services", "svc" },
+        { "instance", "instances", NULL },
+        { "scaling_operation", "scaling_operations", NULL },
+        { "deletion_operation", "deletion_operations", NULL },
+};
+
+const char *type_known(size_t i)
+{
+        return i < ARRAY_SIZE(types) ? types[i].type : NULL;
+}
+
 const char *type_from_word(const char *word)
 {
-        static const struct {
-                const char *type;
-                const char *plural;
-                const char *brief;
-        } types[] = {
-                { "pod", "pods", "po" },
-                { "namespace", "namespaces", "ns" },
-                { "secret", "secrets", NULL },
-                { "config", "configs", NULL },
-                { "network", "networks", "net" },
-                { "service", "services", "svc" },
-                { "instance", "instances", NULL },
-                { "scaling_operation", "scaling_operations", NULL },
-                { "deletion_operation", "deletion_operations", NULL },
-        };
-
         for (size_t i = 0; i < ARRAY_SIZE(types); i++)
                 if (streq(word, types[i].type) || streq(word, types[i].plural) ||
                                 streq_ptr(word, types[i].brief))
                         return types[i].type;
         return NULL;
+}
+
+const char *type_near(const char *word)
+{
+        const char *words[2 * ARRAY_SIZE(types) + 1], *near;
+        size_t n = 0;
+
+        for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+                words[n++] = types[i].type;
+                words[n++] = types[i].plural;
+        }
+        words[n] = NULL;
+        near = nearest_word(word, words);
+        return near ? type_from_word(near) : NULL;
 }

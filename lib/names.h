@@ -8,6 +8,12 @@
 
 bool name_is_valid(const char *s);
 bool type_is_valid(const char *s);
+/* Names of hosts: one or more names like the above with dots between them, at most @max bytes; none
+ * that reads as an address. */
+bool host_name_is_valid(const char *s, size_t max);
+/* An IPv4 or IPv6 address in its shortest form. -EINVAL. */
+#define ADDRESS_TEXT_SIZE 46
+int address_normalize(const char *s, char ret[static ADDRESS_TEXT_SIZE]);
 bool label_key_is_valid(const char *s);      /* up to 63 characters, optionally "prefix/" */
 bool label_value_is_valid(const char *s);    /* up to 256 bytes of printable UTF-8 */
 bool utf8_is_valid(const char *s, size_t n); /* NUL is not valid: no string may hold one */
@@ -21,3 +27,5 @@ const char *nearest_word(const char *word, const char *const *candidates);
 
 /* "pods", "po", "pod" → "pod"; NULL when it is no known spelling. */
 const char *type_from_word(const char *word);
+const char *type_near(const char *word); /* the known type that @word nearly spells, or NULL */
+const char *type_known(size_t i);        /* the @i-th known type, NULL behind the last one */

@@ -25,7 +25,7 @@ static int check_unique(
 
                         if (!streq_ptr(a, json_get_string(json_array_get(list, j), key)))
                                 continue;
-                        return spec_invalid(c, &p, "%s is there twice, first in %s",
+                        return spec_invalid(c, &p, "%s is there twice, first in %s: choose another",
                                         spec_quote(a, quoted), spec_path_format(&there, where));
                 }
         }
@@ -50,11 +50,13 @@ static int check_backoff(SpecContext *c, const json_t *pod)
 
 static int check_id(SpecContext *c, const SpecPath *path, const char *s, uint64_t max)
 {
+        char quoted[SPEC_QUOTED_SIZE];
         uint64_t uid = 0, gid = 0;
 
         if (s && spec_parse_user(s, &uid, &gid) > 0 && (uid > max || gid > max))
-                return spec_invalid(c, path, "ids may be at most %" PRIu64 "%s", max,
-                                max == LIMIT_ID_MAX ? " in a user namespace" : "");
+                return spec_invalid(c, path, "expected ids of at most %" PRIu64 "%s, found %s", max,
+                                max == LIMIT_ID_MAX ? " in a user namespace" : "",
+                                spec_quote(s, quoted));
         return 0;
 }
 
@@ -100,9 +102,13 @@ static int check_mounts(SpecContext *c, const SpecPath *path, const json_t *cont
                 if (found)
                         continue;
                 near = nearest_word(volume, names);
-                return spec_invalid(c, &p, "no volume %s is declared under volumes%s%s%s",
-                                spec_quote(volume, quoted), near ? ", did you mean '" : "",
-                                near ? near : "", near ? "'?" : "");
+                if (near)
+                        return spec_invalid(c, &p,
+                                        "no volume %s is declared under volumes, did you mean "
+                                        "'%s'?",
+                                        spec_quote(volume, quoted), near);
+                return spec_invalid(c, &p, "no volume %s is declared under volumes: declare it",
+                                spec_quote(volume, quoted));
         }
         return check_unique(c, &list, mounts, "path");
 }
@@ -163,26 +169,21 @@ static int check_capabilities(SpecContext *c, const SpecPath *path, const json_t
                         continue;
                 for (size_t j = 0; j < json_array_size(add); j++)
                         if (streq(name, json_string_value(json_array_get(add, j))))
-                                return spec_invalid(c, &p, "%s is both added and dropped", name);
+                                return spec_invalid(c, &p,
+                                                "%s is both added and dropped: remove one", name);
         }
         return 0;
 }
 
-int spec_check_pod(SpecContext *c, const json_t *pod)
+static int check_containers(SpecContext *c, const json_t *pod, const char *field)
 {
-        const json_t *containers = json_object_get(pod, "containers");
+        const json_t *containers = json_object_get(pod, field);
         const json_t *volumes = json_object_get(pod, "volumes");
         const char *userns = json_get_string(json_object_get(pod, "security"), "userns");
         uint64_t max_id = streq_ptr(userns, "host") ? LIMIT_HOST_ID_MAX : LIMIT_ID_MAX;
-        SpecPath list = { NULL, "containers", 0 }, volume_list = { NULL, "volumes", 0 };
+        SpecPath list = { NULL, field, 0 };
         int r;
 
-        r = check_backoff(c, pod);
-        if (r < 0)
-                return r;
-        r = check_unique(c, &volume_list, volumes, "name");
-        if (r < 0)
-                return r;
         r = check_unique(c, &list, containers, "name");
         if (r < 0)
                 return r;
@@ -204,4 +205,45 @@ int spec_check_pod(SpecContext *c, const json_t *pod)
                         return r;
         }
         return 0;
+}
+
+/* Logs, records and commands go by a container's name, whichever list it stands in. */
+static int check_names_of_both(SpecContext *c, const json_t *pod)
+{
+        const json_t *inits = json_object_get(pod, "init_containers");
+        const json_t *containers = json_object_get(pod, "containers");
+        SpecPath init_list = { NULL, "init_containers", 0 }, list = { NULL, "containers", 0 };
+        char quoted[SPEC_QUOTED_SIZE], where[256];
+
+        for (size_t i = 0; i < json_array_size(inits); i++)
+                for (size_t j = 0; j < json_array_size(containers); j++) {
+                        const char *name = json_get_string(json_array_get(containers, j), "name");
+                        SpecPath there = { &init_list, NULL, i }, here = { &list, NULL, j };
+                        SpecPath p = { &here, "name", 0 };
+
+                        if (streq_ptr(name, json_get_string(json_array_get(inits, i), "name")))
+                                return spec_invalid(c, &p,
+                                                "%s is there twice, first in %s: choose another",
+                                                spec_quote(name, quoted),
+                                                spec_path_format(&there, where));
+                }
+        return 0;
+}
+
+int spec_check_pod(SpecContext *c, const json_t *pod)
+{
+        SpecPath volume_list = { NULL, "volumes", 0 };
+        int r;
+
+        r = check_backoff(c, pod);
+        if (r < 0)
+                return r;
+        r = check_unique(c, &volume_list, json_object_get(pod, "volumes"), "name");
+        if (r < 0)
+                return r;
+        r = check_containers(c, pod, "init_containers");
+        if (r < 0)
+                return r;
+        r = check_containers(c, pod, "containers");
+        return r < 0 ? r : check_names_of_both(c, pod);
 }

@@ -61,6 +61,17 @@ const char *spec_quote(const char *s, char buf[static SPEC_QUOTED_SIZE])
         return buf;
 }
 
+const char *spec_found(const json_t *v, char buf[static SPEC_QUOTED_SIZE])
+{
+        if (json_is_string(v))
+                return spec_quote(json_string_value(v), buf);
+        if (json_is_integer(v))
+                (void) snprintf(buf, SPEC_QUOTED_SIZE, "%" PRId64, (int64_t) json_integer_value(v));
+        else
+                (void) snprintf(buf, SPEC_QUOTED_SIZE, "%.15g", json_real_value(v));
+        return buf;
+}
+
 const char *spec_words(const char *words, char buf[static SPEC_WORDS_SIZE])
 {
         size_t used = 0;
@@ -154,8 +165,8 @@ int spec_unexpected(SpecContext *c, const SpecPath *path, const char *what, cons
                 return spec_invalid(c, path, "expected %s, found %s%s", what,
                                 json_is_true(found) ? "true" : "false", hint);
         case JSON_NULL:
-                return spec_invalid(
-                                c, path, "expected %s, found nothing (leave the field out)", what);
+                return spec_invalid(c, path,
+                                "expected %s, found nothing (write one, or leave it out)", what);
         }
         return spec_invalid(c, path, "expected %s", what);
 }

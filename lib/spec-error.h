@@ -35,6 +35,8 @@ int spec_unexpected(SpecContext *c, const SpecPath *path, const char *what, cons
 /* @s for a message: between quotes, control characters as '?', cut at 48 bytes. */
 #define SPEC_QUOTED_SIZE 56
 const char *spec_quote(const char *s, char buf[static SPEC_QUOTED_SIZE]);
+/* A text or number for a message. */
+const char *spec_found(const json_t *v, char buf[static SPEC_QUOTED_SIZE]);
 /* "a|b|c" as "a, b or c". */
 #define SPEC_WORDS_SIZE 160
 const char *spec_words(const char *words, char buf[static SPEC_WORDS_SIZE]);

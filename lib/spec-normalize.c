@@ -5,13 +5,15 @@
  * The result is built anew: nothing gets into it that the table does not know. */
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "limit.h"
 #include "names.h"
 #include "spec-check.h"
 #include "spec-value.h"
 
-#define MAX_FIELDS 40 /* of one map of the table */
+#define MAX_FIELDS   40 /* of one map of the table */
+#define ADDRESS_RULE "an address such as 10.0.0.1 or fd00::1"
 
 static int normalize_value(SpecContext *c, const SpecField *f, const SpecPath *path,
                 const json_t *v, json_t **ret);
@@ -44,7 +46,27 @@ static int unknown_field(SpecContext *c, const SpecField *fields, const SpecPath
         if (near)
                 return spec_invalid_key(c, path, "unknown field %s, did you mean '%s'?",
                                 spec_quote(path->key, quoted), near);
-        return spec_invalid_key(c, path, "unknown field %s", spec_quote(path->key, quoted));
+        return spec_invalid_key(c, path, "unknown field %s: remove it, or see tank-pod(5)",
+                        spec_quote(path->key, quoted));
+}
+
+/* "none or host", "managed or {host: …}", "a map". Alternatives that do not work yet are none. */
+static const char *object_expects(const SpecField *f, char buf[static SPEC_WORDS_SIZE])
+{
+        char words[SPEC_WORDS_SIZE], maps[SPEC_WORDS_SIZE] = "";
+
+        if (!f->one_of && !f->words)
+                return "a map";
+        for (const SpecField *g = f->fields; g->name; g++) {
+                size_t n = strlen(maps);
+
+                if (!g->later)
+                        (void) snprintf(maps + n, sizeof(maps) - n, "%s{%s: …}", n > 0 ? ", " : "",
+                                        g->name);
+        }
+        (void) snprintf(buf, SPEC_WORDS_SIZE, "%s%s%s", f->words ? spec_words(f->words, words) : "",
+                        f->words && *maps ? " or " : "", maps);
+        return *buf ? buf : "text";
 }
 
 static int check_required(
@@ -53,8 +75,14 @@ static int check_required(
         for (const SpecField *f = fields; f->name; f++) {
                 SpecPath p = { path, f->name, 0 };
 
+                char words[SPEC_WORDS_SIZE];
+                const char *what = f->list                  ? "a list"
+                                   : f->kind == SPEC_OBJECT ? object_expects(f, words)
+                                                            : spec_kind_expects(f->kind);
+
                 if (f->required && !json_object_get(object, f->name))
-                        return spec_invalid(c, &p, "is required");
+                        return spec_invalid(c, &p, "is required: give %.*s",
+                                        (int) strcspn(what, ","), what);
         }
         return 0;
 }
@@ -107,15 +135,11 @@ static int normalize_object(SpecContext *c, const SpecField *f, const SpecPath *
                 }
                 if (streq_ptr(f->later_words, "*") && *s)
                         return spec_not_supported(c, path, "%s", f->instead);
-                return spec_invalid(c, path, "expected %s%sa map, found %s",
-                                f->words ? spec_words(f->words, words) : "", f->words ? " or " : "",
+                return spec_invalid(c, path, "expected %s, found %s", object_expects(f, words),
                                 spec_quote(s, quoted));
         }
-        if (!json_is_object(v)) {
-                if (f->words)
-                        return spec_unexpected(c, path, spec_words(f->words, words), v);
-                return spec_unexpected(c, path, "a map", v);
-        }
+        if (!json_is_object(v))
+                return spec_unexpected(c, path, object_expects(f, words), v);
 
         r = normalize_fields(c, f->fields, false, path, v, &object);
         if (r < 0)
@@ -125,7 +149,9 @@ static int normalize_object(SpecContext *c, const SpecField *f, const SpecPath *
                 return r;
         /* A map that is an alternative to words has no meaning when it says nothing. */
         if ((f->one_of || f->words) && json_object_size(object) != 1)
-                return spec_invalid(c, path, "exactly one field is needed here");
+                return spec_invalid(c, path, "expected %s, found %s", object_expects(f, words),
+                                json_object_size(object) == 0 ? "an empty map"
+                                                              : "more than one field");
         *ret = TAKE_PTR(object);
         return 0;
 }
@@ -141,8 +167,8 @@ static int normalize_list(SpecContext *c, const SpecField *f, const SpecPath *pa
         if (!json_is_array(v))
                 return spec_unexpected(c, path, "a list", v);
         if (n < f->min_items)
-                return spec_invalid(
-                                c, path, "needs at least %zu, found an empty list", f->min_items);
+                return spec_invalid(c, path, "expected at least %zu entry, found an empty list",
+                                f->min_items);
         if (f->max_items > 0 && n > f->max_items)
                 return spec_invalid(c, path, "has %zu entries, and may have at most %zu", n,
                                 f->max_items);
@@ -173,13 +199,15 @@ static int normalize_cpu(SpecContext *c, const SpecField *f, const SpecPath *pat
         int r;
 
         if (!json_is_object(v)) {
+                char found[SPEC_QUOTED_SIZE];
                 uint64_t quota;
 
                 r = spec_parse_cpus(c, path, v, &quota);
                 if (r < 0)
                         return r;
                 if (quota < quota_field->min || quota > quota_field->max)
-                        return spec_invalid(c, path, "must be 0.01 to 10000000 CPUs");
+                        return spec_invalid(c, path, "expected 0.01 to 10000000 CPUs, found %s",
+                                        spec_found(v, found));
                 *ret = json_pack("{s:I, s:I}", "quota", (json_int_t) quota, "period",
                                 (json_int_t) SPEC_CPU_PERIOD_USEC);
                 return *ret ? 0 : -ENOMEM;
@@ -210,6 +238,17 @@ static int check_map_key(SpecContext *c, const SpecField *f, const SpecPath *pat
                                         "%s cannot name a variable: it must not "
                                         "be empty nor contain '='",
                                         spec_quote(path->key, quoted));
+        } else if (f->kind == SPEC_HOSTS) {
+                if (streq(path->key, "localhost") || streq(path->key, "ip6-localhost"))
+                        return spec_invalid_key(c, path,
+                                        "%s is always the container itself: use another name",
+                                        spec_quote(path->key, quoted));
+                if (!host_name_is_valid(path->key, LIMIT_DOMAIN_MAX))
+                        return spec_invalid_key(c, path,
+                                        "%s is no valid name of a host: use a-z, 0-9, '-' and "
+                                        "'.', each part beginning and ending with a letter or "
+                                        "digit, and no address",
+                                        spec_quote(path->key, quoted));
         } else if (!label_key_is_valid(path->key))
                 return spec_invalid_key(c, path,
                                 "%s is no valid key: use 1 to 63 of A-Z, a-z, "
@@ -218,14 +257,44 @@ static int check_map_key(SpecContext *c, const SpecField *f, const SpecPath *pat
         return 0;
 }
 
+/* In the form in which it is stored: the shortest. */
+static int normalize_address(SpecContext *c, const SpecPath *path, json_t **value)
+{
+        char address[ADDRESS_TEXT_SIZE], quoted[SPEC_QUOTED_SIZE];
+        const char *s = json_string_value(*value);
+
+        if (address_normalize(s, address) < 0)
+                return spec_invalid(c, path, "expected " ADDRESS_RULE ", found %s",
+                                spec_quote(s, quoted));
+        json_decref(*value);
+        *value = json_string(address);
+        return *value ? 0 : -ENOMEM;
+}
+
+static int check_map_size(SpecContext *c, const SpecField *f, const SpecPath *path, const json_t *v)
+{
+        size_t max = f->kind == SPEC_LABELS  ? LIMIT_LABELS
+                     : f->kind == SPEC_HOSTS ? LIMIT_EXTRA_HOSTS
+                                             : SIZE_MAX;
+
+        if (json_object_size(v) > max)
+                return spec_invalid(c, path, "has %zu entries, and may have at most %zu",
+                                json_object_size(v), max);
+        return 0;
+}
+
 static int check_map_value(SpecContext *c, const SpecField *f, const SpecPath *path, const char *s)
 {
-        if (f->kind == SPEC_LABELS && !label_value_is_valid(s))
+        if (f->kind != SPEC_LABELS || label_value_is_valid(s))
+                return 0;
+        if (strlen(s) > LIMIT_LABEL_VALUE_MAX)
                 return spec_invalid(c, path,
-                                "the value of a label is at most %u bytes of "
-                                "printable text; longer ones go into annotations",
-                                LIMIT_LABEL_VALUE_MAX);
-        return 0;
+                                "the value has %zu bytes, and a label's may have at most %u: "
+                                "longer ones go into annotations",
+                                strlen(s), LIMIT_LABEL_VALUE_MAX);
+        return spec_invalid(c, path,
+                        "the value of a label must be printable text: other text goes into "
+                        "annotations");
 }
 
 static int normalize_map(SpecContext *c, const SpecField *f, const SpecPath *path, const json_t *v,
@@ -237,28 +306,30 @@ static int normalize_map(SpecContext *c, const SpecField *f, const SpecPath *pat
         const char *key;
         json_t *value;
         size_t size = 0;
+        int r;
 
         if (!map)
                 return -ENOMEM;
         if (!json_is_object(v))
                 return spec_unexpected(c, path, "a map", v);
-        if (f->kind == SPEC_LABELS && json_object_size(v) > LIMIT_LABELS)
-                return spec_invalid(c, path, "has %zu entries, and may have at most %u",
-                                json_object_size(v), LIMIT_LABELS);
-
+        r = check_map_size(c, f, path, v);
+        if (r < 0)
+                return r;
         json_object_foreach (mutable(v), key, value) {
                 SpecPath p = { path, key, 0 };
                 CLEANUP_JSON json_t *normal = NULL;
-                int r;
 
                 r = check_map_key(c, f, &p);
                 if (r < 0)
                         return r;
+                if (f->kind == SPEC_HOSTS && !json_is_string(value))
+                        return spec_unexpected(c, &p, ADDRESS_RULE, value);
                 r = normalize_value(c, f->fields && json_is_object(value) ? &reference : &text, &p,
                                 value, &normal);
                 if (r < 0)
                         return r;
-                r = check_map_value(c, f, &p, json_string_value(normal));
+                r = f->kind == SPEC_HOSTS ? normalize_address(c, &p, &normal)
+                                          : check_map_value(c, f, &p, json_string_value(normal));
                 if (r < 0)
                         return r;
                 size += strlen(key) + json_string_length(normal);
@@ -286,10 +357,12 @@ static int normalize_value(SpecContext *c, const SpecField *f, const SpecPath *p
         case SPEC_CPU: return normalize_cpu(c, f, path, v, ret);
         case SPEC_LABELS:
         case SPEC_ANNOTATIONS:
-        case SPEC_ENVIRONMENT: return normalize_map(c, f, path, v, ret);
+        case SPEC_ENVIRONMENT:
+        case SPEC_HOSTS: return normalize_map(c, f, path, v, ret);
         case SPEC_OBJECT: return normalize_object(c, f, path, v, ret);
         case SPEC_KIND:
         case SPEC_NAME:
+        case SPEC_HOSTNAME:
         case SPEC_STRING:
         case SPEC_WORD:
         case SPEC_BOOL:
@@ -314,7 +387,6 @@ static int find_type(SpecContext *c, const json_t *doc, const SpecType **ret, co
         const json_t *kind = json_object_get(doc, "kind");
         SpecPath path = { NULL, "kind", 0 };
         CLEANUP_JSON json_t *normal = NULL;
-        char quoted[SPEC_QUOTED_SIZE];
         int r;
 
         *ret_kind = "pod";
@@ -325,15 +397,60 @@ static int find_type(SpecContext *c, const json_t *doc, const SpecType **ret, co
                 *ret_kind = json_string_value(kind);
         }
         *ret = spec_find_type(*ret_kind);
-        if ((*ret)->later)
-                return spec_not_supported(c, &path, "objects of type %s are not supported yet",
-                                spec_quote(*ret_kind, quoted));
         return 0;
+}
+
+/* Puts what a document without them means. */
+static int put_defaults(const SpecType *type, const char *kind, json_t *object)
+{
+        int r = put_new(object, "kind", json_string(kind));
+
+        if (r < 0 || type->no_namespace || json_object_get(object, "namespace"))
+                return r;
+        return put_new(object, "namespace", json_string("default"));
+}
+
+int spec_normalize_identity(const json_t *doc, json_t **ret, SpecError *reterr)
+{
+        static const SpecField fields[] = {
+                { "name", SPEC_NAME, .required = true },
+                { "namespace", SPEC_NAME },
+                { NULL },
+        };
+        CLEANUP_JSON json_t *object = json_object();
+        SpecContext c = { SPEC_DEFAULT, reterr };
+        const SpecType *type;
+        const char *kind;
+        int r;
+
+        if (!object)
+                return -ENOMEM;
+        r = find_type(&c, doc, &type, &kind);
+        for (const SpecField *f = fields; r >= 0 && f->name; f++) {
+                const json_t *v = json_object_get(doc, f->name);
+                SpecPath path = { NULL, f->name, 0 };
+                json_t *normal = NULL;
+
+                if (!v || (type->no_namespace && !f->required))
+                        continue;
+                r = spec_normalize_scalar(&c, f, &path, v, &normal);
+                if (r >= 0)
+                        r = put_new(object, f->name, normal);
+        }
+        if (r >= 0)
+                r = check_required(&c, fields, NULL, object);
+        if (r >= 0)
+                r = put_defaults(type, kind, object);
+        if (r >= 0)
+                *ret = TAKE_PTR(object);
+        return r;
 }
 
 static int normalize_document(SpecContext *c, const json_t *doc, json_t **ret)
 {
         CLEANUP_JSON json_t *object = NULL;
+        SpecPath kind_path = { NULL, "kind", 0 };
+        char quoted[SPEC_QUOTED_SIZE];
         const SpecType *type = NULL;
         const char *kind = NULL;
         size_t size;
@@ -344,17 +461,16 @@ static int normalize_document(SpecContext *c, const json_t *doc, json_t **ret)
         r = find_type(c, doc, &type, &kind);
         if (r < 0)
                 return r;
+        if (type->later)
+                return spec_not_supported(c, &kind_path,
+                                "objects of type %s are not supported yet; leave it out",
+                                spec_quote(kind, quoted));
         r = normalize_fields(c, type->fields, type->open, NULL, doc, &object);
         if (r < 0)
                 return r;
-        r = put_new(object, "kind", json_string(kind));
+        r = put_defaults(type, kind, object);
         if (r < 0)
                 return r;
-        if (!type->no_namespace && !json_object_get(object, "namespace")) {
-                r = put_new(object, "namespace", json_string("default"));
-                if (r < 0)
-                        return r;
-        }
         r = check_required(c, type->fields, NULL, object);
         if (r < 0)
                 return r;

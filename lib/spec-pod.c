@@ -182,23 +182,62 @@ static int take_container(const json_t *j, uint64_t pod_grace, Container *ret)
 
 static int take_containers(const json_t *doc, Pod *p)
 {
+        const json_t *inits = json_object_get(doc, "init_containers");
         const json_t *list = json_object_get(doc, "containers");
         uint64_t grace = take_u64(doc, "grace", SPEC_GRACE_USEC);
-        size_t n = json_array_size(list);
+        size_t n;
 
-        if (n == 0)
+        if (json_array_size(list) == 0)
                 return -EINVAL;
+        p->n_init = json_array_size(inits);
+        n = p->n_init + json_array_size(list);
         p->containers = calloc(n, sizeof(Container));
         if (!p->containers)
                 return -ENOMEM;
         while (p->n_containers < n) {
-                const json_t *j = json_array_get(list, p->n_containers);
+                size_t i = p->n_containers++;
                 int r;
 
-                r = take_container(j, grace, &p->containers[p->n_containers++]);
+                r = take_container(i < p->n_init ? json_array_get(inits, i)
+                                                 : json_array_get(list, i - p->n_init),
+                                grace, &p->containers[i]);
                 if (r < 0)
                         return r;
         }
+        return 0;
+}
+
+static int compare_hosts(const void *a, const void *b)
+{
+        const char *const *x = a, *const *y = b;
+
+        return strcmp(strchr(*x, ' '), strchr(*y, ' '));
+}
+
+static int take_hosts(const json_t *doc, Pod *p)
+{
+        json_t *hosts = json_object_get(doc, "extra_hosts"), *address;
+        const char *name;
+        int r;
+
+        r = take_string(doc, "hostname", &p->hostname);
+        if (r >= 0 && !p->hostname)
+                r = take_string(doc, "name", &p->hostname);
+        if (r < 0)
+                return r;
+        json_object_foreach (hosts, name, address) {
+                char *line;
+
+                if (!json_is_string(address))
+                        return -EINVAL;
+                if (asprintf(&line, "%s %s", json_string_value(address), name) < 0)
+                        return -ENOMEM;
+                r = strv_append_take(&p->extra_hosts, line);
+                if (r < 0)
+                        return r;
+        }
+        if (p->extra_hosts)
+                qsort(p->extra_hosts, strv_length(p->extra_hosts), sizeof(char *), compare_hosts);
         return 0;
 }
 
@@ -258,7 +297,8 @@ int pod_from_document(const json_t *doc, Pod **ret)
                 return -EINVAL;
         if ((r = take_string(doc, "name", &p->name)) < 0 ||
                         (r = take_string(doc, "namespace", &p->namespace)) < 0 ||
-                        (r = take_volumes(doc, p)) < 0 || (r = take_containers(doc, p)) < 0)
+                        (r = take_hosts(doc, p)) < 0 || (r = take_volumes(doc, p)) < 0 ||
+                        (r = take_containers(doc, p)) < 0)
                 return r;
         if (!p->name || !p->namespace)
                 return -EINVAL;
@@ -298,6 +338,8 @@ Pod *pod_free(Pod *p)
         }
         free(p->containers);
         free(p->volumes);
+        free(p->hostname);
+        strv_free(p->extra_hosts);
         free(p->name);
         free(p->namespace);
         free(p);

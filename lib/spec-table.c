@@ -246,7 +246,9 @@ static const SpecField container_fields[] = {
                         .note = "numbers up to 65533, but for `security.userns: host`" },
         { "groups", SPEC_GROUP, .list = true, .max_items = LIMIT_GROUPS_MAX,
                         .note = "supplementary groups" },
-        { "tty", SPEC_BOOL, .fallback = "`false`" },
+        { "tty", SPEC_BOOL, .fallback = "`false`",
+                        .note = "a terminal as its input and output, for `tankctl attach`; all of "
+                                "the output is in the log too" },
         { "init", SPEC_WORD, .words = "tank|none", .later_words = "systemd", .fallback = "`tank`",
                         .note = "`tank`: a small init of tank's is process 1 and "
                                 "reaps; `none`: the workload is" },
@@ -299,18 +301,25 @@ static const SpecField pod_fields[] = {
         { "backoff", SPEC_OBJECT, .fields = backoff_fields },
         { "grace", SPEC_DURATION, .max = LIMIT_DURATION_MAX, .fallback = "10s",
                         .note = "the default of the containers' `stop.grace`" },
-        { "hostname", SPEC_NAME, .later = true, .fallback = "the pod's name" },
-        { "extra_hosts", SPEC_OTHER, .later = true, .type = "map of names to addresses" },
+        { "hostname", SPEC_HOSTNAME, .fallback = "the pod's name",
+                        .note = "of all containers of the pod, in `/etc/hosts` as well; a change "
+                                "starts all of them anew" },
+        { "extra_hosts", SPEC_HOSTS,
+                        .note = "up to 128 further lines of `/etc/hosts`, by name; a change is "
+                                "applied to the running containers" },
         { "network", SPEC_OBJECT, .words = "none|host", .later_words = "*",
-                        .instead = "networks other than none and host are not supported yet",
+                        .instead = "networks other than none and host are not supported yet; use "
+                                   "one "
+                                   "of them",
                         .fields = network_fields, .privileged = "host", .fallback = "`none`",
                         .type = "`none`, `host`, name of a network, or map" },
         { "ports", SPEC_OBJECT, .list = true, .later = true, .fields = port_fields },
         { "volumes", SPEC_OBJECT, .list = true, .max_items = LIMIT_VOLUMES,
                         .fields = volume_fields },
-        { "init_containers", SPEC_OBJECT, .list = true, .later = true, .fields = container_fields,
-                        .section = "container",
-                        .note = "in order, each to exit with 0, before the others" },
+        { "init_containers", SPEC_OBJECT, .list = true, .max_items = LIMIT_INIT_CONTAINERS,
+                        .fields = container_fields, .section = "container",
+                        .note = "up to 32, one after the other: the next when the one before has "
+                                "exited with 0, the others when all have" },
         { "containers", SPEC_OBJECT, .list = true, .required = true, .min_items = 1,
                         .max_items = LIMIT_CONTAINERS, .fields = container_fields,
                         .section = "container", .note = "1 to 32" },

@@ -25,6 +25,8 @@ typedef enum SpecKind {
         SPEC_LABELS,
         SPEC_ANNOTATIONS,
         SPEC_ENVIRONMENT,
+        SPEC_HOSTNAME,
+        SPEC_HOSTS,  /* a map of names to addresses */
         SPEC_OBJECT, /* the fields of .fields; or, besides, one of .words */
         SPEC_OTHER,  /* a field that does not work yet and whose shape nobody checks */
 } SpecKind;

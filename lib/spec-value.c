@@ -17,6 +17,7 @@ const char *spec_kind_expects(SpecKind kind)
         switch (kind) {
         case SPEC_KIND: return "the name of a type, as text";
         case SPEC_NAME: return "a name, as text";
+        case SPEC_HOSTNAME: return "the name of a host, as text";
         case SPEC_STRING: return "text";
         case SPEC_WORD: return "a word";
         case SPEC_BOOL: return "true or false";
@@ -33,6 +34,7 @@ const char *spec_kind_expects(SpecKind kind)
         case SPEC_LABELS:
         case SPEC_ANNOTATIONS:
         case SPEC_ENVIRONMENT:
+        case SPEC_HOSTS:
         case SPEC_OBJECT: return "a map";
         case SPEC_OTHER: return "a value";
         }
@@ -89,6 +91,19 @@ static int normalize_name(SpecContext *c, const SpecPath *path, const char *s, j
         return make_string(s, ret);
 }
 
+static int normalize_hostname(SpecContext *c, const SpecPath *path, const char *s, json_t **ret)
+{
+        char quoted[SPEC_QUOTED_SIZE];
+
+        if (!host_name_is_valid(s, LIMIT_HOSTNAME_MAX))
+                return spec_invalid(c, path,
+                                "%s is no valid host name: use up to 64 of a-z, 0-9, '-' and '.', "
+                                "each part beginning and ending with a letter or digit, and no "
+                                "address",
+                                spec_quote(s, quoted));
+        return make_string(s, ret);
+}
+
 static int normalize_word(SpecContext *c, const SpecField *f, const SpecPath *path, const char *s,
                 json_t **ret)
 {
@@ -110,13 +125,15 @@ static int normalize_path(SpecContext *c, const SpecField *f, const SpecPath *pa
 {
         CLEANUP_FREE char *clean = NULL;
         char quoted[SPEC_QUOTED_SIZE];
+        const char *whole = s;
         size_t n = 0;
 
         if (s[0] != '/')
                 return spec_invalid(c, path, "%s is no absolute path: it must begin with '/'",
                                 spec_quote(s, quoted));
         if (strlen(s) > LIMIT_PATH_MAX)
-                return spec_invalid(c, path, "a path has at most %u bytes", LIMIT_PATH_MAX);
+                return spec_invalid(c, path, "the path has %zu bytes, and may have at most %u",
+                                strlen(s), LIMIT_PATH_MAX);
         clean = malloc(strlen(s) + 1);
         if (!clean)
                 return -ENOMEM;
@@ -126,7 +143,8 @@ static int normalize_path(SpecContext *c, const SpecField *f, const SpecPath *pa
                 s += strspn(s, "/");
                 k = strcspn(s, "/");
                 if (k == 2 && s[0] == '.' && s[1] == '.')
-                        return spec_invalid(c, path, "a path must not contain '..'");
+                        return spec_invalid(c, path, "%s contains '..': write the path without it",
+                                        spec_quote(whole, quoted));
                 if (k > 0 && !(k == 1 && s[0] == '.')) {
                         clean[n++] = '/';
                         memcpy(clean + n, s, k);
@@ -142,14 +160,16 @@ static int normalize_path(SpecContext *c, const SpecField *f, const SpecPath *pa
                 const char *own[] = { "/proc", "/sys", "/dev" };
 
                 if (streq(clean, "/"))
-                        return spec_invalid(c, path, "a volume cannot be mounted over the root");
+                        return spec_invalid(c, path,
+                                        "a volume cannot be mounted over the root: choose a "
+                                        "directory in it");
                 for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
                         const char *rest = startswith(clean, own[i]);
 
                         if (rest && (*rest == '\0' || (*rest == '/' && i < 2)))
                                 return spec_invalid(c, path,
                                                 "a volume cannot be mounted at %s: "
-                                                "%s is made by tank",
+                                                "%s is made by tank, choose another place",
                                                 spec_quote(clean, quoted), own[i]);
                 }
         }
@@ -189,7 +209,8 @@ static bool is_user_name(const char *s)
 {
         size_t n = strlen(s);
 
-        if (n == 0 || n > LIMIT_NAME_MAX || s[0] == '-' || (s[0] >= '0' && s[0] <= '9'))
+        if (n == 0 || n > LIMIT_NAME_MAX || s[0] == '-' || s[0] == '+' ||
+                        (s[0] >= '0' && s[0] <= '9'))
                 return false;
         for (size_t i = 0; i < n; i++) {
                 unsigned char ch = (unsigned char) s[i];
@@ -261,11 +282,13 @@ static int normalize_capability(SpecContext *c, const SpecPath *path, const char
 }
 
 static const char *format_bound(
-                const SpecField *f, uint64_t bound, char buf[static FORMAT_DURATION_SIZE])
+                const SpecField *f, uint64_t bound, char buf[static FORMAT_EXACT_SIZE])
 {
         if (f->kind == SPEC_DURATION)
-                return format_duration(bound, buf);
-        (void) snprintf(buf, FORMAT_DURATION_SIZE, "%" PRIu64 "%s", bound,
+                return format_duration_exact(bound, buf);
+        if (f->kind == SPEC_SIZE && bound % 1024 == 0)
+                return format_size_exact(bound, buf);
+        (void) snprintf(buf, FORMAT_EXACT_SIZE, "%" PRIu64 "%s", bound,
                         f->kind == SPEC_SIZE ? " bytes" : "");
         return buf;
 }
@@ -273,20 +296,20 @@ static const char *format_bound(
 static int normalize_quantity(SpecContext *c, const SpecField *f, const SpecPath *path,
                 const json_t *v, json_t **ret)
 {
-        char quoted[SPEC_QUOTED_SIZE], bound[FORMAT_DURATION_SIZE];
+        char quoted[SPEC_QUOTED_SIZE], bound[FORMAT_EXACT_SIZE];
         uint64_t n = 0;
         int r = 0;
 
         if (json_is_integer(v)) {
                 json_int_t i = json_integer_value(v);
 
+                if (i < 0)
+                        return spec_unexpected(c, path, spec_kind_expects(f->kind), v);
                 if (f->kind == SPEC_DURATION && (c->flags & SPEC_STRICT_ENTRY))
                         return spec_invalid(c, path,
                                         "a duration needs a unit: write "
                                         "\"%" PRId64 "s\" or \"%" PRId64 "ms\"",
                                         (int64_t) i, (int64_t) i);
-                if (i < 0)
-                        return spec_unexpected(c, path, spec_kind_expects(f->kind), v);
                 n = (uint64_t) i;
         } else {
                 const char *s = json_string_value(v);
@@ -298,10 +321,12 @@ static int normalize_quantity(SpecContext *c, const SpecField *f, const SpecPath
         }
 
         if (r >= 0 && n < f->min)
-                return spec_invalid(c, path, "must be at least %s", format_bound(f, f->min, bound));
+                return spec_invalid(c, path, "expected at least %s, found %s",
+                                format_bound(f, f->min, bound), spec_found(v, quoted));
         if (r < 0 || n > INT64_MAX || (f->max > 0 && n > f->max))
-                return spec_invalid(c, path, "must be at most %s",
-                                format_bound(f, f->max > 0 ? f->max : INT64_MAX, bound));
+                return spec_invalid(c, path, "expected at most %s, found %s",
+                                format_bound(f, f->max > 0 ? f->max : INT64_MAX, bound),
+                                spec_found(v, quoted));
         return make_integer(n, ret);
 }
 
@@ -345,6 +370,7 @@ static bool kind_takes(SpecKind kind, const json_t *v)
         case SPEC_GROUP: return json_is_string(v) || json_is_integer(v);
         case SPEC_KIND:
         case SPEC_NAME:
+        case SPEC_HOSTNAME:
         case SPEC_STRING:
         case SPEC_WORD:
         case SPEC_PATH:
@@ -354,6 +380,7 @@ static bool kind_takes(SpecKind kind, const json_t *v)
         case SPEC_LABELS:
         case SPEC_ANNOTATIONS:
         case SPEC_ENVIRONMENT:
+        case SPEC_HOSTS:
         case SPEC_OBJECT:
         case SPEC_OTHER: return false;
         }
@@ -373,7 +400,7 @@ int spec_normalize_scalar(SpecContext *c, const SpecField *f, const SpecPath *pa
                                 v);
         /* The C strings of the other side end at a NUL: what is behind it must not get lost. */
         if (s && strlen(s) != json_string_length(v))
-                return spec_invalid(c, path, "text must not contain NUL");
+                return spec_invalid(c, path, "text cannot hold a NUL character: remove it");
 
         switch (f->kind) {
         case SPEC_BOOL: *ret = json_boolean(json_is_true(v)); return 0;
@@ -385,6 +412,7 @@ int spec_normalize_scalar(SpecContext *c, const SpecField *f, const SpecPath *pa
         case SPEC_GROUP: return normalize_id(c, f, path, v, ret);
         case SPEC_KIND: return normalize_kind(c, path, s, ret);
         case SPEC_NAME: return normalize_name(c, path, s, ret);
+        case SPEC_HOSTNAME: return normalize_hostname(c, path, s, ret);
         case SPEC_STRING: return make_string(s, ret);
         case SPEC_WORD: return normalize_word(c, f, path, s, ret);
         case SPEC_PATH:
@@ -394,6 +422,7 @@ int spec_normalize_scalar(SpecContext *c, const SpecField *f, const SpecPath *pa
         case SPEC_LABELS:
         case SPEC_ANNOTATIONS:
         case SPEC_ENVIRONMENT:
+        case SPEC_HOSTS:
         case SPEC_OBJECT:
         case SPEC_OTHER: break;
         }

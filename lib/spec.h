@@ -42,6 +42,10 @@ typedef enum SpecFlags {
 /* 0, or -EINVAL, -EOPNOTSUPP, -EFBIG with @reterr filled in, or -ENOMEM without. */
 int spec_normalize(const json_t *doc, SpecFlags flags, json_t **ret, SpecError *reterr);
 
+/* {kind, namespace, name} of a map, whatever else is in it: what it takes to delete. @reterr as
+ * above, and not NULL. */
+int spec_normalize_identity(const json_t *doc, json_t **ret, SpecError *reterr);
+
 /* The stored form with durations as text ("1m30s", what a person would write) and sizes in the
  * largest unit that holds them exactly. spec_normalize() of it gives the stored form back. */
 int spec_present(const json_t *doc, json_t **ret);
@@ -116,15 +120,17 @@ typedef struct Pod {
         uint64_t backoff_base_usec, backoff_cap_usec, backoff_reset_usec;
         NetworkMode network;
         bool userns_host;
+        char *hostname;     /* the pod's name unless declared */
+        char **extra_hosts; /* "ADDRESS NAME", sorted by name */
         Volume *volumes;
         size_t n_volumes;
-        Container *containers;
-        size_t n_containers;
+        Container *containers; /* the first @n_init are init containers, in their order */
+        size_t n_containers, n_init;
 } Pod;
 
 /* @doc must be normalized and of kind pod. -ENOMEM, -EINVAL. */
 int pod_from_document(const json_t *doc, Pod **ret);
 Pod *pod_free(Pod *p);
 DEFINE_CLEANUP(Pod *, pod_freep, pod_free);
-const Container *pod_find_container(const Pod *p, const char *name);
+const Container *pod_find_container(const Pod *p, const char *name); /* of either list */
 const Volume *pod_find_volume(const Pod *p, const char *name);

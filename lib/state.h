@@ -47,6 +47,7 @@ typedef enum PodEvent {
         EVENT_EXITED,
         EVENT_FAILED,
         EVENT_DELETED,
+        EVENT_REFUSED, /* a change could not be made while the containers run */
         _POD_EVENT_MAX,
         _POD_EVENT_INVALID = -EINVAL,
 } PodEvent;

@@ -328,7 +328,7 @@ int shim_cgroup_place(ShimCgroup *c, const char *leaf, CgroupPlace *ret)
         return 0;
 }
 
-static int open_leaf(ShimCgroup *c, const char *leaf)
+int shim_cgroup_open_leaf(ShimCgroup *c, const char *leaf)
 {
         int fd = openat(c->ctr, leaf ?: ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         return fd < 0 ? -errno : fd;
@@ -340,7 +340,7 @@ int shim_cgroup_kill(ShimCgroup *c, const char *leaf)
 
         if (c->ctr < 0)
                 return 0;
-        fd = open_leaf(c, leaf);
+        fd = shim_cgroup_open_leaf(c, leaf);
         if (fd < 0)
                 return fd == -ENOENT ? 0 : fd;
         return write_kernel_file_at(fd, "cgroup.kill", "1");
@@ -374,7 +374,7 @@ int shim_cgroup_is_empty(ShimCgroup *c, const char *leaf)
 
         if (c->ctr < 0)
                 return 1;
-        fd = open_leaf(c, leaf);
+        fd = shim_cgroup_open_leaf(c, leaf);
         if (fd < 0)
                 return fd == -ENOENT ? 1 : fd;
         r = read_key(fd, "cgroup.events", "populated", &populated);
@@ -546,7 +546,7 @@ static int remove_leaves(ShimCgroup *c)
         DIR *d;
         int r = 0;
 
-        fd = open_leaf(c, NULL);
+        fd = shim_cgroup_open_leaf(c, NULL);
         if (fd < 0)
                 return fd;
         d = fdopendir(fd);

@@ -48,6 +48,8 @@ int shim_cgroup_place(ShimCgroup *c, const char *leaf, CgroupPlace *ret);
  * (@in_cgroup false) into the v2 directory. Only write(2). */
 int cgroup_place_enter(const CgroupPlace *p, bool in_cgroup);
 
+/* ctr/@leaf, or ctr itself with NULL, as a directory. */
+int shim_cgroup_open_leaf(ShimCgroup *c, const char *leaf);
 /* SIGKILL to everything in ctr/@leaf, or in ctr as a whole with NULL. Success when there is
  * none. */
 int shim_cgroup_kill(ShimCgroup *c, const char *leaf);

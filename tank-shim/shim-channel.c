@@ -17,8 +17,10 @@
 #include "quantity.h"
 #include "record.h"
 #include "shim-channel.h"
+#include "shim-mount.h"
 #include "shim-record.h"
 #include "shim.h"
+#include "strv.h"
 
 #define PEERS_MAX 4U
 
@@ -129,28 +131,81 @@ static int on_kill(Peer *p, const Record *m)
         return r < 0 ? peer_send_error(p, "kill", r, "the container is not running") : 0;
 }
 
+/* All or none of them. */
+static int set_limits(Shim *s, const LaunchLimits *limits, char message[static CGROUP_ERROR_MAX])
+{
+        char old[CGROUP_ERROR_MAX];
+        int r = shim_cgroup_set_limits(s->cgroup, limits, message);
+
+        if (r < 0) /* some may have been */
+                (void) shim_cgroup_set_limits(s->cgroup, &s->launch->limits, old);
+        return r;
+}
+
+/* *@hosts: in, the new ones; out, those that are in force no more. */
+static int set_hosts(Shim *s, char ***hosts)
+{
+        char **old = s->launch->extra_hosts;
+        int r;
+
+        if (strv_equal(old, *hosts))
+                return 0;
+        s->launch->extra_hosts = *hosts;
+        *hosts = old;
+        r = s->hosts_fd < 0 ? -ESRCH : etc_hosts_rewrite(s->launch, s->hosts_fd);
+        if (r >= 0)
+                return 0;
+        *hosts = s->launch->extra_hosts;
+        s->launch->extra_hosts = old;
+        if (s->hosts_fd >= 0)
+                (void) etc_hosts_rewrite(s->launch, s->hosts_fd); /* as well as it can be done */
+        return r;
+}
+
+/* @limits, @hosts: what became of each. */
+static int peer_send_refusal(Peer *p, int limits, const char *limits_message, int hosts)
+{
+        char message[2 * CGROUP_ERROR_MAX] = "/etc/hosts could not be written";
+        CLEANUP(record_done) RecordWriter w;
+
+        if (limits < 0)
+                (void) snprintf(message, sizeof(message), "limits: %s%s%s%s", limits_message,
+                                hosts < 0 ? ": " : "", hosts < 0 ? errno_words(limits) : "",
+                                hosts < 0 ? "; /etc/hosts could not be written" : "");
+        record_start(&w, RUN_RECORD_VERSION);
+        record_put(&w, "type", "error");
+        record_put(&w, "request", "update");
+        record_putf(&w, "errno", "%d", hosts < 0 ? -hosts : -limits);
+        record_put(&w, "message", message);
+        if (limits >= 0)
+                record_put(&w, "applied", "limits");
+        if (hosts >= 0)
+                record_put(&w, "applied", "hosts");
+        return peer_send(p, &w);
+}
+
 static int on_update(Peer *p, const Record *m)
 {
         char message[LAUNCH_ERROR_MAX > CGROUP_ERROR_MAX ? LAUNCH_ERROR_MAX : CGROUP_ERROR_MAX];
+        CLEANUP_STRV char **hosts = NULL;
         Shim *s = p->channel->shim;
         LaunchLimits limits;
-        int r;
+        int r, q;
 
         r = launch_parse_limits(m, &limits, message);
+        if (r >= 0)
+                r = launch_parse_hosts(m, &hosts, message);
         if (r < 0)
                 return peer_send_error(p, "update", r, message);
         if (!s->cgroup || s->state == RUN_EXITED)
                 return peer_send_error(p, "update", -ESRCH, "the container is not running");
-        r = shim_cgroup_set_limits(s->cgroup, &limits, message);
-        if (r < 0) {
-                char old[CGROUP_ERROR_MAX];
-
-                /* "Nothing changed" is promised, and some may have been. */
-                (void) shim_cgroup_set_limits(s->cgroup, &s->launch->limits, old);
-                return peer_send_error(p, "update", r, message);
-        }
-        s->launch->limits = limits;
-        return peer_send_self(p, "status");
+        /* Each for itself: what a container can do to its own /etc/hosts is no reason to leave its
+         * limits as they are. */
+        r = set_limits(s, &limits, message);
+        if (r >= 0)
+                s->launch->limits = limits;
+        q = set_hosts(s, &hosts);
+        return r < 0 || q < 0 ? peer_send_refusal(p, r, message, q) : peer_send_self(p, "status");
 }
 
 typedef struct Request {

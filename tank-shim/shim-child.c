@@ -134,7 +134,7 @@ static int set_up_terminal(MainState *m, int *ret_master)
 
 static int set_up(MainState *m)
 {
-        CLEANUP_CLOSE int master = -EBADF;
+        CLEANUP_CLOSE int master = -EBADF, hosts = -EBADF;
         size_t n;
         int r;
 
@@ -142,7 +142,7 @@ static int set_up(MainState *m)
         if (r >= 0)
                 r = become_root(m);
         if (r >= 0)
-                r = rootfs_enter(m->c->launch, m->c->etc, &m->trees, &m->report);
+                r = rootfs_enter(m->c->launch, m->c->etc, &m->trees, &hosts, &m->report);
         if (r >= 0)
                 r = set_up_pod(m);
         if (r >= 0)
@@ -153,7 +153,9 @@ static int set_up(MainState *m)
                 r = identity_resolve(m->c->launch->user, m->c->launch->groups, &m->id, &m->report);
         if (r < 0)
                 return r;
-        r = tell(m->c->sync, SYNC_READY, master); /* sync 2 */
+        r = tell(m->c->sync, SYNC_HOSTS, hosts);
+        if (r >= 0)
+                r = tell(m->c->sync, SYNC_READY, master); /* sync 2 */
         if (r >= 0)
                 r = await(m->c->sync, SYNC_GO, NULL, 0, &n); /* sync 3 */
         if (r < 0)

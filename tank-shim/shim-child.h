@@ -22,7 +22,9 @@ typedef struct MainChild {
 /* One byte each, some with descriptors. A SetupReport in between means failure. */
 #define SYNC_TREES    'T' /* shim → child, with what trees_list() lists */
 #define SYNC_READY    'R' /* child → shim, with the PTY's master */
+#define SYNC_HOSTS    'H' /* child → shim, before that, with /etc/hosts */
 #define SYNC_GO       'G' /* shim → child */
 #define SYNC_WORKLOAD 'W' /* child → shim, with the workload's pidfd */
 
-_Noreturn void main_child(void *userdata);
+/* The attribute, not _Noreturn: clang has it in the type of a function that is passed on. */
+void main_child(void *userdata) __attribute__((__noreturn__));

@@ -236,6 +236,23 @@ static void limit_descriptors(void)
         (void) setrlimit(RLIMIT_NOFILE, &limit); /* lowering needs no right */
 }
 
+/* Who may not enter "/" can neither find nor execute anything: told as what it is, and not as the
+ * failure of whatever would be tried first. */
+static int check_root(const Identity *id, SetupReport *reterr)
+{
+        struct stat st;
+
+        if (access("/", X_OK) == 0)
+                return 0;
+        if (errno != EACCES || stat("/", &st) < 0)
+                return setup_report_set(reterr, -errno, "user", "the root directory");
+        return setup_report_set(reterr, -EACCES, "user",
+                        "uid %u, gid %u may not enter the container's root directory, which has "
+                        "mode %04o and belongs to %u:%u; allow it on the host (chmod o+x), or run "
+                        "as another user",
+                        id->uid, id->gid, st.st_mode & 07777, st.st_uid, st.st_gid);
+}
+
 int confine_apply(const ConfinePolicy *policy, const Identity *id, SetupReport *reterr)
 {
         uint64_t have = 0, want;
@@ -265,9 +282,10 @@ int confine_apply(const ConfinePolicy *policy, const Identity *id, SetupReport *
         if (syscall(SYS_setgroups, id->n_groups, id->groups) < 0 ||
                         syscall(SYS_setresgid, id->gid, id->gid, id->gid) < 0 ||
                         syscall(SYS_setresuid, id->uid, id->uid, id->uid) < 0)
-                return setup_report_set(reterr, -errno, "user", "uid %u, gid %u: %s", id->uid,
+                return setup_report_set(reterr, -errno, "user", "uid %u, gid %u %s", id->uid,
                                 id->gid,
-                                errno == EINVAL ? "not among the pod's ids" : "cannot be taken");
+                                errno == EINVAL ? "are not both among the pod's ids, 0 to 65535"
+                                                : "cannot be taken");
 
         /* The kernel emptied the sets of anybody but root; for root they are cut here. A
          * capability that the shim itself lacks cannot be given. */
@@ -276,7 +294,7 @@ int confine_apply(const ConfinePolicy *policy, const Identity *id, SetupReport *
         if (r < 0)
                 return setup_report_set(reterr, r, "capabilities", "permitted set");
         (void) umask(0022);
-        return 0;
+        return check_root(id, reterr);
 }
 
 /* ---- environment, directory, execve ---- */

@@ -174,6 +174,51 @@ static int parse_identity(Parser *p, Launch *l)
         return r;
 }
 
+static bool is_hostname(const char *s)
+{
+        return host_name_is_valid(s, LIMIT_HOSTNAME_MAX);
+}
+
+static bool is_host_line(const char *s)
+{
+        char address[ADDRESS_TEXT_SIZE], normal[ADDRESS_TEXT_SIZE];
+        size_t n = strcspn(s, " ");
+
+        if (!s[n] || n >= sizeof(address))
+                return false;
+        memcpy(address, s, n);
+        address[n] = '\0';
+        return address_normalize(address, normal) >= 0 &&
+               host_name_is_valid(s + n + 1, LIMIT_DOMAIN_MAX);
+}
+
+static int parse_hosts(Parser *p, char ***ret)
+{
+        CLEANUP_STRV char **hosts = NULL;
+        int r = get_list(p, "extra_host", LIMIT_EXTRA_HOSTS, &hosts);
+
+        if (r < 0)
+                return r;
+        STRV_FOREACH(h, hosts)
+        {
+                if (!is_host_line(*h))
+                        return refuse(p, -EINVAL,
+                                        "launch record: extra_host: not an address and a name: "
+                                        "%.100s",
+                                        *h);
+        }
+        *ret = TAKE_PTR(hosts);
+        return 0;
+}
+
+int launch_parse_hosts(const Record *record, char ***ret, char reterr[static LAUNCH_ERROR_MAX])
+{
+        Parser p = { .record = *record, .error = reterr };
+
+        reterr[0] = 0;
+        return parse_hosts(&p, ret);
+}
+
 static int parse_sandbox(Parser *p, Launch *l)
 {
         uint64_t base = 0, count = 0;
@@ -199,7 +244,9 @@ static int parse_sandbox(Parser *p, Launch *l)
                                 "userns=host");
         l->id_base = (uid_t) base;
         l->id_count = (uint32_t) count;
-        r = get_string(p, "hostname", true, NULL, &l->hostname);
+        r = get_string(p, "hostname", true, is_hostname, &l->hostname);
+        if (r >= 0)
+                r = parse_hosts(p, &l->extra_hosts);
         if (r >= 0)
                 r = get_string(p, "rootfs", true, path_is_absolute_normal, &l->rootfs);
         if (r >= 0)
@@ -403,6 +450,7 @@ Launch *launch_free(Launch *l)
         free(l->pod);
         free(l->container);
         free(l->hostname);
+        strv_free(l->extra_hosts);
         free(l->rootfs);
         free(l->scratch);
         strv_free(l->argv);

@@ -41,6 +41,7 @@ typedef struct Launch {
         uid_t id_base;
         uint32_t id_count;
         char *hostname, *rootfs, *scratch;
+        char **extra_hosts; /* lines of /etc/hosts, "ADDRESS NAME" */
         char **argv, **env;
         char *cwd;  /* "/" unless given */
         char *user; /* "0" unless given */
@@ -72,5 +73,7 @@ int launch_parse(const void *data, size_t size, Launch **ret, char reterr[static
 /* The `limit.*` keys alone, of an update message. */
 int launch_parse_limits(
                 const Record *record, LaunchLimits *ret, char reterr[static LAUNCH_ERROR_MAX]);
+/* The `extra_host` keys of one. */
+int launch_parse_hosts(const Record *record, char ***ret, char reterr[static LAUNCH_ERROR_MAX]);
 Launch *launch_free(Launch *l);
 DEFINE_CLEANUP(Launch *, launch_freep, launch_free);

@@ -4,6 +4,7 @@
 
 #include <sched.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,6 +12,9 @@
 #include "fd.h"
 #include "shim-mount.h"
 #include "shim-pins.h"
+
+#define SHM      "shm"
+#define SHM_ATTR (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
 
 typedef struct Pin {
         const char *name;
@@ -64,6 +68,73 @@ static int pin_make(int ns_dir, int proc_dir, const Pin *p)
         return mount_attach(tree, file, "");
 }
 
+static int open_ns_dir(int pod_dir, int *ret_fd)
+{
+        int fd;
+
+        if (mkdirat(pod_dir, "ns", 0700) < 0 && errno != EEXIST)
+                return -errno;
+        fd = openat(pod_dir, "ns", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        *ret_fd = fd;
+        return 0;
+}
+
+/* The file system is the host's, so that it can be mounted by any shim of the pod; what is in it
+ * belongs to whoever made it, by the ids of the host, and the pod's are its own. */
+static int shm_make(int ns_dir, const Launch *launch)
+{
+        unsigned owner = launch->userns_host ? 0 : (unsigned) launch->id_base;
+        CLEANUP_CLOSE int fd = -EBADF;
+        char uid[32], gid[32];
+        int r;
+
+        (void) snprintf(uid, sizeof(uid), "uid=%u", owner);
+        (void) snprintf(gid, sizeof(gid), "gid=%u", owner);
+        r = pin_unmount(ns_dir, SHM);
+        if (r < 0)
+                return r;
+        if (mkdirat(ns_dir, SHM, 0700) < 0 && errno != EEXIST)
+                return -errno;
+        r = mount_new("tmpfs",
+                        (const char *const[]){
+                                        "source=shm", "mode=1777", "size=64m", uid, gid, NULL },
+                        SHM_ATTR, &fd);
+        return r < 0 ? r : mount_attach(fd, ns_dir, SHM);
+}
+
+int pins_make_shm(int pod_dir, const Launch *launch, SetupReport *reterr)
+{
+        CLEANUP_CLOSE int ns_dir = -EBADF;
+        int r;
+
+        r = open_ns_dir(pod_dir, &ns_dir);
+        if (r >= 0)
+                r = shm_make(ns_dir, launch);
+        return r < 0 ? setup_report_set(reterr, r, "devices", "the pod's /dev/shm") : 0;
+}
+
+int pins_copy_shm(int pod_dir, const Launch *launch, int *ret_fd)
+{
+        CLEANUP_CLOSE int ns_dir = -EBADF;
+        int r;
+
+        r = mount_detach(pod_dir, "ns/" SHM, false, SHM_ATTR, -EBADF, ret_fd);
+        if (r != -ENOENT)
+                return r;
+        /* Made by an earlier build, which gave each container its own. Those that join at the same
+         * time shall find one, so that it is made under a lock, and looked for again in there. */
+        ns_dir = openat(pod_dir, "ns", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (ns_dir < 0 || flock(ns_dir, LOCK_EX) < 0)
+                return -errno;
+        r = mount_detach(ns_dir, SHM, false, SHM_ATTR, -EBADF, ret_fd);
+        if (r != -ENOENT)
+                return r;
+        r = shm_make(ns_dir, launch);
+        return r < 0 ? r : mount_detach(ns_dir, SHM, false, SHM_ATTR, -EBADF, ret_fd);
+}
+
 int pins_make(int pod_dir, pid_t pid, const Launch *launch, SetupReport *reterr)
 {
         CLEANUP_CLOSE int ns_dir = -EBADF, proc_dir = -EBADF;
@@ -74,11 +145,9 @@ int pins_make(int pod_dir, pid_t pid, const Launch *launch, SetupReport *reterr)
         proc_dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (proc_dir < 0)
                 return setup_report_set(reterr, -errno, "namespaces", "%s", path);
-        if (mkdirat(pod_dir, "ns", 0700) < 0 && errno != EEXIST)
-                return setup_report_set(reterr, -errno, "namespaces", "pins");
-        ns_dir = openat(pod_dir, "ns", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (ns_dir < 0)
-                return setup_report_set(reterr, -errno, "namespaces", "pins");
+        r = open_ns_dir(pod_dir, &ns_dir);
+        if (r < 0)
+                return setup_report_set(reterr, r, "namespaces", "pins");
         for (size_t i = 0; i < ARRAY_SIZE(pins); i++) {
                 if (!pin_applies(&pins[i], launch))
                         continue;
@@ -141,5 +210,10 @@ int pins_remove(int pod_dir)
                 if (unlinkat(ns_dir, pins[i].name, 0) < 0 && errno != ENOENT)
                         return -errno;
         }
+        r = pin_unmount(ns_dir, SHM);
+        if (r < 0)
+                return r;
+        if (unlinkat(ns_dir, SHM, AT_REMOVEDIR) < 0 && errno != ENOENT)
+                return -errno;
         return unlinkat(pod_dir, "ns", AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
 }

@@ -7,8 +7,8 @@
  * /dev/pts is refused (CVE-2025-52565 and its kin): the file must be the ptmx device on a devpts,
  * and the other end is taken from it by descriptor, never by its name.
  *
- * The main process's master stays with the shim, which reads it into the log: deliver() is the one
- * place that an attached client would be fed from, too. The shim never writes to it. */
+ * The main process's master stays with the shim, which reads it into the log and the fan-out that
+ * attached clients are fed from. What those type is shim-input's. */
 
 #include <linux/magic.h>
 #include <sys/ioctl.h>
@@ -19,6 +19,7 @@
 
 #include "bus-util.h"
 #include "fd.h"
+#include "limit.h"
 #include "shim-pty.h"
 
 #define READ_SIZE      4096U /* what a PTY gives at once */
@@ -95,6 +96,7 @@ int shim_pty_take_terminal(int slave)
 
 struct ShimPty {
         ShimLog *log;
+        Fanout *output;
         sd_event_source *source;
         int master;
         bool hung_up;
@@ -103,6 +105,7 @@ struct ShimPty {
 static void deliver(ShimPty *pty, const void *data, size_t size)
 {
         shim_log_feed(pty->log, LOG_STREAM_TTY, data, size);
+        fanout_feed(pty->output, data, size);
 }
 
 /* Up to @turns reads. -EIO: nobody has the other end open; -EAGAIN: nothing there; 0: there is
@@ -141,21 +144,25 @@ static int on_readable(sd_event_source *source, int fd, uint32_t revents, void *
 
 int shim_pty_new(sd_event *event, int master, ShimLog *log, ShimPty **ret)
 {
-        CLEANUP_FREE ShimPty *pty = NULL;
+        CLEANUP(shim_pty_freep) ShimPty *pty = NULL;
         int r;
 
         pty = malloc(sizeof(*pty));
         if (!pty)
                 return -ENOMEM;
-        *pty = (ShimPty){ .log = log, .master = master };
+        *pty = (ShimPty){ .log = log, .master = -EBADF };
 
         r = fd_set_nonblock(master, true);
+        if (r < 0)
+                return r;
+        r = fanout_new(event, LIMIT_HELD_OUTPUT, "\r\n", &pty->output);
         if (r < 0)
                 return r;
         r = sd_event_add_io(event, &pty->source, master, EPOLLIN, on_readable, pty);
         if (r < 0)
                 return r;
 
+        pty->master = master;
         *ret = TAKE_PTR(pty);
         return 0;
 }
@@ -167,6 +174,7 @@ ShimPty *shim_pty_free(ShimPty *pty)
 
         sd_event_source_disable_unref(pty->source);
         safe_close(pty->master);
+        fanout_free(pty->output);
         free(pty);
         return NULL;
 }
@@ -177,4 +185,15 @@ void shim_pty_drain(ShimPty *pty)
         /* More than a PTY and its line discipline can hold: whatever is there is read. */
         (void) read_master(pty, 1024);
         shim_log_end_stream(pty->log, LOG_STREAM_TTY);
+        fanout_end(pty->output);
+}
+
+Fanout *shim_pty_output(ShimPty *pty)
+{
+        return pty->output;
+}
+
+int shim_pty_master(const ShimPty *pty)
+{
+        return pty->master;
 }

@@ -4,11 +4,12 @@
  * limits what these mounts can be. Order:
  *
  *   1. everything of the host becomes private, so that nothing done here is seen there
- *   2. a small tmpfs holds the mount points and the run's files for /etc. It is attached over
- *      /proc: a place that every host has and that is needed by name no more, whereas the way to
- *      the run's own directories may lead through some that are closed to the container's root. In
- *      it the read-only root, the writable layer, and the overlay of both; `userxattr` and its
- *      user.overlay.* marks always, with the host's user namespace, too: one form on disk
+ *   2. a small tmpfs holds the mount points and the run's files for /etc (hosts in one of its own,
+ *      which nothing else can fill). It is attached over /proc: a place that every host has and
+ *      that is needed by name no more, whereas the way to the run's own directories may lead
+ *      through some that are closed to the container's root. In it the read-only root, the writable
+ *      layer, and the overlay of both; `userxattr` and its user.overlay.* marks always, with the
+ *      host's user namespace, too: one form on disk
  *   3. /proc, /dev, /sys: before the host's are out of reach, since the kernel lets a user
  *      namespace mount proc and sysfs only while it sees others
  *   4. masks, volumes, files in /etc
@@ -37,9 +38,10 @@ typedef struct Rootfs {
         const Launch *launch;
         const EtcFiles *etc;
         Trees *trees;
-        int stage; /* the tmpfs: lower/ layer/ root/ empty/ hosts hostname resolv.conf */
+        int stage; /* the tmpfs: lower/ layer/ root/ empty/ own/hosts hostname resolv.conf */
         int root;  /* the overlay's root directory */
         int proc, dev, sys;
+        int hosts; /* the file, for writing */
         SetupReport *report;
 } Rootfs;
 
@@ -118,9 +120,28 @@ static int put_file(Rootfs *f, const char *name, const char *content)
         return r < 0 ? fail(f, r, "etc", name) : 0;
 }
 
+/* The only file that is written again later, by the shim, has a file system to itself: the
+ * container may fill the other one through what it sees of it. Room for the host's file and all
+ * lines that may be declared. */
+static int mount_own(Rootfs *f)
+{
+        CLEANUP_CLOSE int fd = -EBADF;
+        int r;
+
+        static_assert(ETC_FILE_MAX + 1024U + LIMIT_EXTRA_HOSTS * 320U <= 128U * 1024U,
+                        "/etc/hosts has no room");
+        r = mount_new("tmpfs",
+                        (const char *const[]){ "source=tank", "mode=755", "size=128k",
+                                        "nr_inodes=4", NULL },
+                        ATTR_STRICT, &fd);
+        if (r >= 0)
+                r = mount_attach(fd, f->stage, "own");
+        return r < 0 ? fail(f, r, "rootfs", "staging") : put_file(f, "own/hosts", f->etc->hosts);
+}
+
 static int mount_stage(Rootfs *f)
 {
-        static const char *const dirs[] = { "lower", "layer", "root", "empty" };
+        static const char *const dirs[] = { "lower", "layer", "root", "empty", "own" };
         int r;
 
         if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
@@ -137,7 +158,7 @@ static int mount_stage(Rootfs *f)
                 if (mkdirat(f->stage, dirs[i], 0555) < 0)
                         return fail(f, -errno, "rootfs", "staging");
         }
-        r = put_file(f, "hosts", f->etc->hosts);
+        r = mount_own(f);
         if (r >= 0)
                 r = put_file(f, "hostname", f->etc->hostname);
         if (r >= 0)
@@ -287,6 +308,17 @@ static int mount_in_dev(Rootfs *f, const char *name, const char *type, const cha
         return r < 0 ? fail(f, r, "devices", name) : 0;
 }
 
+/* Shared by the containers of the pod, like the IPC namespace. */
+static int attach_shm(Rootfs *f)
+{
+        int r;
+
+        if (mkdirat(f->dev, "shm", 0755) < 0)
+                return fail(f, -errno, "devices", "/dev/shm");
+        r = mount_attach(f->trees->shm, f->dev, "shm");
+        return r < 0 ? fail(f, r, "devices", "/dev/shm") : 0;
+}
+
 static int mount_dev(Rootfs *f)
 {
         static const Node nodes[] = { { "null", 1, 3 }, { "zero", 1, 5 }, { "full", 1, 7 },
@@ -323,10 +355,7 @@ static int mount_dev(Rootfs *f)
         }
         r = mount_in_dev(f, "pts", "devpts", pts, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
         if (r >= 0)
-                r = mount_in_dev(f, "shm", "tmpfs",
-                                (const char *const[]){
-                                                "source=shm", "mode=1777", "size=64m", NULL },
-                                ATTR_STRICT);
+                r = attach_shm(f);
         if (r >= 0)
                 r = mount_in_dev(f, "mqueue", "mqueue",
                                 (const char *const[]){ "source=mqueue", NULL }, ATTR_STRICT);
@@ -440,7 +469,7 @@ static int open_etc_target(int etc, const char *name, int *ret_fd)
 }
 
 /* Only on the container's own layer: with a volume at /etc these names are the volume's. */
-static int bind_etc_file(Rootfs *f, int etc, const char *name)
+static int bind_etc_file(Rootfs *f, int etc, const char *source, const char *name)
 {
         CLEANUP_CLOSE int target = -EBADF;
         struct stat st, root;
@@ -452,25 +481,33 @@ static int bind_etc_file(Rootfs *f, int etc, const char *name)
                 return 0;
         r = open_etc_target(etc, name, &target);
         if (r >= 0)
-                r = bind_over(f->stage, name, target, "", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+                r = bind_over(f->stage, source, target, "", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
         return r < 0 ? fail(f, r, "etc", name) : 0;
 }
 
 static int bind_etc(Rootfs *f)
 {
-        static const char *const names[] = { "hosts", "hostname", "resolv.conf" };
+        static const char *const files[][2] = { { "own/hosts", "hosts" },
+                { "hostname", "hostname" }, { "resolv.conf", "resolv.conf" } };
         CLEANUP_CLOSE int path = -EBADF;
         int r;
 
         r = open_dir_in_root(f->root, "/etc", &path);
         if (r < 0)
                 return fail(f, r, "etc", "/etc");
-        for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-                r = bind_etc_file(f, path, names[i]);
+        for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+                r = bind_etc_file(f, path, files[i][0], files[i][1]);
                 if (r < 0)
                         return r;
         }
         return 0;
+}
+
+/* For whoever writes it anew later: by descriptor, since the name is the container's. */
+static int open_hosts(Rootfs *f)
+{
+        f->hosts = openat(f->stage, "own/hosts", O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+        return f->hosts < 0 ? fail(f, -errno, "etc", "hosts") : 0;
 }
 
 static int mount_id(const char *path, uint64_t *ret)
@@ -506,10 +543,11 @@ static int pivot(Rootfs *f)
         return fail(f, r < 0 ? r : -EBUSY, "rootfs", "detaching the host's tree");
 }
 
-int rootfs_enter(const Launch *launch, const EtcFiles *etc, Trees *trees, SetupReport *reterr)
+int rootfs_enter(const Launch *launch, const EtcFiles *etc, Trees *trees, int *ret_hosts,
+                SetupReport *reterr)
 {
         static int (*const steps[])(Rootfs *) = { mount_stage, mount_overlay, mount_proc, mount_dev,
-                mount_sys, restrict_proc_and_sys, mount_volumes, bind_etc, pivot };
+                mount_sys, restrict_proc_and_sys, mount_volumes, bind_etc, open_hosts, pivot };
         Rootfs f = { .launch = launch,
                 .etc = etc,
                 .trees = trees,
@@ -518,7 +556,8 @@ int rootfs_enter(const Launch *launch, const EtcFiles *etc, Trees *trees, SetupR
                 .root = -EBADF,
                 .proc = -EBADF,
                 .dev = -EBADF,
-                .sys = -EBADF };
+                .sys = -EBADF,
+                .hosts = -EBADF };
         int r = 0;
 
         for (size_t i = 0; i < ARRAY_SIZE(steps) && r >= 0; i++)
@@ -528,6 +567,9 @@ int rootfs_enter(const Launch *launch, const EtcFiles *etc, Trees *trees, SetupR
         (void) safe_close(f.proc);
         (void) safe_close(f.dev);
         (void) safe_close(f.sys);
+        if (r >= 0)
+                *ret_hosts = TAKE_FD(f.hosts);
+        (void) safe_close(f.hosts);
         return r;
 }
 

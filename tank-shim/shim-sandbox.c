@@ -9,10 +9,12 @@
  *      clone: user namespace first, the pod's
  *      others inside it, mount and PID
  *      uid_map, gid_map
- *      detached, idmapped trees
+ *      the pod's /dev/shm; detached,
+ *      idmapped trees
  *      sync 1: trees ---------------------------->
  *      pins of the pod's namespaces                root of the user namespace, cgroup namespace,
  *                                                  root file system, pivot_root, terminal, user
+ *                                     <----------- /etc/hosts [for writing]
  *                                     <----------- sync 2: ready [PTY's master]
  *      sync 3: go -------------------------------> ids, capabilities
  *                                                  fork of the workload
@@ -225,7 +227,7 @@ static int prepare_userns(Shim *shim, int pod_dir, int *ret_userns, SetupReport 
         return *ret_userns < 0 ? setup_report_set(reterr, -errno, "namespaces", "ns/user") : 0;
 }
 
-static int send_trees(Sandbox *s, int userns, SetupReport *reterr)
+static int send_trees(Sandbox *s, int pod_dir, int userns, SetupReport *reterr)
 {
         CLEANUP(trees_done) Trees trees;
         int *slots[TREES_FDS_MAX], fds[TREES_FDS_MAX], r;
@@ -233,7 +235,7 @@ static int send_trees(Sandbox *s, int userns, SetupReport *reterr)
         size_t n;
 
         trees_init(&trees);
-        r = trees_make(s->shim->launch, userns, &trees, reterr);
+        r = trees_make(s->shim->launch, pod_dir, userns, &trees, reterr);
         if (r < 0)
                 return r;
         n = trees_list(&trees, s->shim->launch, slots);
@@ -283,11 +285,17 @@ static int on_message(Sandbox *s, const void *data, size_t size, int fd)
                 }
                 return 0;
         }
+        if (size == 1 && *(const char *) data == SYNC_HOSTS && fd >= 0) {
+                (void) safe_close(s->shim->hosts_fd);
+                s->shim->hosts_fd = fd;
+                return 0;
+        }
         if (size == 1 && *(const char *) data == SYNC_READY) /* sync 2 */
                 return on_ready(s, fd);
         if (size == 1 && *(const char *) data == SYNC_WORKLOAD && fd >= 0) { /* sync 4 */
                 (void) safe_close(s->shim->workload_fd);
                 s->shim->workload_fd = fd;
+                FAILPOINT("shim.workload");
                 return 0;
         }
         (void) safe_close(fd);
@@ -351,6 +359,7 @@ static int start(Sandbox *s, SetupReport *reterr)
                 r = scratch_make(shim->launch, reterr);
         if (r < 0)
                 return r;
+        FAILPOINT("shim.scratch");
         r = make_ends(s, &ends);
         if (r < 0)
                 return setup_report_set(reterr, r, "stdio", "pipes");
@@ -360,12 +369,16 @@ static int start(Sandbox *s, SetupReport *reterr)
                 return r;
         FAILPOINT("shim.cloned");
         r = prepare_userns(shim, pod_dir, &userns, reterr);
+        if (r >= 0 && shim->launch->sandbox_create)
+                r = pins_make_shm(pod_dir, shim->launch, reterr);
         if (r >= 0)
-                r = send_trees(s, userns, reterr);
+                r = send_trees(s, pod_dir, userns, reterr);
+        FAILPOINT("shim.trees");
         if (r >= 0 && shim->launch->sandbox_create)
                 r = pins_make(pod_dir, shim->main.pid, shim->launch, reterr);
         if (r < 0)
                 return r;
+        FAILPOINT("shim.pins");
         r = sd_event_add_io(shim->event, &s->source, s->sync, EPOLLIN, on_sync, s);
         return r < 0 ? setup_report_set(reterr, r, "namespaces", "event loop") : 0;
 }

@@ -13,6 +13,7 @@
 #include "fd.h"
 #include "shim-scope.h"
 
+#define SYSTEMD_SOCKET     "/run/systemd/private"
 #define SCOPE_TIMEOUT_USEC (10 * USEC_PER_SEC)
 
 typedef struct ScopeJob {
@@ -115,6 +116,24 @@ static int own_path(char **ret)
         return -ENODATA;
 }
 
+/* systemd's own socket, as systemctl has it for root: a container is started without a bus as well.
+ * The bus only where there is no such socket. */
+static int open_systemd(sd_bus **ret)
+{
+        CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
+        int r;
+
+        r = sd_bus_new(&bus);
+        if (r >= 0)
+                r = sd_bus_set_address(bus, "unix:path=" SYSTEMD_SOCKET);
+        if (r >= 0)
+                r = sd_bus_start(bus);
+        if (r < 0)
+                return sd_bus_open_system(ret);
+        *ret = TAKE_PTR(bus);
+        return 0;
+}
+
 int scope_start(const char *name, char **ret_path, char reterr[static CGROUP_ERROR_MAX])
 {
         uint64_t deadline = now_boottime_usec() + SCOPE_TIMEOUT_USEC;
@@ -124,13 +143,15 @@ int scope_start(const char *name, char **ret_path, char reterr[static CGROUP_ERR
         ScopeJob job = { 0 };
         int r;
 
-        r = sd_bus_open_system(&bus);
+        r = open_systemd(&bus);
+        /* What comes straight from systemd has no sender. */
         if (r >= 0)
-                r = sd_bus_match_signal(bus, NULL, "org.freedesktop.systemd1",
+                r = sd_bus_match_signal(bus, NULL,
+                                sd_bus_is_bus_client(bus) > 0 ? "org.freedesktop.systemd1" : NULL,
                                 "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager",
                                 "JobRemoved", on_job_removed, &job);
         if (r < 0) {
-                (void) snprintf(reterr, CGROUP_ERROR_MAX, "cannot reach systemd on the system bus");
+                (void) snprintf(reterr, CGROUP_ERROR_MAX, "cannot reach systemd");
                 return r;
         }
         for (;;) {

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "shim-control.h"
 #include "shim-namespace.h"
 #include "shim-session-start.h"
 #include "shim.h"
@@ -82,7 +83,7 @@ static int child_prepare(const ChildContext *c, SetupReport *reterr)
         return 0;
 }
 
-static _Noreturn void session_child(void *userdata)
+static void __attribute__((__noreturn__)) session_child(void *userdata)
 {
         ChildContext *c = userdata;
         SetupReport report = {};
@@ -171,11 +172,7 @@ static int make_sockets(ChildContext *c, SessionStart *s)
 {
         int p[2], r;
 
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, p) < 0)
-                return -errno;
-        s->control = p[0];
-        s->client_control = p[1];
-        r = fd_set_nonblock(s->control, true);
+        r = shim_control_new(&s->control, &s->client_control);
         if (r < 0)
                 return r;
 

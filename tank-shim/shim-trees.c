@@ -15,12 +15,12 @@
 
 #include "fd.h"
 #include "shim-mount.h"
-
-#define ETC_FILE_MAX (64U * 1024U)
+#include "shim-pins.h"
+#include "strv.h"
 
 void trees_init(Trees *t)
 {
-        t->scratch = t->lower = t->init = -EBADF;
+        t->scratch = t->lower = t->shm = t->init = -EBADF;
         for (size_t i = 0; i < LIMIT_MOUNTS; i++)
                 t->volumes[i] = -EBADF;
 }
@@ -29,6 +29,7 @@ void trees_done(Trees *t)
 {
         t->scratch = safe_close(t->scratch);
         t->lower = safe_close(t->lower);
+        t->shm = safe_close(t->shm);
         t->init = safe_close(t->init);
         for (size_t i = 0; i < LIMIT_MOUNTS; i++)
                 t->volumes[i] = safe_close(t->volumes[i]);
@@ -40,6 +41,7 @@ size_t trees_list(Trees *t, const Launch *launch, int *fds[static TREES_FDS_MAX]
 
         fds[n++] = &t->scratch;
         fds[n++] = &t->lower;
+        fds[n++] = &t->shm;
         if (!launch->init_none)
                 fds[n++] = &t->init;
         for (size_t i = 0; i < launch->n_mounts; i++)
@@ -65,27 +67,105 @@ void etc_files_done(EtcFiles *e)
         free(e->resolv);
 }
 
+/* Whether somebody who declared @name (of @n bytes) said another address for it. */
+static bool is_extra_host(const Launch *launch, const char *name, size_t n)
+{
+        STRV_FOREACH(h, launch->extra_hosts)
+        {
+                const char *extra = strchr(*h, ' ') + 1;
+
+                if (strlen(extra) == n && strncmp(extra, name, n) == 0)
+                        return true;
+        }
+        return false;
+}
+
+/* Beside localhost, which the host's file has already: the host name, and its first part. */
+static void put_own_names(FILE *f, const Launch *launch, bool has_localhost)
+{
+        const char *name = launch->hostname;
+        size_t whole = strlen(name), label = strcspn(name, ".");
+        bool named = !is_extra_host(launch, name, whole);
+        bool short_named = label < whole && !is_extra_host(launch, name, label);
+
+        if (has_localhost && !named && !short_named)
+                return;
+        fprintf(f, "127.0.0.1%s", has_localhost ? "" : " localhost");
+        if (named)
+                fprintf(f, " %s", name);
+        if (short_named)
+                fprintf(f, " %.*s", (int) label, name);
+        fputc('\n', f);
+}
+
+/* A pod on the host's network resolves as the host does; any other has nobody to ask. */
+static int hosts_text(const Launch *launch, char **ret)
+{
+        CLEANUP_FREE char *host = NULL, *text = NULL;
+        size_t size;
+        FILE *f;
+        int r = 0;
+
+        if (launch->network_host)
+                r = read_host_file("/etc/hosts", &host);
+        if (r < 0)
+                return r;
+        f = open_memstream(&text, &size);
+        if (!f)
+                return -ENOMEM;
+        if (host)
+                fprintf(f, "%s\n", host);
+        put_own_names(f, launch, host);
+        if (!host)
+                fputs("::1 localhost ip6-localhost\n", f);
+        STRV_FOREACH(h, launch->extra_hosts)
+        {
+                fprintf(f, "%s\n", *h);
+        }
+        if (fclose(f) != 0)
+                return -ENOMEM;
+        *ret = TAKE_PTR(text);
+        return 0;
+}
+
+static int rewrite(int fd, const char *text)
+{
+        int r;
+
+        if (lseek(fd, 0, SEEK_SET) < 0)
+                return -errno;
+        r = write_full(fd, text, strlen(text));
+        return ftruncate(fd, (off_t) strlen(text)) < 0 && r >= 0 ? -errno : r;
+}
+
+/* In place, since it is a mount: cut to length last, so that nobody ever sees it empty. The space
+ * is the file's own (see shim-rootfs.c), and what the container put behind that length goes with
+ * the cut: then there is room. Again for whoever writes at the same time. */
+int etc_hosts_rewrite(const Launch *launch, int fd)
+{
+        CLEANUP_FREE char *text = NULL;
+        unsigned tries = 3;
+        int r;
+
+        r = hosts_text(launch, &text);
+        if (r < 0)
+                return r;
+        do
+                r = rewrite(fd, text);
+        while (r == -ENOSPC && --tries > 0);
+        return r;
+}
+
 int etc_files_make(const Launch *launch, EtcFiles *ret, SetupReport *reterr)
 {
         CLEANUP(etc_files_done) EtcFiles e = { 0 };
-        CLEANUP_FREE char *host = NULL;
-        int r = 0, n;
+        int r;
 
-        /* A pod on the host's network resolves as the host does; any other has nobody to ask. */
-        if (launch->network_host) {
-                r = read_host_file("/etc/hosts", &host);
-                if (r >= 0)
-                        r = read_host_file("/etc/resolv.conf", &e.resolv);
-        }
+        r = hosts_text(launch, &e.hosts);
+        if (r >= 0 && launch->network_host)
+                r = read_host_file("/etc/resolv.conf", &e.resolv);
         if (r < 0)
                 return setup_report_set(reterr, r, "etc", "the host's hosts and resolv.conf");
-        if (host)
-                n = asprintf(&e.hosts, "%s\n127.0.0.1 %s\n", host, launch->hostname);
-        else
-                n = asprintf(&e.hosts, "127.0.0.1 localhost %s\n::1 localhost ip6-localhost\n",
-                                launch->hostname);
-        if (n < 0)
-                e.hosts = NULL;
         if (asprintf(&e.hostname, "%s\n", launch->hostname) < 0)
                 e.hostname = NULL;
         if (!e.resolv)
@@ -205,7 +285,7 @@ static int init_make(const Launch *launch, int *ret_fd, SetupReport *reterr)
         return r < 0 ? setup_report_set(reterr, r, "init", "%.180s", path) : 0;
 }
 
-int trees_make(const Launch *launch, int userns_fd, Trees *ret, SetupReport *reterr)
+int trees_make(const Launch *launch, int pod_dir, int userns_fd, Trees *ret, SetupReport *reterr)
 {
         CLEANUP(trees_done) Trees t;
         int r;
@@ -220,6 +300,9 @@ int trees_make(const Launch *launch, int userns_fd, Trees *ret, SetupReport *ret
         if (r < 0)
                 return setup_report_set(reterr, r, "rootfs", "%.120s%s", launch->rootfs,
                                 r == -EINVAL ? ": this file system cannot be idmapped" : "");
+        r = pins_copy_shm(pod_dir, launch, &t.shm);
+        if (r < 0)
+                return setup_report_set(reterr, r, "devices", "the pod's /dev/shm");
         if (!launch->init_none) {
                 r = init_make(launch, &t.init, reterr);
                 if (r < 0)

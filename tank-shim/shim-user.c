@@ -15,19 +15,14 @@
 #include "shim-user.h"
 #include "strv.h"
 
-typedef struct File {
-        char *data;
-        size_t size;
-} File;
-
-static void file_done(File *f)
+static void file_done(IdentityFile *f)
 {
         free(f->data);
 }
 
 /* A file that is missing is an empty one; anything that is not a bounded regular file is
  * refused. */
-static int file_read(const char *path, File *ret)
+static int file_read(const char *path, IdentityFile *ret)
 {
         CLEANUP_CLOSE int root = -EBADF, fd = -EBADF;
         struct stat st;
@@ -63,7 +58,7 @@ static size_t split_fields(char *line, char **fields, size_t max)
 }
 
 /* The next line of @f as a private copy in @buf; too long ones are skipped. */
-static bool next_line(const File *f, size_t *pos, char *buf, size_t size)
+static bool next_line(const IdentityFile *f, size_t *pos, char *buf, size_t size)
 {
         while (f->data && *pos < f->size) {
                 const char *start = f->data + *pos;
@@ -99,7 +94,7 @@ typedef struct PasswdEntry {
 } PasswdEntry;
 
 /* By @name, or by @uid when @name is NULL. */
-static bool find_passwd(const File *f, const char *name, uid_t uid, PasswdEntry *ret)
+static bool find_passwd(const IdentityFile *f, const char *name, uid_t uid, PasswdEntry *ret)
 {
         char line[2048];
 
@@ -153,7 +148,7 @@ static int add_group(Identity *id, gid_t gid)
 }
 
 /* With @member every group that lists it; else the one called @name. 1: found any. */
-static int find_groups(const File *f, const char *member, const char *name, Identity *id)
+static int find_groups(const IdentityFile *f, const char *member, const char *name, Identity *id)
 {
         size_t size = 64 * 1024; /* a group may list thousands of members */
         CLEANUP_FREE char *line = malloc(size);
@@ -162,11 +157,14 @@ static int find_groups(const File *f, const char *member, const char *name, Iden
         if (!line)
                 return -ENOMEM;
         for (size_t pos = 0; next_line(f, &pos, line, size);) {
-                char *fields[4];
+                char *fields[4], nobody[] = "";
+                size_t n = split_fields(line, fields, 4);
                 uint32_t g;
 
-                if (split_fields(line, fields, 4) < 3 || !parse_id(fields[2], &g))
+                if (n < 3 || !parse_id(fields[2], &g))
                         continue;
+                if (n == 3) /* without the list of members */
+                        fields[3] = nobody;
                 if (name ? !streq(fields[0], name) : !list_has(fields[3], member))
                         continue;
                 r = add_group(id, g);
@@ -180,8 +178,8 @@ static int find_groups(const File *f, const char *member, const char *name, Iden
 }
 
 /* "name" or "uid[:gid]"; *@ret_name is set for those who have a line in the file. */
-static int resolve_user(const char *user, const File *passwd, Identity *id, bool *ret_gid_given,
-                PasswdEntry *ret_entry, SetupReport *report)
+static int resolve_user(const char *user, const IdentityFile *passwd, Identity *id,
+                bool *ret_gid_given, PasswdEntry *ret_entry, SetupReport *report)
 {
         CLEANUP_FREE char *copy = strdup(user);
         char *colon;
@@ -190,10 +188,20 @@ static int resolve_user(const char *user, const File *passwd, Identity *id, bool
 
         if (!copy)
                 return setup_report_set(report, -ENOMEM, "user", "%s", "");
+        if (!*user)
+                return setup_report_set(report, -EINVAL, "user",
+                                "the user is empty: give a name, uid or uid:gid");
         if (user[0] < '0' || user[0] > '9') {
+                if (strchr(user, ':'))
+                        return setup_report_set(report, -EINVAL, "user",
+                                        "user '%.60s' is neither a name nor uid[:gid]; a group "
+                                        "behind ':' is given with a uid, both as numbers",
+                                        user);
                 if (!find_passwd(passwd, user, 0, ret_entry))
-                        return setup_report_set(report, -ENOENT, "user",
-                                        "user '%.60s' is not in the container's /etc/passwd", user);
+                        return setup_report_set(report, -EINVAL, "user",
+                                        "user '%.60s' is not in the container's /etc/passwd; add "
+                                        "it there, or give the uid",
+                                        user);
                 found = true;
                 uid = ret_entry->uid;
                 *ret_gid_given = false;
@@ -217,7 +225,8 @@ static int resolve_user(const char *user, const File *passwd, Identity *id, bool
         return 0;
 }
 
-static int resolve_groups(char *const *groups, const File *file, Identity *id, SetupReport *report)
+static int resolve_groups(
+                char *const *groups, const IdentityFile *file, Identity *id, SetupReport *report)
 {
         int r;
 
@@ -233,9 +242,9 @@ static int resolve_groups(char *const *groups, const File *file, Identity *id, S
                 } else {
                         r = find_groups(file, NULL, *g, id);
                         if (r == 0)
-                                return setup_report_set(report, -ENOENT, "user",
+                                return setup_report_set(report, -EINVAL, "user",
                                                 "group '%.60s' is not in the container's "
-                                                "/etc/group",
+                                                "/etc/group; add it there, or give the gid",
                                                 *g);
                 }
                 if (r < 0)
@@ -244,37 +253,50 @@ static int resolve_groups(char *const *groups, const File *file, Identity *id, S
         return 0;
 }
 
-int identity_resolve(const char *user, char *const *groups, Identity *ret, SetupReport *reterr)
+int identity_find(const char *user, char *const *groups, const IdentityFile *passwd,
+                const IdentityFile *group, Identity *ret, SetupReport *reterr)
 {
-        CLEANUP(file_done) File passwd = { 0 }, group = { 0 };
         CLEANUP(identity_done) Identity id = { 0 };
         PasswdEntry entry = { 0 };
         bool gid_given = false;
         int r;
 
-        r = file_read("/etc/passwd", &passwd);
-        if (r < 0)
-                return setup_report_set(reterr, r, "user", "the container's /etc/passwd");
-        r = file_read("/etc/group", &group);
-        if (r < 0)
-                return setup_report_set(reterr, r, "user", "the container's /etc/group");
-
-        r = resolve_user(user ?: "0", &passwd, &id, &gid_given, &entry, reterr);
+        r = resolve_user(user ?: "0", passwd, &id, &gid_given, &entry, reterr);
         if (r < 0)
                 return r;
         /* The primary group is a supplementary one, too: a process cannot shed it with setgid(). */
         r = add_group(&id, id.gid);
         if (r >= 0 && !gid_given && entry.name[0])
-                r = find_groups(&group, entry.name, NULL, &id);
+                r = find_groups(group, entry.name, NULL, &id);
         if (r < 0)
                 return setup_report_set(reterr, r, "user", "groups");
-        r = resolve_groups(groups, &group, &id, reterr);
+        r = resolve_groups(groups, group, &id, reterr);
         if (r < 0)
                 return r;
 
         *ret = id;
         id = (Identity){ 0 };
         return 0;
+}
+
+int identity_resolve(const char *user, char *const *groups, Identity *ret, SetupReport *reterr)
+{
+        CLEANUP(file_done) IdentityFile passwd = { 0 }, group = { 0 };
+        int r;
+
+        r = file_read("/etc/passwd", &passwd);
+        if (r == -EINVAL)
+                return setup_report_set(reterr, r, "user",
+                                "the container's /etc/passwd is no regular file: replace it");
+        if (r < 0)
+                return setup_report_set(reterr, r, "user", "the container's /etc/passwd");
+        r = file_read("/etc/group", &group);
+        if (r == -EINVAL)
+                return setup_report_set(reterr, r, "user",
+                                "the container's /etc/group is no regular file: replace it");
+        if (r < 0)
+                return setup_report_set(reterr, r, "user", "the container's /etc/group");
+        return identity_find(user, groups, &passwd, &group, ret, reterr);
 }
 
 void identity_done(Identity *id)

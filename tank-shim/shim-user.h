@@ -16,5 +16,15 @@ typedef struct Identity {
         char *home;
 } Identity;
 
+/* A file that is missing is an empty one. */
+typedef struct IdentityFile {
+        char *data;
+        size_t size;
+} IdentityFile;
+
+/* The same in files that were read already. */
+int identity_find(const char *user, char *const *groups, const IdentityFile *passwd,
+                const IdentityFile *group, Identity *ret, SetupReport *reterr);
+
 int identity_resolve(const char *user, char *const *groups, Identity *ret, SetupReport *reterr);
 void identity_done(Identity *id);

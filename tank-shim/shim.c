@@ -223,6 +223,7 @@ static int on_settle(sd_event_source *source, void *userdata)
         r = s->launch->bus_name ? shim_bus_new(s, &s->bus) : 0;
         if (r < 0)
                 log_warning_errno(r, "%s/%s/%s: not on the bus, ignoring", LOG_NAME(s));
+        FAILPOINT("shim.settled");
         return 0;
 }
 
@@ -305,11 +306,13 @@ static void do_stop(Shim *s)
 
         shim_set_state(s, RUN_STOPPING);
         shim_channel_send_status(s->channel);
+        FAILPOINT("shim.stopping");
         if (s->stop_grace_usec > 0) {
                 r = request_kill(s, s->stop_signal);
                 if (r < 0 && r != -ESRCH)
                         log_warning_errno(r, "%s/%s/%s: cannot send the stop signal", LOG_NAME(s));
         }
+        FAILPOINT("shim.signalled");
         arm_grace(s);
 }
 
@@ -406,10 +409,16 @@ static void do_finish(Shim *s)
 
         if (s->finishing > 0)
                 return;
+        FAILPOINT("shim.empty");
         shim_channel_send_status(s->channel);
+        FAILPOINT("shim.told");
         s->finishing = 1; /* ours, so that none of the others is the last too early */
         if (s->pty)
                 shim_pty_drain(s->pty);
+        s->finishing++;
+        r = shim_attaches_finish(s->attaches, one_finished, s);
+        if (r < 0)
+                one_finished(s);
         s->finishing++;
         r = shim_sessions_finish(s->sessions, one_finished, s);
         if (r < 0)
@@ -425,6 +434,7 @@ static void do_finish(Shim *s)
 
 static void do_leave(Shim *s)
 {
+        FAILPOINT("shim.finished");
         (void) sd_event_exit(s->event, 0);
 }
 
@@ -542,7 +552,7 @@ int shim_new(Launch *launch, int run_dir, int lock_fd, int channel, Shim **ret)
         s->run_dir = run_dir;
         s->lock_fd = lock_fd;
         s->main = PIDREF_NULL;
-        s->workload_fd = s->status_fd = s->policy.seccomp_fd = -EBADF;
+        s->workload_fd = s->status_fd = s->hosts_fd = s->policy.seccomp_fd = -EBADF;
         *(RunState *) &s->state = RUN_CREATING;
 
         r = boot_id(s->boot_id);
@@ -555,6 +565,8 @@ int shim_new(Launch *launch, int run_dir, int lock_fd, int channel, Shim **ret)
         if (r >= 0)
                 r = shim_sessions_new(s, &s->sessions);
         if (r >= 0)
+                r = shim_attaches_new(s, &s->attaches);
+        if (r >= 0)
                 r = shim_reaper_new(s, &s->reaper);
         if (r >= 0)
                 r = shim_record_write(s); /* step 3 */
@@ -566,6 +578,7 @@ int shim_new(Launch *launch, int run_dir, int lock_fd, int channel, Shim **ret)
         r = shim_channel_new(s, channel, &s->channel); /* hello */
         if (r < 0)
                 return r;
+        FAILPOINT("shim.hello");
         *ret = TAKE_PTR(s);
         return 0;
 }
@@ -582,6 +595,7 @@ static void remove_everything(Shim *s)
         if (r < 0)
                 log_warning_errno(r, "%s/%s/%s: cannot remove the cgroup %s, ignoring", LOG_NAME(s),
                                 shim_cgroup_path(s->cgroup));
+        FAILPOINT("shim.cgroup-removed");
         r = remove_tree_at(AT_FDCWD, s->launch->scratch);
         if (r < 0)
                 log_warning_errno(r, "%s/%s/%s: cannot remove %s, ignoring", LOG_NAME(s),
@@ -596,9 +610,11 @@ int shim_run(Shim *s)
         s->reaper = shim_reaper_free(s->reaper);
         s->sessions = shim_sessions_free(s->sessions);
         s->bus = shim_bus_free(s->bus);
+        s->attaches = shim_attaches_free(s->attaches);
         s->pty = shim_pty_free(s->pty);
         s->log = shim_log_free(s->log);
         remove_everything(s);
+        FAILPOINT("shim.removed");
         return r;
 }
 
@@ -610,6 +626,7 @@ Shim *shim_free(Shim *s)
         shim_reaper_free(s->reaper);
         shim_sessions_free(s->sessions);
         shim_bus_free(s->bus);
+        shim_attaches_free(s->attaches);
         shim_pty_free(s->pty);
         shim_log_free(s->log);
         shim_channel_free(s->channel);
@@ -621,6 +638,7 @@ Shim *shim_free(Shim *s)
         pidref_done(&s->main);
         (void) safe_close(s->workload_fd);
         (void) safe_close(s->status_fd);
+        (void) safe_close(s->hosts_fd);
         (void) safe_close(s->policy.seccomp_fd);
         shim_cgroup_free(s->cgroup);
         launch_free(s->launch);

@@ -8,13 +8,15 @@
  *     creating → running → stopping → exited
  *
  * Everything is on one sd-event loop in one thread. Neighbours: shim-sandbox (start), shim-log,
- * shim-pty, shim-session, shim-dbus (parts), shim-channel (reconciler), shim-record (file). */
+ * shim-pty, shim-session, shim-attach, shim-dbus (parts), shim-channel (reconciler), shim-record
+ * (file). */
 
 #include <systemd/sd-event.h>
 
 #include "clock.h"
 #include "macro.h"
 #include "pidref.h"
+#include "shim-attach.h"
 #include "shim-cgroup.h"
 #include "shim-channel.h"
 #include "shim-confine.h"
@@ -59,6 +61,7 @@ struct Shim {
         PidRef main;     /* the container's first process: tank-init, or the workload itself */
         int workload_fd; /* pidfd of the workload beneath tank-init, -EBADF: it is main */
         int status_fd;   /* where tank-init writes the workload's wait status */
+        int hosts_fd;    /* the container's /etc/hosts, for writing */
         ConfinePolicy policy;
         char oom_score_adj[8]; /* of the workload; empty: the shim's is the same */
         ShimCgroup *cgroup;
@@ -71,6 +74,7 @@ struct Shim {
         ShimLog *log;
         ShimPty *pty;
         ShimSessions *sessions;
+        ShimAttaches *attaches;
         ShimReaper *reaper;
         ShimBus *bus; /* may be NULL */
         ShimChannel *channel;

@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The verbs that take declarations from files.
- *
- * Writes are pipelined: up to WINDOW are under way, so that many documents share the store's synced
- * commits; what is said about them keeps the order of the files. A document that is not a pod waits
- * for all before it and is waited for by all behind it, because those behind may live in the
- * namespace that it makes. */
+/* The verbs that take declarations from files: all that a command line names is one transaction of
+ * the store, so that it is declared together or not at all. */
 
 #include <stdio.h>
 
-#include "bus-names.h"
 #include "ctl.h"
 #include "ctl-bus.h"
 #include "ctl-diff.h"
@@ -17,30 +12,9 @@
 #include "ctl-source.h"
 #include "ctl-verbs.h"
 #include "ctl-wait.h"
+#include "ctl-write.h"
 #include "document.h"
 #include "error.h"
-#include "log.h"
-
-#define WINDOW 64U
-
-typedef struct Writer Writer;
-
-typedef struct Write {
-        const Declaration *declaration;
-        Writer *writer;
-        sd_bus_error error;
-        char *outcome; /* "created", "updated", "unchanged" */
-        uint64_t generation;
-        bool done;
-} Write;
-
-struct Writer {
-        sd_bus *bus;
-        const char *method; /* Apply or Create */
-        Write *writes;
-        size_t n, n_sent, n_done, n_said;
-        int exit_code;
-};
 
 /* ---- loading ------------------------------------------------------------------------------- */
 
@@ -51,181 +25,6 @@ static int load(const Arguments *a, LoadFlags flags, Declarations *ret)
         return declarations_load(a->files, a->namespace, flags, ret);
 }
 
-static const char *display_namespace(const Declaration *d, const char **ret_slash)
-{
-        *ret_slash = *d->namespace ? "/" : "";
-        return d->namespace;
-}
-
-/* "pod/default/web", or "namespace/prod": the name of a thing in all that is said. */
-static void print_identity(FILE *f, const Declaration *d)
-{
-        const char *slash, *namespace = display_namespace(d, &slash);
-
-        fprintf(f, "%s/%s%s%s", d->type, namespace, slash, d->name);
-}
-
-static char *identity(const Declaration *d)
-{
-        const char *slash, *namespace = display_namespace(d, &slash);
-        char *text;
-
-        return asprintf(&text, "%s/%s%s%s", d->type, namespace, slash, d->name) < 0 ? NULL : text;
-}
-
-/* ---- writing ------------------------------------------------------------------------------- */
-
-static void writer_done(Writer *w)
-{
-        for (size_t i = 0; i < w->n; i++) {
-                sd_bus_error_free(&w->writes[i].error);
-                free(w->writes[i].outcome);
-        }
-        free(w->writes);
-}
-
-static bool is_seeding(const Writer *w)
-{
-        return streq(w->method, "Create");
-}
-
-static void say_failure(Writer *w, const Write *x)
-{
-        CLEANUP_FREE char *what = identity(x->declaration);
-        int code;
-
-        if (is_seeding(w) && !sd_bus_error_has_name(&x->error, TANK_ERROR_UNAVAILABLE)) {
-                ctl_error("skipping %s (%s): %s", strempty(what), x->declaration->source,
-                                strempty(x->error.message));
-                return;
-        }
-        code = ctl_bus_failure(what, &x->error, -EIO);
-        if (w->exit_code == 0)
-                w->exit_code = code;
-}
-
-static void say(Writer *w, const Write *x)
-{
-        if (sd_bus_error_has_name(&x->error, TANK_ERROR_ALREADY_EXISTS) && is_seeding(w)) {
-                print_identity(stdout, x->declaration);
-                puts(" exists");
-        } else if (sd_bus_error_is_set(&x->error))
-                say_failure(w, x);
-        else {
-                print_identity(stdout, x->declaration);
-                printf(" %s\n", x->outcome);
-        }
-}
-
-static int read_answer(Write *x, sd_bus_message *m)
-{
-        const char *uid, *changed = "created";
-        uint64_t revision;
-        int r;
-
-        r = sd_bus_message_read(m, "stt", &uid, &x->generation, &revision);
-        if (r >= 0 && !is_seeding(x->writer))
-                r = sd_bus_message_read(m, "s", &changed);
-        return r < 0 ? r : free_and_strdup(&x->outcome, changed);
-}
-
-static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
-{
-        Write *x = userdata;
-        int r = 0;
-
-        if (sd_bus_message_is_method_error(m, NULL)) {
-                (void) sd_bus_error_copy(&x->error, sd_bus_message_get_error(m));
-                ctl_bus_translate(&x->error, TANK_STORE_NAME);
-        } else
-                r = read_answer(x, m);
-        if (r < 0)
-                (void) tank_error_set_errno(
-                                &x->error, r, "tankd-store gave an answer that cannot be read");
-        x->done = true;
-        x->writer->n_done++;
-        return 0;
-}
-
-static int send_write(Writer *w, Write *x)
-{
-        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
-        CLEANUP_FREE char *text = NULL;
-        int r;
-
-        r = document_format(x->declaration->document, &text);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_new_method_call(w->bus, &m, TANK_STORE_NAME, TANK_STORE_PATH,
-                        TANK_STORE_INTERFACE, w->method);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_append(m, "s", text);
-        if (r < 0)
-                return r;
-        if (x->declaration->has_if_revision && !is_seeding(w))
-                r = sd_bus_message_append(
-                                m, "a{sv}", 1, "if-revision", "t", x->declaration->if_revision);
-        else
-                r = sd_bus_message_append(m, "a{sv}", 0);
-        if (r < 0)
-                return r;
-        return sd_bus_call_async(w->bus, NULL, m, on_answer, x, 0);
-}
-
-static bool is_barrier(const Write *x)
-{
-        return !streq(x->declaration->type, "pod");
-}
-
-static bool may_send(const Writer *w)
-{
-        if (w->n_sent == w->n || w->n_sent - w->n_done >= WINDOW)
-                return false;
-        if (w->n_sent == w->n_done)
-                return true;
-        return !is_barrier(&w->writes[w->n_sent]) && !is_barrier(&w->writes[w->n_sent - 1]);
-}
-
-/* Sends and says all of them. A negative errno: the connection failed. */
-static int writer_run(Writer *w)
-{
-        while (w->n_said < w->n) {
-                int r = 0;
-
-                while (r >= 0 && may_send(w)) {
-                        r = send_write(w, &w->writes[w->n_sent]);
-                        w->n_sent++;
-                }
-                if (r >= 0)
-                        r = sd_bus_process(w->bus, NULL);
-                while (w->n_said < w->n && w->writes[w->n_said].done)
-                        say(w, &w->writes[w->n_said++]);
-                if (r == 0 && w->n_said < w->n)
-                        r = sd_bus_wait(w->bus, UINT64_MAX);
-                if (r < 0 && r != -EINTR)
-                        return r;
-        }
-        return 0;
-}
-
-static int write_all(sd_bus *bus, const char *method, const Declarations *d, Writer *ret)
-{
-        int r;
-
-        *ret = (Writer){
-                .bus = bus, .method = method, .n = d->n, .writes = calloc(d->n, sizeof(Write))
-        };
-        if (d->n > 0 && !ret->writes)
-                return ctl_oom();
-        for (size_t i = 0; i < d->n; i++)
-                ret->writes[i] = (Write){ .declaration = &d->items[i], .writer = ret };
-        r = writer_run(ret);
-        if (r < 0)
-                return ctl_bus_failure("the bus went away; not everything is stored", NULL, r);
-        return ret->exit_code;
-}
-
 /* ---- apply --------------------------------------------------------------------------------- */
 
 /* What stands in the store now, meta taken off; *ret is NULL when there is nothing. 0 or the exit
@@ -233,7 +32,7 @@ static int write_all(sd_bus *bus, const char *method, const Declarations *d, Wri
 static int stored_form(sd_bus *bus, const Declaration *d, json_t **ret)
 {
         CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
-        CLEANUP_FREE char *what = identity(d);
+        CLEANUP_FREE char *what = declaration_identity(d);
         json_t *doc = NULL;
         int r;
 
@@ -258,7 +57,7 @@ static int print_changes(sd_bus *bus, const Declaration *d, bool dry_run, size_t
                 return r;
         word = !old ? "created" : json_equal(old, d->document) ? "unchanged" : "updated";
         if (dry_run || !streq(word, "unchanged")) {
-                print_identity(stdout, d);
+                declaration_print_identity(stdout, d);
                 printf(dry_run ? " %s (dry run)\n" : " would be %s\n", word);
         }
         if (streq(word, "unchanged"))
@@ -273,52 +72,58 @@ static int print_changes(sd_bus *bus, const Declaration *d, bool dry_run, size_t
         return 0;
 }
 
-static int print_all_changes(
-                const Arguments *a, const Declarations *d, bool dry_run, size_t *ret_changes)
+static int print_all_changes(sd_bus *bus, const Declarations *d, bool dry_run, size_t *ret_changes)
 {
-        CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
-        int r = ctl_bus_open(&bus);
+        int r = 0;
 
         for (size_t i = 0; r == 0 && i < d->n; i++)
                 r = print_changes(bus, &d->items[i], dry_run, ret_changes);
         return r;
 }
 
-static int wait_for_all(Waiter *waiter, const Writer *w)
+static int wait_for_all(Waiter *waiter, const Declarations *d, const WriteResult *results)
 {
         int code = 0;
 
         (void) fflush(stdout); /* what is stored is known before the wait begins */
-        for (size_t i = 0; i < w->n; i++) {
-                const Write *x = &w->writes[i];
+        for (size_t i = 0; i < d->n; i++) {
+                const Declaration *x = &d->items[i];
                 bool eventful;
                 int r;
 
-                if (!streq(x->declaration->type, "pod") || sd_bus_error_is_set(&x->error))
+                if (!streq(x->type, "pod"))
                         continue;
                 /* Of several, one's event may have come while another was waited for; and not
                  * every change starts something. */
-                eventful = w->n == 1 && streq(x->outcome, "created");
-                r = waiter_wait(waiter, x->declaration->namespace, x->declaration->name,
-                                CONDITION_RUNNING, x->generation, eventful);
+                eventful = d->n == 1 && streq(results[i].changed, "created");
+                r = waiter_wait_applied(waiter, x->document, results[i].generation, eventful);
                 if (r == 0) {
-                        print_identity(stdout, x->declaration);
-                        puts(" running");
+                        declaration_print_identity(stdout, x);
+                        printf(" %s\n", run_state_to_string(waiter->state));
                 } else if (code == 0)
                         code = r;
         }
         return code;
 }
 
+static int dry_run(sd_bus *bus, const Declarations *d)
+{
+        CLEANUP_FREE WriteResult *results = NULL;
+        size_t changes = 0;
+        int r;
+
+        r = write_together(bus, WRITE_APPLY, d, true, &results);
+        return r != 0 ? r : print_all_changes(bus, d, true, &changes);
+}
+
 int verb_apply(const Arguments *a)
 {
         CLEANUP(declarations_done) Declarations d = {};
         CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
+        CLEANUP_FREE WriteResult *results = NULL;
         Waiter waiter = {};
-        CLEANUP(writer_done) Writer w = {};
         uint64_t timeout;
-        size_t changes = 0;
-        int r, waited = 0;
+        int r;
 
         r = arguments_timeout(a, WAIT_TIMEOUT_USEC, &timeout);
         if (r == 0 && a->timeout && !a->wait)
@@ -327,13 +132,12 @@ int verb_apply(const Arguments *a)
                 r = ctl_usage_error("--wait and --dry-run exclude each other");
         if (r == 0)
                 r = load(a, 0, &d);
+        if (r == 0)
+                r = ctl_bus_open(&bus);
         if (r != 0)
                 return r;
         if (a->dry_run)
-                return print_all_changes(a, &d, true, &changes);
-        r = ctl_bus_open(&bus);
-        if (r != 0)
-                return r;
+                return dry_run(bus, &d);
         if (a->wait) {
                 const Declaration *only = d.n == 1 && *d.items[0].namespace ? d.items : NULL;
 
@@ -342,10 +146,14 @@ int verb_apply(const Arguments *a)
                 if (r < 0)
                         return ctl_bus_failure("cannot subscribe to events", NULL, r);
         }
-        r = write_all(bus, "Apply", &d, &w);
-        if (a->wait)
-                waited = wait_for_all(&waiter, &w);
-        return r != 0 ? r : waited;
+        r = write_together(bus, WRITE_APPLY, &d, false, &results);
+        if (r != 0)
+                return r;
+        for (size_t i = 0; i < d.n; i++) {
+                declaration_print_identity(stdout, &d.items[i]);
+                printf(" %s\n", results[i].changed);
+        }
+        return a->wait ? wait_for_all(&waiter, &d, results) : 0;
 }
 
 int verb_validate(const Arguments *a)
@@ -354,7 +162,7 @@ int verb_validate(const Arguments *a)
         int r = load(a, 0, &d);
 
         for (size_t i = 0; r == 0 && i < d.n; i++) {
-                print_identity(stdout, &d.items[i]);
+                declaration_print_identity(stdout, &d.items[i]);
                 puts(" valid");
         }
         return r;
@@ -363,57 +171,29 @@ int verb_validate(const Arguments *a)
 int verb_diff(const Arguments *a)
 {
         CLEANUP(declarations_done) Declarations d = {};
+        CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
         size_t changes = 0;
         int r = load(a, 0, &d);
 
         if (r == 0)
-                r = print_all_changes(a, &d, false, &changes);
+                r = ctl_bus_open(&bus);
+        if (r == 0)
+                r = print_all_changes(bus, &d, false, &changes);
         if (r == 0 && changes > 0)
                 return EXIT_CODE_FAILED;
         return r;
 }
 
-int verb_seed(const Arguments *a)
-{
-        CLEANUP(declarations_done) Declarations d = {};
-        CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
-        CLEANUP(writer_done) Writer w = {};
-        int r;
-
-        r = declarations_load(a->words, a->namespace, LOAD_SKIP_BAD, &d);
-        if (r == 0 && d.n > 0)
-                r = ctl_bus_open(&bus);
-        if (r != 0 || d.n == 0)
-                return r;
-        return write_all(bus, "Create", &d, &w);
-}
-
 /* ---- delete -------------------------------------------------------------------------------- */
 
-static int delete_one(sd_bus *bus, const Declaration *d)
-{
-        CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
-        bool existed;
-        int r;
-
-        r = store_delete(bus, d->type, d->namespace, d->name, &existed, &e);
-        if (r < 0) {
-                CLEANUP_FREE char *what = identity(d);
-
-                return ctl_bus_failure(what, &e, r);
-        }
-        print_identity(stdout, d);
-        puts(existed ? " deleted" : " absent");
-        return 0;
-}
-
-/* In the opposite order of applying: what lives in a namespace goes before it. */
+/* In the opposite order of applying. */
 static int delete_all(const Arguments *a, const Declarations *d)
 {
         CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
+        CLEANUP_FREE WriteResult *results = NULL;
         Waiter waiter = {};
         uint64_t timeout;
-        int r, code = 0;
+        int r;
 
         r = arguments_timeout(a, WAIT_TIMEOUT_USEC, &timeout);
         if (r == 0 && a->timeout && !a->wait)
@@ -425,26 +205,25 @@ static int delete_all(const Arguments *a, const Declarations *d)
         r = a->wait ? waiter_start(&waiter, bus, NULL, NULL, timeout) : 0;
         if (r < 0)
                 return ctl_bus_failure("cannot subscribe to events", NULL, r);
-        for (size_t i = d->n; i > 0; i--) {
-                r = delete_one(bus, &d->items[i - 1]);
-                code = code != 0 ? code : r;
+        r = write_together(bus, WRITE_DELETE, d, false, &results);
+        for (size_t i = d->n; r == 0 && i > 0; i--) {
+                declaration_print_identity(stdout, &d->items[i - 1]);
+                printf(" %s\n", results[i - 1].changed);
         }
         (void) fflush(stdout);
-        for (size_t i = d->n; a->wait && code == 0 && i > 0; i--)
+        for (size_t i = d->n; a->wait && r == 0 && i > 0; i--)
                 if (streq(d->items[i - 1].type, "pod"))
-                        code = waiter_wait(&waiter, d->items[i - 1].namespace, d->items[i - 1].name,
+                        r = waiter_wait(&waiter, d->items[i - 1].namespace, d->items[i - 1].name,
                                         CONDITION_DELETED, 0, false);
-        return code;
+        return r;
 }
 
 static int declaration_from_words(const Arguments *a, Resource *r, Declarations *ret)
 {
-        int k = resource_parse(a, r);
+        int k = resource_parse_named(a, "delete", r);
 
         if (k != 0)
                 return k;
-        if (!r->name)
-                return ctl_usage_error("delete which %s? delete %s NAME", r->type, r->type);
         ret->items = calloc(1, sizeof(Declaration));
         if (!ret->items)
                 return ctl_oom();

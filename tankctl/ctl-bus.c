@@ -26,6 +26,15 @@ static bool is_absence(const char *name)
                startswith(name, "org.freedesktop.DBus.Error.Spawn.");
 }
 
+/* What sd-bus itself answers an asynchronous call with when its time is over differs only in the
+ * text from what the bus says of a peer that went away. */
+static bool is_timeout(const sd_bus_error *e)
+{
+        return streq(e->name, SD_BUS_ERROR_TIMEOUT) ||
+               (streq(e->name, SD_BUS_ERROR_NO_REPLY) &&
+                               streq_ptr(e->message, "Method call timed out"));
+}
+
 void ctl_bus_translate(sd_bus_error *e, const char *destination)
 {
         CLEANUP_BUS_ERROR sd_bus_error old = *e;
@@ -39,12 +48,12 @@ void ctl_bus_translate(sd_bus_error *e, const char *destination)
         if (is_absence(old.name))
                 (void) tank_error_set(e, TANK_ERROR_UNAVAILABLE,
                                 "%s is not on the bus; is it running?", program);
+        else if (is_timeout(&old))
+                (void) tank_error_set(e, TANK_ERROR_TIMED_OUT, "%s does not answer", program);
         else if (streq(old.name, SD_BUS_ERROR_NO_REPLY) ||
                         streq(old.name, SD_BUS_ERROR_DISCONNECTED))
                 (void) tank_error_set(e, TANK_ERROR_UNAVAILABLE,
                                 "%s went away before it answered; try again", program);
-        else if (streq(old.name, SD_BUS_ERROR_TIMEOUT))
-                (void) tank_error_set(e, TANK_ERROR_TIMED_OUT, "%s does not answer", program);
         else if (streq(old.name, SD_BUS_ERROR_ACCESS_DENIED)) /* by the bus and its policy */
                 (void) tank_error_set(e, TANK_ERROR_ACCESS_DENIED,
                                 "the bus lets only root and members of group tank call %s",
@@ -66,25 +75,89 @@ int ctl_bus_failure(const char *what, const sd_bus_error *e, int r)
         return tank_error_to_exit_code(e && e->name ? e->name : tank_error_from_errno(r));
 }
 
-/* Sends @m and waits for the answer. */
-static int call(sd_bus *bus, sd_bus_message *m, const char *destination, sd_bus_message **ret,
+const CtlPeer ctl_store = {
+        .program = "tankd-store",
+        .name = TANK_STORE_NAME,
+        .path = TANK_STORE_PATH,
+        .interface = TANK_STORE_INTERFACE,
+};
+
+const CtlPeer ctl_reconcile = {
+        .program = "tankd-reconcile",
+        .name = TANK_RECONCILE_NAME,
+        .path = TANK_RECONCILE_PATH,
+        .interface = TANK_RECONCILE_INTERFACE,
+};
+
+int ctl_bus_new_call(sd_bus *bus, const CtlPeer *peer, const char *method, sd_bus_message **ret)
+{
+        return sd_bus_message_new_method_call(
+                        bus, ret, peer->name, peer->path, peer->interface, method);
+}
+
+static int failed_call(int r, const CtlPeer *peer, sd_bus_error *reterr)
+{
+        if (!sd_bus_error_is_set(reterr))
+                (void) sd_bus_error_set_errno(reterr, r);
+        ctl_bus_translate(reterr, peer->name);
+        return r;
+}
+
+int ctl_bus_call(sd_bus *bus, sd_bus_message *m, const CtlPeer *peer, sd_bus_message **ret,
                 sd_bus_error *reterr)
 {
         int r = sd_bus_call(bus, m, 0, reterr, ret);
 
-        if (r < 0) {
-                if (!sd_bus_error_is_set(reterr))
-                        (void) sd_bus_error_set_errno(reterr, r);
-                ctl_bus_translate(reterr, destination);
-        }
-        return r;
+        return r < 0 ? failed_call(r, peer, reterr) : r;
 }
 
-static int bad_answer(int r, const char *who, sd_bus_error *reterr)
+int ctl_bus_property(sd_bus *bus, const CtlPeer *peer, const char *property, char type, void *ret,
+                sd_bus_error *reterr)
+{
+        int r;
+
+        if (type == 's')
+                r = sd_bus_get_property_string(bus, peer->name, peer->path, peer->interface,
+                                property, reterr, ret);
+        else
+                r = sd_bus_get_property_trivial(bus, peer->name, peer->path, peer->interface,
+                                property, reterr, type, ret);
+        return r < 0 ? failed_call(r, peer, reterr) : 0;
+}
+
+int ctl_bus_bad_answer(int r, const CtlPeer *peer, sd_bus_error *reterr)
 {
         if (sd_bus_error_is_set(reterr))
                 return r;
-        return tank_error_set_errno(reterr, r, "%s gave an answer that cannot be read", who);
+        return tank_error_set_errno(
+                        reterr, r, "%s gave an answer that cannot be read", peer->program);
+}
+
+int ctl_bus_read_pages(sd_bus *bus, const CtlPages *p, void *userdata, sd_bus_error *reterr)
+{
+        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
+        const char *next = "";
+
+        do {
+                CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
+                sd_bus_message *page = NULL;
+                int r;
+
+                r = ctl_bus_new_call(bus, p->peer, p->method, &m);
+                if (r >= 0)
+                        r = p->ask(m, next, userdata);
+                if (r < 0)
+                        return r;
+                r = ctl_bus_call(bus, m, p->peer, &page, reterr);
+                if (r < 0)
+                        return r;
+                sd_bus_message_unref(reply); /* @next pointed into it */
+                reply = page;
+                r = p->read(reply, userdata, &next, reterr);
+                if (r < 0)
+                        return ctl_bus_bad_answer(r, p->peer, reterr);
+        } while (!isempty(next));
+        return 0;
 }
 
 static int parse_json(const char *text, json_t **ret, sd_bus_error *reterr)
@@ -103,39 +176,86 @@ static int parse_json(const char *text, json_t **ret, sd_bus_error *reterr)
 
 /* ---- the store ----------------------------------------------------------------------------- */
 
-static int store_new_call(sd_bus *bus, const char *method, sd_bus_message **ret)
-{
-        return sd_bus_message_new_method_call(
-                        bus, ret, TANK_STORE_NAME, TANK_STORE_PATH, TANK_STORE_INTERFACE, method);
-}
-
-int store_get(sd_bus *bus, const char *type, const char *namespace, const char *name, json_t **ret,
-                sd_bus_error *reterr)
+/* Sends @m, whose answer is a document. */
+static int read_document(sd_bus *bus, sd_bus_message *m, json_t **ret, sd_bus_error *reterr)
 {
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
-        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
         const char *text;
         int r;
 
-        r = store_new_call(bus, "Get", &m);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_append(m, "sss", type, namespace, name);
-        if (r < 0)
-                return r;
-        r = call(bus, m, TANK_STORE_NAME, &reply, reterr);
+        r = ctl_bus_call(bus, m, &ctl_store, &reply, reterr);
         if (r < 0)
                 return r;
         r = sd_bus_message_read(reply, "s", &text);
         if (r >= 0)
                 r = parse_json(text, ret, reterr);
-        return r < 0 ? bad_answer(r, "tankd-store", reterr) : 0;
+        return r < 0 ? ctl_bus_bad_answer(r, &ctl_store, reterr) : 0;
 }
 
-/* Reads one page into @all; *ret_next is borrowed from @reply. */
-static int store_read_page(
-                sd_bus_message *reply, json_t *all, const char **ret_next, sd_bus_error *reterr)
+int store_get(sd_bus *bus, const char *type, const char *namespace, const char *name, json_t **ret,
+                sd_bus_error *reterr)
 {
+        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
+        int r;
+
+        r = ctl_bus_new_call(bus, &ctl_store, "Get", &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "sss", type, namespace, name);
+        return r < 0 ? r : read_document(bus, m, ret, reterr);
+}
+
+int store_get_version(sd_bus *bus, const char *type, const char *namespace, const char *name,
+                uint64_t revision, json_t **ret, sd_bus_error *reterr)
+{
+        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
+        int r;
+
+        r = ctl_bus_new_call(bus, &ctl_store, "GetVersion", &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "ssst", type, namespace, name, revision);
+        return r < 0 ? r : read_document(bus, m, ret, reterr);
+}
+
+/* What a list is made of; a page's token is borrowed from its message. */
+typedef struct Listing {
+        const char *type; /* NULL: the method takes none */
+        const char *namespace;
+        json_t *all;
+} Listing;
+
+static int listing_ask(sd_bus_message *m, const char *token, void *userdata)
+{
+        const Listing *l = userdata;
+        int r;
+
+        r = l->type ? sd_bus_message_append(m, "s", l->type) : 0;
+        if (r >= 0)
+                r = sd_bus_message_append(m, "s", l->namespace);
+        if (r < 0)
+                return r;
+        return isempty(token) ? sd_bus_message_append(m, "a{sv}", 0)
+                              : sd_bus_message_append(m, "a{sv}", 1, "continue", "s", token);
+}
+
+static int listing_read(sd_bus *bus, const CtlPages *pages, const char *type, const char *namespace,
+                json_t **ret, sd_bus_error *reterr)
+{
+        CLEANUP_JSON json_t *all = json_array();
+        Listing l = { .type = type, .namespace = namespace, .all = all };
+        int r;
+
+        if (!all)
+                return -ENOMEM;
+        r = ctl_bus_read_pages(bus, pages, &l, reterr);
+        if (r >= 0)
+                *ret = TAKE_PTR(all);
+        return r;
+}
+
+static int store_read_page(
+                sd_bus_message *reply, void *userdata, const char **ret_next, sd_bus_error *reterr)
+{
+        json_t *all = ((Listing *) userdata)->all;
         const char *text;
         uint64_t revision;
         int r;
@@ -158,78 +278,15 @@ static int store_read_page(
         return r < 0 ? r : sd_bus_message_read(reply, "st", ret_next, &revision);
 }
 
-static int append_continue(sd_bus_message *m, const char *next)
-{
-        return isempty(next) ? sd_bus_message_append(m, "a{sv}", 0)
-                             : sd_bus_message_append(m, "a{sv}", 1, "continue", "s", next);
-}
-
 int store_list(sd_bus *bus, const char *type, const char *namespace, json_t **ret,
                 sd_bus_error *reterr)
 {
-        CLEANUP_JSON json_t *all = json_array();
-        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
-        const char *next = "";
+        static const CtlPages pages = { &ctl_store, "List", listing_ask, store_read_page };
 
-        if (!all)
-                return -ENOMEM;
-        do {
-                CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
-                sd_bus_message *page = NULL;
-                int r;
-
-                r = store_new_call(bus, "List", &m);
-                if (r < 0)
-                        return r;
-                r = sd_bus_message_append(m, "ss", type, namespace);
-                if (r >= 0)
-                        r = append_continue(m, next);
-                if (r < 0)
-                        return r;
-                r = call(bus, m, TANK_STORE_NAME, &page, reterr);
-                if (r < 0)
-                        return r;
-                sd_bus_message_unref(reply);
-                reply = page;
-                r = store_read_page(reply, all, &next, reterr);
-                if (r < 0)
-                        return bad_answer(r, "tankd-store", reterr);
-        } while (!isempty(next));
-        *ret = TAKE_PTR(all);
-        return 0;
-}
-
-int store_delete(sd_bus *bus, const char *type, const char *namespace, const char *name,
-                bool *ret_existed, sd_bus_error *reterr)
-{
-        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
-        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
-        uint64_t revision;
-        int r, existed;
-
-        r = store_new_call(bus, "Delete", &m);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_append(m, "sssa{sv}", type, namespace, name, 0);
-        if (r < 0)
-                return r;
-        r = call(bus, m, TANK_STORE_NAME, &reply, reterr);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_read(reply, "bt", &existed, &revision);
-        if (r < 0)
-                return bad_answer(r, "tankd-store", reterr);
-        *ret_existed = existed;
-        return 0;
+        return listing_read(bus, &pages, type, namespace, ret, reterr);
 }
 
 /* ---- the reconciler ------------------------------------------------------------------------ */
-
-static int reconcile_new_call(sd_bus *bus, const char *method, sd_bus_message **ret)
-{
-        return sd_bus_message_new_method_call(bus, ret, TANK_RECONCILE_NAME, TANK_RECONCILE_PATH,
-                        TANK_RECONCILE_INTERFACE, method);
-}
 
 void pod_status_done(PodStatus *s)
 {
@@ -247,13 +304,13 @@ int reconcile_get_status(sd_bus *bus, const char *namespace, const char *pod, Po
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
         int r;
 
-        r = reconcile_new_call(bus, "GetStatus", &m);
+        r = ctl_bus_new_call(bus, &ctl_reconcile, "GetStatus", &m);
         if (r < 0)
                 return r;
         r = sd_bus_message_append(m, "ss", namespace, pod);
         if (r < 0)
                 return r;
-        r = call(bus, m, TANK_RECONCILE_NAME, &reply, reterr);
+        r = ctl_bus_call(bus, m, &ctl_reconcile, &reply, reterr);
         if (r < 0)
                 return r;
         r = sd_bus_message_read(reply, "sts", &uid, &s.generation, &text);
@@ -262,15 +319,16 @@ int reconcile_get_status(sd_bus *bus, const char *namespace, const char *pod, Po
         if (r >= 0)
                 r = parse_json(text, &s.status, reterr);
         if (r < 0)
-                return bad_answer(r, "tankd-reconcile", reterr);
+                return ctl_bus_bad_answer(r, &ctl_reconcile, reterr);
         *ret = s;
         s = (PodStatus){};
         return 0;
 }
 
 static int reconcile_read_page(
-                sd_bus_message *reply, json_t *all, const char **ret_next, sd_bus_error *reterr)
+                sd_bus_message *reply, void *userdata, const char **ret_next, sd_bus_error *reterr)
 {
+        json_t *all = ((Listing *) userdata)->all;
         const char *namespace, *name, *uid, *text;
         uint64_t generation;
         int r;
@@ -299,36 +357,10 @@ static int reconcile_read_page(
 
 int reconcile_list_status(sd_bus *bus, const char *namespace, json_t **ret, sd_bus_error *reterr)
 {
-        CLEANUP_JSON json_t *all = json_array();
-        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
-        const char *next = "";
+        static const CtlPages pages = { &ctl_reconcile, "ListStatus", listing_ask,
+                reconcile_read_page };
 
-        if (!all)
-                return -ENOMEM;
-        do {
-                CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
-                sd_bus_message *page = NULL;
-                int r;
-
-                r = reconcile_new_call(bus, "ListStatus", &m);
-                if (r < 0)
-                        return r;
-                r = sd_bus_message_append(m, "s", namespace);
-                if (r >= 0)
-                        r = append_continue(m, next);
-                if (r < 0)
-                        return r;
-                r = call(bus, m, TANK_RECONCILE_NAME, &page, reterr);
-                if (r < 0)
-                        return r;
-                sd_bus_message_unref(reply);
-                reply = page;
-                r = reconcile_read_page(reply, all, &next, reterr);
-                if (r < 0)
-                        return bad_answer(r, "tankd-reconcile", reterr);
-        } while (!isempty(next));
-        *ret = TAKE_PTR(all);
-        return 0;
+        return listing_read(bus, &pages, NULL, namespace, ret, reterr);
 }
 
 int reconcile_call(sd_bus *bus, const char *method, sd_bus_error *reterr, const char *types, ...)
@@ -338,7 +370,7 @@ int reconcile_call(sd_bus *bus, const char *method, sd_bus_error *reterr, const 
         va_list ap;
         int r;
 
-        r = reconcile_new_call(bus, method, &m);
+        r = ctl_bus_new_call(bus, &ctl_reconcile, method, &m);
         if (r < 0)
                 return r;
         va_start(ap, types);
@@ -346,5 +378,5 @@ int reconcile_call(sd_bus *bus, const char *method, sd_bus_error *reterr, const 
         va_end(ap);
         if (r < 0)
                 return r;
-        return call(bus, m, TANK_RECONCILE_NAME, &reply, reterr);
+        return ctl_bus_call(bus, m, &ctl_reconcile, &reply, reterr);
 }

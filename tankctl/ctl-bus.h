@@ -17,17 +17,46 @@ int ctl_bus_open(sd_bus **ret);
 /* "tankctl: WHAT: why" and the exit code. @what may be NULL. */
 int ctl_bus_failure(const char *what, const sd_bus_error *e, int r);
 
+/* A daemon of tank's. */
+typedef struct CtlPeer {
+        const char *program, *name, *path, *interface;
+} CtlPeer;
+
+extern const CtlPeer ctl_store, ctl_reconcile;
+
+int ctl_bus_new_call(sd_bus *bus, const CtlPeer *peer, const char *method, sd_bus_message **ret);
+/* Sends @m and waits for the answer. */
+int ctl_bus_call(sd_bus *bus, sd_bus_message *m, const CtlPeer *peer, sd_bus_message **ret,
+                sd_bus_error *reterr);
+/* A property of the type 's' (char **) or 't' (uint64_t *). */
+int ctl_bus_property(sd_bus *bus, const CtlPeer *peer, const char *property, char type, void *ret,
+                sd_bus_error *reterr);
+/* @r, told in @reterr unless something is there already. */
+int ctl_bus_bad_answer(int r, const CtlPeer *peer, sd_bus_error *reterr);
+
+/* A list that comes in pages. @ask appends what @method takes, with the token of the page ("" for
+ * the first one); @read reads a page, and finds the token of the next one, "" at the end. */
+typedef struct CtlPages {
+        const CtlPeer *peer;
+        const char *method;
+        int (*ask)(sd_bus_message *m, const char *token, void *userdata);
+        int (*read)(sd_bus_message *reply, void *userdata, const char **ret_next,
+                        sd_bus_error *reterr);
+} CtlPages;
+
+int ctl_bus_read_pages(sd_bus *bus, const CtlPages *p, void *userdata, sd_bus_error *reterr);
+
 /* The error in tank's words: what the bus says of a daemon that is not there becomes Unavailable.
  * Replaces *e. */
 void ctl_bus_translate(sd_bus_error *e, const char *destination);
 
 int store_get(sd_bus *bus, const char *type, const char *namespace, const char *name, json_t **ret,
                 sd_bus_error *reterr);
+int store_get_version(sd_bus *bus, const char *type, const char *namespace, const char *name,
+                uint64_t revision, json_t **ret, sd_bus_error *reterr);
 /* All pages, as an array. @namespace "" for all. */
 int store_list(sd_bus *bus, const char *type, const char *namespace, json_t **ret,
                 sd_bus_error *reterr);
-int store_delete(sd_bus *bus, const char *type, const char *namespace, const char *name,
-                bool *ret_existed, sd_bus_error *reterr);
 
 typedef struct PodStatus {
         char *uid;

@@ -5,11 +5,11 @@
 #include <stdarg.h>
 
 #include "clock.h"
-#include "ctl-get.h"
 #include "ctl-json.h"
-#include "ctl-table.h"
+#include "ctl-resource.h"
+#include "ctl-text.h"
 #include "ctl-verbs.h"
-#include "ctl-wait.h"
+#include "ctl-why.h"
 #include "ctl-yaml.h"
 #include "document.h"
 #include "error.h"
@@ -87,31 +87,30 @@ static void describe_container(const json_t *c)
                 describe_result(json_array_get(results, i - 1));
 }
 
-/* The one line that says why a pod does not run. */
-static void describe_why(const json_t *status)
+static void describe_containers(const char *title, const json_t *containers)
 {
-        const char *state = strempty(json_get_string(status, "state"));
-        const char *restart_at = json_get_string(status, "restart_at");
-        const char *message = json_get_string(status, "message");
-        uint64_t at, now = now_realtime_usec();
-        char duration[FORMAT_DURATION_SIZE];
+        json_t *c;
+        size_t i;
 
-        if (streq(state, run_state_to_string(RUN_RUNNING)) && isempty(message))
-                return;
-        if (restart_at && parse_rfc3339(restart_at, &at) >= 0 && at > now)
-                line(0, "Why:", "%s%snext start in %s", strempty(message),
-                                isempty(message) ? "" : "; ", format_duration(at - now, duration));
-        else if (!isempty(message))
-                line(0, "Why:", "%s", message);
-        else {
-                CLEANUP_FREE char *why = status_explain(status);
-
-                line(0, "Why:", "%s", strempty(why));
-        }
+        if (json_array_size(containers) > 0)
+                puts(title);
+        json_array_foreach (containers, i, c)
+                describe_container(c);
 }
 
-static void describe_status(const json_t *status)
+/* The one line that says why a pod does not run. */
+static void describe_why(const json_t *doc)
 {
+        CLEANUP_FREE char *why = NULL;
+
+        if (pod_why(doc, now_realtime_usec(), &why) < 0)
+                why = strdup("out of memory");
+        line(0, "Why:", "%s", strempty(why));
+}
+
+static void describe_status(const json_t *doc)
+{
+        const json_t *status = json_object_get(doc, "status");
         const char *state = strempty(json_get_string(status, "state"));
         const char *reason = json_get_string(status, "reason");
         json_t *item;
@@ -120,12 +119,11 @@ static void describe_status(const json_t *status)
         line(0, "State:", "%s%s%s%s%s", state,
                         json_get_bool(status, "ready", false) ? ", ready" : "",
                         isempty(reason) ? "" : " (", strempty(reason), isempty(reason) ? "" : ")");
-        describe_why(status);
+        describe_why(doc);
         json_array_foreach (json_object_get(status, "addresses"), i, item)
                 line(0, i == 0 ? "Addresses:" : "", "%s", strempty(json_string_value(item)));
-        puts("Containers:");
-        json_array_foreach (json_object_get(status, "containers"), i, item)
-                describe_container(item);
+        describe_containers("Init containers:", json_object_get(status, "init_containers"));
+        describe_containers("Containers:", json_object_get(status, "containers"));
 }
 
 /* The declaration, indented: its own words, control characters quoted by YAML. */
@@ -155,24 +153,22 @@ static int describe_declaration(const json_t *doc)
 int verb_describe(const Arguments *a)
 {
         CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
+        CLEANUP_BUS_ERROR sd_bus_error silence = SD_BUS_ERROR_NULL, e = SD_BUS_ERROR_NULL;
         CLEANUP(resource_done) Resource resource = {};
         CLEANUP_JSON json_t *doc = NULL;
         const json_t *meta;
         int r;
 
-        r = resource_parse(a, &resource);
-        if (r == 0 && !resource.name)
-                r = resource.known ? ctl_usage_error("describe which %s? describe %s NAME",
-                                                     resource.type, resource.type)
-                                   : ctl_usage_error("there is no type \"%s\"; did you mean "
-                                                     "\"describe pod %s\"?",
-                                                     resource.type, resource.type);
+        r = resource_parse_named(a, "describe", &resource);
         if (r == 0)
                 r = ctl_bus_open(&bus);
-        if (r == 0)
-                r = resource_read(bus, &resource, true, &doc);
         if (r != 0)
                 return r;
+        r = resource_read(bus, &resource, true, &doc, &silence, &e);
+        if (r < 0)
+                return resource_failure(&resource, &e, r);
+        if (sd_bus_error_is_set(&silence))
+                ctl_error("states are not known: %s", strempty(silence.message));
         meta = json_object_get(doc, "meta");
         line(0, "Name:", "%s", resource.name);
         line(0, "Type:", "%s", resource.type);
@@ -185,6 +181,6 @@ int verb_describe(const Arguments *a)
         describe_labels(doc, "labels", "Labels:");
         describe_labels(doc, "annotations", "Annotations:");
         if (json_object_get(doc, "status"))
-                describe_status(json_object_get(doc, "status"));
+                describe_status(doc);
         return describe_declaration(doc) < 0 ? ctl_oom() : 0;
 }

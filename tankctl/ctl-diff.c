@@ -6,6 +6,7 @@
 
 #include "ctl-diff.h"
 #include "ctl-table.h"
+#include "ctl-text.h"
 #include "document.h"
 
 typedef struct Diff {

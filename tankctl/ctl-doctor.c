@@ -7,7 +7,7 @@
 #include "bus-names.h"
 #include "ctl.h"
 #include "ctl-bus.h"
-#include "ctl-table.h"
+#include "ctl-text.h"
 #include "ctl-verbs.h"
 #include "error.h"
 #include "log.h"

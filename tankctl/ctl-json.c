@@ -1,14 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "ctl-json.h"
+#include "ctl-text.h"
 #include "document.h"
 #include "spec.h"
 
+static int print(FILE *f, const json_t *value, size_t flags)
+{
+        CLEANUP_FREE char *text = json_dumps(value, flags | JSON_REAL_PRECISION(15));
+        CLEANUP_FREE char *harmless = text ? json_neutral(text) : NULL;
+
+        if (!harmless)
+                return -ENOMEM;
+        return fputs(harmless, f) == EOF || fputc('\n', f) == EOF ? -EIO : 0;
+}
+
 int json_print(FILE *f, const json_t *value)
 {
-        if (json_dumpf(value, f, JSON_INDENT(2) | JSON_REAL_PRECISION(15)) < 0)
-                return ferror(f) ? -EIO : -ENOMEM;
-        return fputc('\n', f) == EOF ? -EIO : 0;
+        return print(f, value, JSON_INDENT(2));
+}
+
+int json_print_line(FILE *f, const json_t *value)
+{
+        return print(f, value, JSON_COMPACT);
 }
 
 int declaration_for_people(const json_t *doc, json_t **ret)

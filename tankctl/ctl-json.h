@@ -8,7 +8,8 @@
 
 #include "macro.h"
 
-int json_print(FILE *f, const json_t *value); /* -ENOMEM, -EIO */
+int json_print(FILE *f, const json_t *value);      /* -ENOMEM, -EIO */
+int json_print_line(FILE *f, const json_t *value); /* of a stream: one value, one line */
 
 /* A stored document as it was declared: no meta, no status, quantities in the form in which people
  * write them. Applying it changes nothing. */

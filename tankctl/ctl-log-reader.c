@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* See ctl-logs.c for the model. Here: one file after the other through one buffer, and what is
- * printed through another, which is written out before it changes its destination, so that the
- * order of the two streams survives when both go to the same place. */
+/* See ctl-logs.c for the model. Here: one file after the other through one buffer. */
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ctl.h"
 #include "ctl-log-reader.h"
 #include "fd.h"
 #include "limit.h"
@@ -28,116 +24,33 @@ typedef struct LogFiles {
         size_t n;
 } LogFiles;
 
-/* Where a stream is in its line. */
-typedef struct StreamState {
-        bool inside, wanted;
-} StreamState;
-
 struct LogReader {
         int directory;
         char *name;
-        LogSelection selection;
         LogFiles files;
         size_t at; /* the file that is being read */
 
         char buffer[BUFFER_SIZE];
         size_t start, end;
         bool skipping; /* a line that is too long to be a record, up to its end */
-
-        StreamState streams[_LOG_STREAM_MAX];
-        uint64_t n_lines, first_line; /* lines begun; the first one to print */
-        bool counting, following;
-        uint64_t last_seq;
-
-        char out[BUFFER_SIZE];
-        size_t out_size;
-        int out_fd;
 };
-
-/* ---- printing ------------------------------------------------------------------------------ */
-
-static int out_flush(LogReader *r)
-{
-        size_t size = r->out_size;
-
-        r->out_size = 0;
-        return size > 0 ? write_full(r->out_fd, r->out, size) : 0;
-}
-
-static int out_put(LogReader *r, int fd, const char *data, size_t size)
-{
-        int k = 0;
-
-        if (fd != r->out_fd || r->out_size + size > sizeof(r->out))
-                k = out_flush(r);
-        if (k < 0)
-                return k;
-        r->out_fd = fd;
-        memcpy(r->out + r->out_size, data, size); /* a record is smaller than the buffer */
-        r->out_size += size;
-        return 0;
-}
-
-static int print_record(LogReader *r, const LogRecord *record, bool first)
-{
-        int fd = record->stream == LOG_STREAM_ERR ? STDERR_FILENO : STDOUT_FILENO, k = 0;
-
-        if (first && r->selection.timestamps) {
-                char stamp[RFC3339_SIZE];
-
-                (void) format_rfc3339(record->usec, stamp);
-                stamp[RFC3339_SIZE - 1] = ' ';
-                k = out_put(r, fd, stamp, RFC3339_SIZE);
-        }
-        if (k >= 0)
-                k = out_put(r, fd, record->data, record->size);
-        if (k >= 0 && !record->partial)
-                k = out_put(r, fd, "\n", 1);
-        return k;
-}
 
 /* ---- records ------------------------------------------------------------------------------- */
 
-static void warn_of_gap(LogReader *r, uint64_t seq)
-{
-        if (r->last_seq > 0 && seq > r->last_seq + 1)
-                ctl_error("%" PRIu64 " records were rotated away before they could be read",
-                                seq - r->last_seq - 1);
-}
-
-static int on_record(LogReader *r, const LogRecord *record)
-{
-        StreamState *s = &r->streams[record->stream];
-        bool first = !s->inside;
-
-        if (first && record->usec >= r->selection.since_usec) {
-                s->wanted = !r->counting && r->n_lines >= r->first_line;
-                r->n_lines++;
-        } else if (first)
-                s->wanted = false;
-        if (r->following)
-                warn_of_gap(r, record->seq);
-        s->inside = record->partial;
-        r->last_seq = record->seq;
-        return s->wanted ? print_record(r, record, first) : 0;
-}
-
-/* Takes the complete lines out of the buffer. */
-static int take_lines(LogReader *r)
+/* The next record in the buffer. 0: it holds none, and has room again. */
+static int take_record(LogReader *r, LogRecord *ret)
 {
         char *newline;
 
         while ((newline = memchr(r->buffer + r->start, '\n', r->end - r->start))) {
-                size_t size = (size_t) (newline - r->buffer) - r->start;
-                LogRecord record;
-                int k = 0;
+                char *line = r->buffer + r->start;
+                size_t size = (size_t) (newline - line);
+                bool skip = r->skipping;
 
-                if (!r->skipping && log_parse_record(r->buffer + r->start, size, &record) >= 0)
-                        k = on_record(r, &record);
-                r->skipping = false;
                 r->start += size + 1;
-                if (k < 0)
-                        return k;
+                r->skipping = false;
+                if (!skip && log_parse_record(line, size, ret) >= 0)
+                        return 1;
         }
         if (r->end - r->start == sizeof(r->buffer)) {
                 r->skipping = true;
@@ -149,37 +62,41 @@ static int take_lines(LogReader *r)
         return 0;
 }
 
-/* Reads the current file to its present end. */
-static int read_file(LogReader *r)
+/* From the current file. 0: its present end. */
+static int fill(LogReader *r)
 {
-        for (;;) {
-                ssize_t n = read(r->files.items[r->at].fd, r->buffer + r->end,
-                                sizeof(r->buffer) - r->end);
-                int k;
+        ssize_t n;
 
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n <= 0)
-                        return n < 0 ? -errno : 0;
-                r->end += (size_t) n;
-                k = take_lines(r);
-                if (k < 0)
-                        return k;
-        }
+        do
+                n = read(r->files.items[r->at].fd, r->buffer + r->end, sizeof(r->buffer) - r->end);
+        while (n < 0 && errno == EINTR);
+        if (n < 0)
+                return -errno;
+        r->end += (size_t) n;
+        return n > 0;
 }
 
-/* Reads from the current file to the newest one. What is left of an older file without a newline is
- * torn. */
-static int read_files(LogReader *r)
+/* What is left of an older file without a newline is torn. */
+int log_reader_next(LogReader *r, LogRecord *ret)
 {
-        for (;; r->at++) {
-                int k = read_file(r);
+        while (r->files.n > 0) {
+                int k = take_record(r, ret);
 
-                if (k < 0 || r->at + 1 == r->files.n)
+                if (k == 0)
+                        k = fill(r);
+                else
                         return k;
+                if (k < 0)
+                        return k;
+                if (k > 0)
+                        continue;
+                if (r->at + 1 == r->files.n)
+                        return 0;
+                r->at++;
                 r->start = r->end = 0;
                 r->skipping = false;
         }
+        return 0;
 }
 
 /* ---- files --------------------------------------------------------------------------------- */
@@ -301,7 +218,7 @@ static int files_renew(LogReader *r)
 
 /* ---- the reader ---------------------------------------------------------------------------- */
 
-int log_reader_new(int directory, const char *name, const LogSelection *selection, LogReader **ret)
+int log_reader_new(int directory, const char *name, LogReader **ret)
 {
         CLEANUP(log_reader_freep) LogReader *r = calloc(1, sizeof(LogReader));
         int k;
@@ -309,8 +226,6 @@ int log_reader_new(int directory, const char *name, const LogSelection *selectio
         if (!r)
                 return -ENOMEM;
         r->directory = directory;
-        r->selection = *selection;
-        r->out_fd = STDOUT_FILENO;
         r->name = strdup(name);
         if (!r->name)
                 return -ENOMEM;
@@ -331,56 +246,28 @@ LogReader *log_reader_free(LogReader *r)
         return NULL;
 }
 
-/* Finds how many lines there are before those wanted, and goes back to the beginning. */
-static int count_lines(LogReader *r)
+int log_reader_rewind(LogReader *r)
 {
-        int k;
-
-        r->counting = true;
-        k = read_files(r);
-        if (k < 0)
-                return k;
-        r->counting = false;
-        r->first_line = r->n_lines > r->selection.tail ? r->n_lines - r->selection.tail : 0;
-        r->n_lines = r->last_seq = 0;
         r->at = r->start = r->end = 0;
         r->skipping = false;
-        memset(r->streams, 0, sizeof(r->streams));
         for (size_t i = 0; i < r->files.n; i++)
                 if (lseek(r->files.items[i].fd, 0, SEEK_SET) < 0)
                         return -errno;
         return 0;
 }
 
-int log_reader_print(LogReader *r)
-{
-        int k = 0;
-
-        if (r->files.n == 0)
-                return 0;
-        if (r->selection.tail > 0)
-                k = count_lines(r);
-        if (k >= 0)
-                k = read_files(r);
-        return k < 0 ? k : out_flush(r);
-}
-
-int log_reader_follow(LogReader *r)
+int log_reader_renew(LogReader *r)
 {
         struct stat st;
-        int k = 0;
+        int k;
 
-        r->following = true;
-        if (r->files.n > 0)
-                k = read_files(r);
-        if (k < 0)
-                return k;
         if (fstatat(r->directory, r->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                return errno == ENOENT ? out_flush(r) : -errno;
-        if (r->files.n == 0 || st.st_ino != r->files.items[r->at].ino) {
-                k = r->files.n > 0 ? files_renew(r) : files_open(r, &r->files);
-                if (k >= 0 && r->files.n > 0)
-                        k = read_files(r);
-        }
-        return k < 0 ? k : out_flush(r);
+                return errno == ENOENT ? 0 : -errno;
+        if (r->files.n > 0 && st.st_ino == r->files.items[r->at].ino)
+                return 0;
+        k = r->files.n > 0 ? files_renew(r) : files_open(r, &r->files);
+        if (k < 0 || r->files.n == 0)
+                return k;
+        /* In the middle of a rotation the name is nobody's: the next event tells. */
+        return r->files.items[r->files.n - 1].ino == st.st_ino;
 }

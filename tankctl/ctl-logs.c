@@ -6,7 +6,8 @@
  *
  * A line is one or more records of a stream: continued ones, then one that ends it. It is wanted or
  * not as a whole, decided at its first record; --tail counts lines in a first pass and skips the
- * others in the second.
+ * others in the second. The lines of several containers are put together by their times
+ * (ctl-log-merge.c), the records of each are read by ctl-log-reader.c.
  *
  * Rotation renames files under us: NAME → NAME.1 → NAME.2. A file is therefore known by its inode,
  * and a set of open files counts only when all names still meant the same after they were opened.
@@ -21,7 +22,9 @@
 #include "bus-names.h"
 #include "ctl.h"
 #include "ctl-bus.h"
-#include "ctl-log-reader.h"
+#include "clock.h"
+#include "ctl-log-merge.h"
+#include "ctl-text.h"
 #include "ctl-verbs.h"
 #include "document.h"
 #include "error.h"
@@ -29,6 +32,7 @@
 #include "log.h"
 #include "quantity.h"
 #include "state.h"
+#include "strv.h"
 
 #define QUIET_MSEC 300 /* a finished pod's shim still writes what it holds */
 
@@ -41,26 +45,14 @@ typedef struct Follower {
 
 /* ---- arguments ----------------------------------------------------------------------------- */
 
-static int parse_since(const char *s, uint64_t *ret)
-{
-        uint64_t duration, now = now_realtime_usec();
-
-        if (parse_rfc3339(s, ret) >= 0)
-                return 0;
-        if (parse_duration(s, &duration) >= 0) {
-                *ret = duration < now ? now - duration : 0;
-                return 0;
-        }
-        return ctl_usage_error(
-                        "\"%s\" is no time: a duration like 10m, or 2026-01-31T12:00:00Z", s);
-}
-
 static int parse_selection(const Arguments *a, LogSelection *ret)
 {
         if (a->tail && parse_u64(a->tail, &ret->tail) < 0)
-                return ctl_usage_error("\"%s\" is no number of lines", a->tail);
+                return ctl_usage_error("\"%s\" is no number of lines", WORD(a->tail));
         ret->timestamps = a->timestamps;
-        return a->since ? parse_since(a->since, &ret->since_usec) : 0;
+        ret->prefix = a->prefix;
+        ret->raw = a->raw;
+        return arguments_since(a, &ret->since_usec);
 }
 
 /* ---- following ----------------------------------------------------------------------------- */
@@ -148,27 +140,59 @@ static int follower_sleep(Follower *f)
         }
 }
 
-static int follow(Follower *f, LogReader *reader)
+static int follow(Follower *f, LogMerge *merge)
 {
         int r;
 
         while ((r = follower_sleep(f)) > 0) {
-                r = log_reader_follow(reader);
+                r = log_merge_follow(merge);
                 if (r < 0)
                         return r;
         }
-        return r < 0 ? r : log_reader_follow(reader);
+        return r < 0 ? r : log_merge_follow(merge);
 }
 
 /* ---- the verb ------------------------------------------------------------------------------ */
 
-/* The directory, and the name of the file that is being written. */
-static int open_logs(sd_bus *bus, const Target *t, int *ret_directory, char **ret_name,
+/* Whose they are, once each, from "a.log.1", "a.log", "b.log". */
+static int read_containers(sd_bus_message *reply, char ***ret)
+{
+        CLEANUP_STRV char **containers = NULL;
+        const char *name;
+        int r;
+
+        r = sd_bus_message_enter_container(reply, 'a', "s");
+        while (r > 0) {
+                CLEANUP_FREE char *container = NULL;
+                const char *end;
+
+                r = sd_bus_message_read(reply, "s", &name);
+                if (r <= 0)
+                        break;
+                end = strstr(name, ".log");
+                if (!end)
+                        return -EBADMSG;
+                container = strndup(name, (size_t) (end - name));
+                if (!container)
+                        return -ENOMEM;
+                if (strv_contains(containers, container))
+                        continue;
+                r = strv_append_take(&containers, TAKE_PTR(container));
+                if (r >= 0)
+                        r = 1;
+        }
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(containers);
+        return 0;
+}
+
+/* The directory, and the containers whose logs are meant. */
+static int open_logs(sd_bus *bus, const Target *t, int *ret_directory, char ***ret_containers,
                 sd_bus_error *reterr)
 {
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
         CLEANUP_CLOSE int directory = -EBADF;
-        const char *name = NULL;
         int r, fd;
 
         r = sd_bus_call_method(bus, TANK_RECONCILE_NAME, TANK_RECONCILE_PATH,
@@ -184,19 +208,7 @@ static int open_logs(sd_bus *bus, const Target *t, int *ret_directory, char **re
         directory = fcntl(fd, F_DUPFD_CLOEXEC, 3);
         if (directory < 0)
                 return -errno;
-        r = sd_bus_message_enter_container(reply, 'a', "s");
-        while (r > 0) {
-                const char *next;
-
-                r = sd_bus_message_read(reply, "s", &next);
-                if (r > 0)
-                        name = next;
-        }
-        if (r < 0)
-                return r;
-        if (!name)
-                return -EBADMSG;
-        r = free_and_strdup(ret_name, name);
+        r = read_containers(reply, ret_containers);
         if (r >= 0)
                 *ret_directory = TAKE_FD(directory);
         return r;
@@ -215,10 +227,10 @@ int verb_logs(const Arguments *a)
 {
         CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
         CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
-        CLEANUP(log_reader_freep) LogReader *reader = NULL;
+        CLEANUP(log_merge_freep) LogMerge *merge = NULL;
         CLEANUP(target_done) Target t = {};
         CLEANUP_CLOSE int directory = -EBADF;
-        CLEANUP_FREE char *name = NULL;
+        CLEANUP_STRV char **containers = NULL;
         LogSelection selection = {};
         Follower follower = {};
         int r;
@@ -230,14 +242,14 @@ int verb_logs(const Arguments *a)
                 r = ctl_bus_open(&bus);
         if (r != 0)
                 return r;
-        r = open_logs(bus, &t, &directory, &name, &e);
+        r = open_logs(bus, &t, &directory, &containers, &e);
         if (r >= 0 && a->follow)
                 r = follower_start(&follower, bus, &t, directory);
         if (r >= 0)
-                r = log_reader_new(directory, name, &selection, &reader);
+                r = log_merge_new(directory, containers, &selection, &merge);
         if (r >= 0)
-                r = log_reader_print(reader);
+                r = log_merge_print(merge);
         if (r >= 0 && a->follow)
-                r = follow(&follower, reader);
+                r = follow(&follower, merge);
         return r < 0 ? logs_failure(&t, &e, r) : 0;
 }

@@ -7,6 +7,7 @@
 
 #include "ctl.h"
 #include "ctl-bus.h"
+#include "ctl-text.h"
 #include "ctl-verbs.h"
 #include "error.h"
 #include "quantity.h"
@@ -57,8 +58,8 @@ int verb_kill(const Arguments *a)
         if (a->signal)
                 signo = parse_signal(a->signal);
         if (signo < 0)
-                return ctl_usage_error(
-                                "\"%s\" is no signal: a name like SIGHUP, or 1-64", a->signal);
+                return ctl_usage_error("\"%s\" is no signal: a name like SIGHUP, or 1-64",
+                                WORD(a->signal));
         r = target_parse(a, a->words[0], &t);
         if (r == 0)
                 r = ctl_bus_open(&bus);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The pump of an exec session.
+/* The pump of a session: of an exec, or of a client attached to what runs already.
  *
  * Our standard streams belong to others as well (a shell, a pipeline), so their O_NONBLOCK is never
  * touched: poll(2) says when they take something, and then they get no more than they are sure to
@@ -11,6 +11,10 @@
  * source, or because nobody reads it any more, and then its source is closed, so that the program
  * notices as it would without us.
  *
+ * The keys that detach are looked for in what is typed on a terminal, also while the program takes
+ * none of it: so with them we read ahead of it, as far as the buffer goes, and when the program
+ * took nothing for STUCK_USEC, what does not fit is dropped, with a bell.
+ *
  * The end: "exit" on the control socket, then the outputs are drained until they end or were empty
  * for DRAIN_USEC (a program may leave children behind that hold them open). */
 
@@ -18,20 +22,23 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "clock.h"
+#include "ctl-control.h"
 #include "ctl-session.h"
 #include "ctl-terminal.h"
 #include "fd.h"
-#include "limit.h"
-#include "record.h"
 
 #define DRAIN_USEC  (100 * USEC_PER_MSEC)
+#define DETACH_USEC (200 * USEC_PER_MSEC) /* for what was typed before, and is not taken yet */
+#define STUCK_USEC  USEC_PER_SEC
 #define BUFFER_SIZE (64U * 1024U)
 #define SAFE_WRITE  4096U  /* what a pipe that is ready takes without blocking (PIPE_BUF) */
-#define END_OF_TEXT "\004" /* the terminal's own end of input */
+#define READ_AHEAD  4096U  /* of what is typed */
+#define END_OF_TEXT '\004' /* the terminal's own end of input */
 
 typedef struct Buffer {
         char data[BUFFER_SIZE];
@@ -41,25 +48,36 @@ typedef struct Buffer {
 typedef struct Output {
         int from, to;
         bool spliceable, waiting; /* waiting: for room in @to */
-        int error;                /* why @to took no more, but for a reader that left */
+        bool left;                /* the reader of @to */
+        int error;                /* why @to took no more, but for that */
         size_t chunk;
         Buffer buffer;
 } Output;
 
 typedef struct Input {
-        int from, to;
-        bool terminal, finished; /* finished: nothing more comes from @from */
+        int from, to;     /* @to may be none: then only the keys that detach count */
+        bool end_of_text; /* the end of what we have to give is a character */
+        bool half_closed; /* or the end of one direction of the socket */
+        bool finished;    /* nothing more comes from @from */
+        bool detach;      /* so we were told, by the keys */
+        DetachKeys keys;
+        char last;           /* byte that went into the buffer */
+        uint64_t moved_usec; /* when @to took something last */
+        size_t dropped;      /* bytes typed */
         Buffer buffer;
 } Input;
 
 typedef struct Session {
         int control, signals;
-        bool terminal;
+        bool terminal; /* of the program; its size is that of ours */
+        bool raw;      /* ours is */
+        bool attached; /* signals to us are not for the program */
+        bool size_waits;
         Input input;
         Output outputs[2];
         size_t n_outputs;
         bool over; /* the status is here, or will never be */
-        uint64_t drain_until;
+        uint64_t drain_until, detach_until;
         SessionEnd end;
 } Session;
 
@@ -94,7 +112,9 @@ static void output_init(Output *o, int from, int to, bool spliceable)
  * ours: the program gets its SIGPIPE. */
 static void output_close(Output *o, int error)
 {
-        if (error != EPIPE)
+        if (error == EPIPE)
+                o->left = true;
+        else
                 o->error = error;
         o->from = safe_close(o->from);
         o->waiting = false;
@@ -182,129 +202,174 @@ static void input_close(Input *i)
         i->buffer.start = i->buffer.end = 0;
 }
 
-/* The end of what we have to give. A terminal cannot be half closed; its line discipline makes an
- * end of input of a character. */
-static void input_finish(Input *i)
+/* All is given. */
+static void input_end(Input *i)
 {
-        i->finished = true;
-        if (i->terminal && i->to >= 0) {
-                memcpy(i->buffer.data, END_OF_TEXT, 1);
-                i->buffer.start = 0;
-                i->buffer.end = 1;
-        } else
-                input_close(i);
+        if (i->half_closed && i->to >= 0)
+                (void) shutdown(i->to, SHUT_WR); /* there is nothing to do for who has left */
+        input_close(i);
 }
 
-static struct pollfd input_poll(const Input *i)
-{
-        if (i->to < 0)
-                return (struct pollfd){ .fd = -1 };
-        if (buffer_used(&i->buffer) > 0)
-                return (struct pollfd){ .fd = i->to, .events = POLLOUT };
-        return i->finished ? (struct pollfd){ .fd = -1 }
-                           : (struct pollfd){ .fd = i->from, .events = POLLIN };
-}
-
-static void input_handle(Input *i, short revents)
+/* Makes room for @size bytes behind what is there; the caller knows that there is so much. */
+static char *input_room(Input *i, size_t size)
 {
         Buffer *b = &i->buffer;
+
+        if (sizeof(b->data) - b->end < size) {
+                memmove(b->data, b->data + b->start, buffer_used(b));
+                b->end -= b->start;
+                b->start = 0;
+        }
+        return b->data + b->end;
+}
+
+/* @size more bytes are in the room that was made. */
+static void input_add(Input *i, size_t size)
+{
+        i->buffer.end += size;
+        if (size > 0)
+                i->last = i->buffer.data[i->buffer.end - 1];
+}
+
+/* The end of what we have to give. A terminal cannot be half closed; its line discipline makes an
+ * end of input of a character, but behind a part of a line it only hands that over: then the second
+ * one is the end. */
+static void input_finish(Input *i)
+{
+        Buffer *b = &i->buffer;
+
+        i->finished = true;
+        input_add(i, detach_keys_end(&i->keys, input_room(i, DETACH_KEYS_MAX)));
+        if (i->end_of_text && i->to >= 0) {
+                size_t n = i->last == '\n' ? 1 : 2;
+
+                memset(input_room(i, n), END_OF_TEXT, n);
+                b->end += n;
+        } else if (buffer_used(b) == 0)
+                input_end(i);
+}
+
+static struct pollfd input_poll_to(const Input *i)
+{
+        return i->to >= 0 && buffer_used(&i->buffer) > 0
+                               ? (struct pollfd){ .fd = i->to, .events = POLLOUT }
+                               : (struct pollfd){ .fd = -1 };
+}
+
+static bool input_is_full(const Input *i)
+{
+        size_t used = buffer_used(&i->buffer);
+
+        return i->keys.n > 0 ? used + READ_AHEAD + 2 * DETACH_KEYS_MAX > BUFFER_SIZE : used > 0;
+}
+
+/* When it is read from again, only for the keys; UINT64_MAX: not for this reason. */
+static uint64_t input_stuck_usec(const Input *i)
+{
+        return !i->finished && i->keys.n > 0 && input_is_full(i) ? i->moved_usec + STUCK_USEC
+                                                                 : UINT64_MAX;
+}
+
+static struct pollfd input_poll_from(const Input *i)
+{
+        if (i->finished || (i->to < 0 && i->keys.n == 0) ||
+                        (input_is_full(i) && now_boottime_usec() < input_stuck_usec(i)))
+                return (struct pollfd){ .fd = -1 };
+        return (struct pollfd){ .fd = i->from, .events = POLLIN };
+}
+
+static void input_write(Input *i)
+{
+        Buffer *b = &i->buffer;
+        ssize_t n = write(i->to, b->data + b->start, buffer_used(b));
+
+        if (n >= 0) {
+                b->start += (size_t) n;
+                i->moved_usec = now_boottime_usec();
+        } else if (errno != EAGAIN && errno != EINTR)
+                input_close(i); /* the program reads no more */
+        if (i->finished && !i->end_of_text && buffer_used(b) == 0)
+                input_end(i);
+}
+
+/* What is typed goes past the keys into the buffer; if that is full, or nobody reads it, only past
+ * the keys. */
+static void input_pass(Input *i, const char *typed, size_t size)
+{
+        char nowhere[READ_AHEAD + DETACH_KEYS_MAX];
+        bool kept = i->to >= 0 && !input_is_full(i);
+        size_t passed;
+
+        i->detach = detach_keys_pass(&i->keys, typed, size,
+                        kept ? input_room(i, size + DETACH_KEYS_MAX) : nowhere, &passed);
+        i->finished = i->detach;
+        if (kept)
+                input_add(i, passed);
+        else if (i->to >= 0 && passed > 0) {
+                i->dropped += passed;
+                terminal_ring();
+        }
+}
+
+static void input_read(Input *i)
+{
+        Buffer *b = &i->buffer;
+        char typed[READ_AHEAD];
         ssize_t n;
 
-        if (i->to < 0 || revents == 0)
+        if (i->keys.n == 0) {
+                b->start = b->end = 0;
+                n = read(i->from, b->data, BUFFER_SIZE);
+        } else
+                n = read(i->from, typed, sizeof(typed));
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
                 return;
-        if (buffer_used(b) > 0) {
-                n = write(i->to, b->data + b->start, buffer_used(b));
-                if (n >= 0)
-                        b->start += (size_t) n;
-                else if (errno != EAGAIN && errno != EINTR)
-                        input_close(i); /* the program reads no more */
+        if (n <= 0) {
+                input_finish(i);
                 return;
         }
-        n = read(i->from, b->data, BUFFER_SIZE);
-        if (n > 0) {
-                b->start = 0;
-                b->end = (size_t) n;
-        } else if (n == 0 || (errno != EAGAIN && errno != EINTR))
-                input_finish(i);
+        if (i->keys.n == 0)
+                input_add(i, (size_t) n);
+        else
+                input_pass(i, typed, (size_t) n);
 }
 
 /* ---- control ------------------------------------------------------------------------------- */
 
-static void control_send(Session *s, RecordWriter *w)
+/* The newest size is the one that counts: while the shim is behind, it waits. */
+static void session_send_size(Session *s)
 {
-        /* A shim that is gone, or so far behind, needs neither sizes nor signals. */
-        if (record_finish(w) >= 0 && s->control >= 0)
-                (void) packet_send(s->control, w->data, w->size, NULL, 0);
-        record_done(w);
-}
-
-static void control_send_size(Session *s)
-{
-        RecordWriter w = {};
         uint16_t rows, columns;
 
-        if (!s->terminal || !terminal_size(&rows, &columns))
-                return;
-        record_start(&w, 1);
-        record_put(&w, "type", "resize");
-        record_put_u64(&w, "rows", rows);
-        record_put_u64(&w, "cols", columns);
-        control_send(s, &w);
+        s->size_waits = false;
+        if (!s->over && s->terminal && terminal_size(&rows, &columns))
+                s->size_waits = control_send_size(s->control, rows, columns) == -EAGAIN;
 }
 
-static void control_send_signal(Session *s, int signo)
-{
-        RecordWriter w = {};
-
-        record_start(&w, 1);
-        record_put(&w, "type", "signal");
-        record_put_u64(&w, "signal", (uint64_t) signo);
-        control_send(s, &w);
-}
-
+/* The control socket stays open until we have read everything: closing it ends what the program
+ * left behind. */
 static void session_over(Session *s)
 {
         s->over = true;
         s->drain_until = now_boottime_usec() + DRAIN_USEC;
-        s->control = safe_close(s->control);
         input_close(&s->input);
 }
 
-static int control_handle(Session *s)
+static int session_control(Session *s, short revents)
 {
-        static char buffer[LIMIT_CHANNEL_MESSAGE];
-        const char *type;
-        uint64_t code;
-        size_t n_fds;
-        Record record;
-        ssize_t n;
+        ControlMessage message;
+        int r = 0;
 
-        n = packet_recv(s->control, buffer, sizeof(buffer), NULL, 0, &n_fds);
-        /* A shim that leaves something of ours unread resets the connection as it closes it;
-         * what it sent before is still in the queue behind that error. */
-        if (n == -EAGAIN || n == -EINTR || n == -ECONNRESET)
-                return 0;
-        if (n <= 0) {
-                session_over(s);
-                return 0;
+        if (revents & POLLOUT)
+                session_send_size(s);
+        if (revents & ~POLLOUT) {
+                r = control_receive(s->control, &message, &s->end);
+                s->end.cut = s->end.cut || message == CONTROL_CUT;
+                if (r >= 0 && (message == CONTROL_EXIT || message == CONTROL_CUT ||
+                                              message == CONTROL_GONE))
+                        session_over(s);
         }
-        if (record_parse(buffer, (size_t) n, 1, &record) < 0)
-                return -EBADMSG;
-        type = strempty(record_get(&record, "type"));
-        if (!streq(type, "exit"))
-                return 0; /* "started", and what a later version may add */
-        if (record_get_u64(&record, "code", &code) < 0)
-                return -EBADMSG;
-        s->end.known = true;
-        s->end.code = (int) code;
-        (void) snprintf(s->end.kind, sizeof(s->end.kind), "%s",
-                        strempty(record_get(&record, "kind")));
-        (void) snprintf(s->end.stage, sizeof(s->end.stage), "%s",
-                        strempty(record_get(&record, "stage")));
-        (void) snprintf(s->end.message, sizeof(s->end.message), "%s",
-                        strempty(record_get(&record, "message")));
-        session_over(s);
-        return 0;
+        return r;
 }
 
 static int signals_handle(Session *s)
@@ -314,15 +379,23 @@ static int signals_handle(Session *s)
         if (read(s->signals, &info, sizeof(info)) != sizeof(info))
                 return errno == EAGAIN || errno == EINTR ? 0 : -errno;
         switch (info.ssi_signo) {
-        case SIGWINCH: control_send_size(s); break;
+        case SIGWINCH: session_send_size(s); break;
+        case SIGTSTP: /* as if there were nothing of ours on the terminal */
+                terminal_suspend();
+                (void) raise(SIGSTOP);
+                break;
+        case SIGCONT: /* also when nobody asked us before we were stopped */
+                terminal_resume();
+                session_send_size(s);
+                break;
         case SIGHUP: /* our own terminal is gone: closing the control socket tells the session */
                 s->end.local_signal = SIGHUP;
                 break;
         default:
-                if (s->over)
+                if (s->over || s->attached)
                         s->end.local_signal = (int) info.ssi_signo;
                 else
-                        control_send_signal(s, (int) info.ssi_signo);
+                        (void) control_send_signal(s->control, (int) info.ssi_signo);
         }
         return 0;
 }
@@ -335,6 +408,9 @@ static bool session_finished(const Session *s)
 
         if (s->end.local_signal)
                 return true;
+        if (s->end.detached)
+                return s->input.to < 0 || buffer_used(&s->input.buffer) == 0 ||
+                       now_boottime_usec() >= s->detach_until;
         if (!s->over)
                 return false;
         for (size_t i = 0; i < s->n_outputs; i++) {
@@ -344,41 +420,65 @@ static bool session_finished(const Session *s)
         return !open || (!waiting && now_boottime_usec() >= s->drain_until);
 }
 
-static int session_timeout(const Session *s)
+static int milliseconds_until(uint64_t usec)
 {
         uint64_t now = now_boottime_usec();
 
-        if (!s->over)
+        if (usec == UINT64_MAX)
                 return -1;
+        return now >= usec ? 0 : (int) ((usec - now) / USEC_PER_MSEC) + 1;
+}
+
+static int session_timeout(const Session *s)
+{
+        if (s->end.detached)
+                return milliseconds_until(s->detach_until);
+        if (!s->over) {
+                uint64_t stuck = input_stuck_usec(&s->input);
+
+                return now_boottime_usec() >= stuck ? -1 : milliseconds_until(stuck);
+        }
         for (size_t i = 0; i < s->n_outputs; i++)
                 if (s->outputs[i].waiting)
                         return -1; /* our own reader is slow: that is no silence */
-        return now >= s->drain_until ? 0 : (int) ((s->drain_until - now) / USEC_PER_MSEC) + 1;
+        return milliseconds_until(s->drain_until);
 }
 
 static int session_step(Session *s)
 {
-        struct pollfd fds[5] = {
+        struct pollfd fds[6] = {
                 { .fd = s->signals, .events = POLLIN },
-                { .fd = s->control, .events = POLLIN },
-                input_poll(&s->input),
+                { .fd = s->over ? -1 : s->control,
+                                .events = (short) (s->size_waits ? POLLIN | POLLOUT : POLLIN) },
+                input_poll_from(&s->input),
+                input_poll_to(&s->input),
                 { .fd = -1 },
                 { .fd = -1 },
         };
         int r = 0;
 
         for (size_t i = 0; i < s->n_outputs; i++)
-                fds[3 + i] = output_poll(&s->outputs[i]);
+                fds[4 + i] = output_poll(&s->outputs[i]);
         if (poll(fds, ARRAY_SIZE(fds), session_timeout(s)) < 0)
                 return errno == EINTR ? 0 : -errno;
         for (size_t i = 0; i < s->n_outputs; i++)
-                if (output_handle(&s->outputs[i], fds[3 + i].revents))
+                if (output_handle(&s->outputs[i], fds[4 + i].revents))
                         s->drain_until = now_boottime_usec() + DRAIN_USEC;
-        input_handle(&s->input, fds[2].revents);
+        /* A program of ours would get its SIGPIPE; what goes on without us does not, but we do. */
+        if (s->attached && s->outputs[0].left)
+                s->end.local_signal = SIGPIPE;
+        if (fds[3].revents)
+                input_write(&s->input);
+        if (fds[2].revents)
+                input_read(&s->input);
+        if (s->input.detach && !s->end.detached) {
+                s->end.detached = true;
+                s->detach_until = now_boottime_usec() + DETACH_USEC;
+        }
         if (fds[0].revents)
                 r = signals_handle(s);
         if (r >= 0 && fds[1].revents)
-                r = control_handle(s);
+                r = session_control(s, fds[1].revents);
         return r;
 }
 
@@ -392,6 +492,10 @@ static int session_take_signals(Session *s)
         (void) sigaddset(&mask, SIGQUIT);
         (void) sigaddset(&mask, SIGHUP);
         (void) sigaddset(&mask, SIGWINCH);
+        if (s->raw) {
+                (void) sigaddset(&mask, SIGTSTP);
+                (void) sigaddset(&mask, SIGCONT);
+        }
         if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
                 return -errno;
         if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
@@ -401,28 +505,56 @@ static int session_take_signals(Session *s)
 }
 
 /* Distributes @stdio, of which nothing is left to the caller. */
-static int session_take_stdio(Session *s, int *stdio, size_t n, bool interactive)
+static int session_take_stdio(Session *s, int *stdio, size_t n, const SessionOptions *o)
 {
+        bool one = n == 1;
         int r = 0;
 
-        s->terminal = n == 1;
+        s->terminal = one && o->mode != SESSION_VIEWS;
+        s->attached = o->mode != SESSION_RUNS;
         s->input = (Input){ .from = STDIN_FILENO,
-                .terminal = s->terminal,
-                .to = s->terminal ? fcntl(stdio[0], F_DUPFD_CLOEXEC, 3) : stdio[0] };
-        s->n_outputs = s->terminal ? 1 : 2;
+                .end_of_text = one && o->mode == SESSION_RUNS,
+                .half_closed = one && o->mode == SESSION_WRITES,
+                /* Keys are typed: in a pipe the same bytes are data. */
+                .keys = o->detach && isatty(STDIN_FILENO) ? *o->detach : (DetachKeys){},
+                .last = '\n',
+                .moved_usec = now_boottime_usec(),
+                .to = one ? fcntl(stdio[0], F_DUPFD_CLOEXEC, 3) : stdio[0] };
+        s->n_outputs = one ? 1 : 2;
         for (size_t i = 0; i < s->n_outputs; i++)
-                output_init(&s->outputs[i], stdio[s->terminal ? 0 : i + 1],
-                                i == 0 ? STDOUT_FILENO : STDERR_FILENO, !s->terminal);
-        if (s->input.to < 0)
+                output_init(&s->outputs[i], stdio[one ? 0 : i + 1],
+                                i == 0 ? STDOUT_FILENO : STDERR_FILENO, !one);
+        if (one && s->input.to < 0)
                 return -errno;
         for (size_t i = 0; r >= 0 && i < n; i++)
-                r = fd_set_nonblock(stdio[i], true);
-        if (!interactive)
+                if (stdio[i] >= 0)
+                        r = fd_set_nonblock(stdio[i], true);
+        s->raw = one && (o->interactive || s->attached) && isatty(STDIN_FILENO);
+        if (!o->interactive)
                 input_close(&s->input);
+        /* Who only looks on types the keys that detach, on a terminal. */
+        s->input.finished = !o->interactive && !(s->raw && s->input.keys.n > 0);
         return r;
 }
 
-int session_run(int control, int *stdio, size_t n_stdio, bool interactive, SessionEnd *ret)
+int session_wait_started(int control, SessionEnd *ret)
+{
+        for (;;) {
+                struct pollfd p = { .fd = control, .events = POLLIN };
+                ControlMessage message;
+                int r;
+
+                if (poll(&p, 1, -1) < 0 && errno != EINTR)
+                        return -errno;
+                r = control_receive(control, &message, ret);
+                if (r < 0 || message == CONTROL_STARTED)
+                        return r < 0 ? r : 1;
+                if (message != CONTROL_NOTHING)
+                        return 0;
+        }
+}
+
+int session_run(int control, int *stdio, size_t n_stdio, const SessionOptions *o, SessionEnd *ret)
 {
         /* Static for its size; there is one session in a process' life. */
         static Session session = { .signals = -EBADF };
@@ -430,19 +562,20 @@ int session_run(int control, int *stdio, size_t n_stdio, bool interactive, Sessi
         int r;
 
         s->control = control;
-        r = session_take_stdio(s, stdio, n_stdio, interactive);
+        r = session_take_stdio(s, stdio, n_stdio, o);
         if (r >= 0)
                 r = session_take_signals(s);
-        if (r >= 0 && s->terminal && interactive && isatty(STDIN_FILENO))
-                r = terminal_make_raw(STDIN_FILENO);
+        if (r >= 0 && s->raw) /* Ctrl-C is typed into the program, but who only looks on means us */
+                r = terminal_make_raw(STDIN_FILENO, !o->interactive);
         if (r >= 0)
-                control_send_size(s); /* it may have changed since the call */
+                session_send_size(s); /* it may have changed since the call */
         while (r >= 0 && !session_finished(s))
                 r = session_step(s);
         terminal_restore();
         for (size_t i = 0; i < s->n_outputs; i++)
                 if (s->outputs[i].error)
                         s->end.write_error = s->outputs[i].error;
+        s->end.unsent = s->end.detached ? buffer_used(&s->input.buffer) + s->input.dropped : 0;
         session_done(s);
         if (r >= 0)
                 *ret = s->end;

@@ -10,7 +10,7 @@
 
 #include "ctl.h"
 #include "ctl-source.h"
-#include "ctl-table.h"
+#include "ctl-text.h"
 #include "ctl-yaml.h"
 #include "document.h"
 #include "error.h"
@@ -64,13 +64,14 @@ static int strip_meta(
 
         if (json_object_get(doc, "status")) {
                 complain_at(l, file, d, "status", true,
-                                "status tells what is, it cannot be declared; remove it");
+                                "made by tank and never declared: leave it out");
                 return -EINVAL;
         }
         if (!meta)
                 return 0;
         if (!json_is_object(meta)) {
-                complain_at(l, file, d, "meta", false, "must be a mapping");
+                complain_at(l, file, d, "meta", false,
+                                "expected the map that tank made: leave it out");
                 return -EINVAL;
         }
         json_object_foreach ((json_t *) meta, key, value) {
@@ -80,14 +81,16 @@ static int strip_meta(
                         continue;
                 if (asprintf(&path, "meta.%s", key) < 0)
                         return -ENOMEM;
-                complain_at(l, file, d, path, true, "unknown field");
+                complain_at(l, file, d, path, true,
+                                "unknown field: meta is made by tank, leave it out");
                 return -EINVAL;
         }
         revision = json_object_get(meta, "revision");
         if (revision) {
                 if (!json_is_integer(revision) || json_integer_value(revision) < 0) {
                         complain_at(l, file, d, "meta.revision", false,
-                                        "must be a revision: a whole number");
+                                        "expected a revision, a whole number from 0, or no meta at "
+                                        "all");
                         return -EINVAL;
                 }
                 ret->has_if_revision = true;
@@ -104,8 +107,12 @@ static int set_namespace(Loader *l, const char *file, const YamlDocument *d, jso
         if (!l->namespace || (kind && !type_has_namespace(kind)))
                 return 0;
         if (own && !streq(own, l->namespace)) {
-                complain_at(l, file, d, "namespace", false,
-                                "is another one than that of the command line");
+                CLEANUP_FREE char *message = NULL;
+
+                if (asprintf(&message, "'%.70s', but --namespace is '%s': leave one of them out",
+                                    own, l->namespace) < 0)
+                        return -ENOMEM;
+                complain_at(l, file, d, "namespace", false, message);
                 return -EINVAL;
         }
         if (json_object_get(doc, "namespace"))
@@ -113,46 +120,20 @@ static int set_namespace(Loader *l, const char *file, const YamlDocument *d, jso
         return json_object_set_new(doc, "namespace", json_string(l->namespace)) < 0 ? -ENOMEM : 0;
 }
 
-/* Without the full check: what deleting needs. */
-static int check_identity(Loader *l, const char *file, const YamlDocument *d, json_t *doc)
-{
-        static const char *const fields[] = { "kind", "namespace", "name" };
-        const char *kind = json_get_string(doc, "kind");
-
-        if (!json_object_get(doc, "kind") &&
-                        json_object_set_new(doc, "kind", json_string("pod")) < 0)
-                return -ENOMEM;
-        if ((!kind || type_has_namespace(kind)) && !json_object_get(doc, "namespace") &&
-                        json_object_set_new(doc, "namespace", json_string("default")) < 0)
-                return -ENOMEM;
-        for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
-                const char *value = json_get_string(doc, fields[i]);
-
-                if (!value && i == 1 && !json_object_get(doc, fields[i]))
-                        continue;
-                if (value && (i == 0 ? type_is_valid(value) : name_is_valid(value)))
-                        continue;
-                complain_at(l, file, d, fields[i], false, "is missing or no name");
-                return -EINVAL;
-        }
-        return 0;
-}
-
-static int check_all(
+static int check_document(
                 Loader *l, const char *file, const YamlDocument *d, const json_t *doc, json_t **ret)
 {
         SpecError e = {};
         int r;
 
-        r = spec_normalize(doc, SPEC_STRICT_ENTRY, ret, &e);
+        if (l->flags & LOAD_IDENTITY_ONLY)
+                r = spec_normalize_identity(doc, ret, &e);
+        else
+                r = spec_normalize(doc, SPEC_STRICT_ENTRY, ret, &e);
         if (r == -ENOMEM)
                 return r;
         if (r < 0) {
                 complain_at(l, file, d, e.path, e.at_key, e.message);
-                return -EINVAL;
-        }
-        if (json_dumpb(*ret, NULL, 0, JSON_COMPACT) > LIMIT_DOCUMENT_MAX) {
-                complain_at(l, file, d, "", false, "the document is larger than 1 MiB");
                 return -EINVAL;
         }
         return 0;
@@ -168,7 +149,7 @@ static int check_twice(Loader *l, const char *file, const YamlDocument *d, const
         first = json_get_string(l->seen, key);
         if (!first)
                 return json_object_set_new(l->seen, key, json_string(x->source)) < 0 ? -ENOMEM : 0;
-        if (asprintf(&message, "%s is declared already at %s", key, first) < 0)
+        if (asprintf(&message, "%s is declared already at %s: remove one", key, first) < 0)
                 return -ENOMEM;
         complain_at(l, file, d, "", false, message);
         return -EINVAL;
@@ -204,7 +185,7 @@ static int load_document(Loader *l, const char *file, const YamlDocument *d)
         if (!doc)
                 return -ENOMEM;
         if (!json_is_object(doc)) {
-                complain(l, file, at, "", "a document must be a mapping with kind and name");
+                complain(l, file, at, "", "expected a map with kind and name");
                 return -EINVAL;
         }
         r = strip_meta(l, file, d, doc, &x);
@@ -212,11 +193,7 @@ static int load_document(Loader *l, const char *file, const YamlDocument *d)
                 r = set_namespace(l, file, d, doc);
         if (r < 0)
                 return r;
-        if (l->flags & LOAD_IDENTITY_ONLY) {
-                r = check_identity(l, file, d, doc);
-                x.document = TAKE_PTR(doc);
-        } else
-                r = check_all(l, file, d, doc, &x.document);
+        r = check_document(l, file, d, doc, &x.document);
         if (r < 0)
                 return r;
         x.type = json_get_string(x.document, "kind");
@@ -268,7 +245,7 @@ static int load_fd(Loader *l, const char *file, int fd)
 
         r = read_fd_bounded(fd, LIMIT_YAML_FILE_MAX, &text, &size);
         if (r == -EFBIG) {
-                ctl_error("%s: larger than %u MiB", file, LIMIT_YAML_FILE_MAX >> 20);
+                ctl_error("%s: larger than %u MiB: split it", file, LIMIT_YAML_FILE_MAX >> 20);
                 l->exit_code = EXIT_CODE_FAILED;
                 return 0;
         }
@@ -343,7 +320,7 @@ static int load_file(Loader *l, const char *file)
                 return load_fd(l, "stdin", STDIN_FILENO);
         fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
         if (fd < 0 || fstat(fd, &st) < 0) {
-                ctl_error("%s: %s", file, errno_words(errno));
+                ctl_error("%s: %s", errno == ENAMETOOLONG ? WORD(file) : file, errno_words(errno));
                 l->exit_code = EXIT_CODE_FAILED;
                 return 0;
         }
@@ -384,4 +361,24 @@ void declarations_done(Declarations *d)
                 declaration_done(&d->items[i]);
         free(d->items);
         *d = (Declarations){};
+}
+
+static const char *slash_behind_namespace(const Declaration *d)
+{
+        return *d->namespace ? "/" : "";
+}
+
+void declaration_print_identity(FILE *f, const Declaration *d)
+{
+        fprintf(f, "%s/%s%s%s", d->type, d->namespace, slash_behind_namespace(d), d->name);
+}
+
+char *declaration_identity(const Declaration *d)
+{
+        char *text;
+
+        return asprintf(&text, "%s/%s%s%s", d->type, d->namespace, slash_behind_namespace(d),
+                               d->name) < 0
+                               ? NULL
+                               : text;
 }

@@ -5,11 +5,12 @@
  * anything is done with one. */
 
 #include <jansson.h>
+#include <stdio.h>
 
 #include "macro.h"
 
 typedef struct Declaration {
-        json_t *document; /* normalized, or as written when the checks were left out */
+        json_t *document; /* normalized; identity alone with LOAD_IDENTITY_ONLY */
         const char *type, *namespace,
                         *name; /* inside of document; namespace "" for types without */
         bool has_if_revision;
@@ -33,3 +34,7 @@ typedef enum LoadFlags {
 int declarations_load(
                 char *const *files, const char *namespace, LoadFlags flags, Declarations *ret);
 void declarations_done(Declarations *d);
+
+/* "pod/default/web", or "namespace/prod": the name of a thing in all that is said. */
+void declaration_print_identity(FILE *f, const Declaration *d);
+char *declaration_identity(const Declaration *d); /* NULL: out of memory */

@@ -1,85 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Tables, and text made harmless. Cells are kept as they were given and neutralised when they are
- * printed, so widths are counted on what is shown. */
+/* Cells are kept as they were given and neutralised when they are printed, so widths are counted on
+ * what is shown. */
 
 #include <stdarg.h>
 #include <unistd.h>
 
 #include "ctl-table.h"
-#include "names.h"
+#include "ctl-text.h"
 #include "state.h"
 
 typedef struct Cell {
         char *text;
+        size_t width; /* once it is neutralised */
         Color color;
 } Cell;
 
 struct Table {
         const char *const *titles;
         size_t n_columns;
+        size_t *widths; /* they only grow: rows that come later line up with those before */
+        bool begun;     /* the titles were printed */
         Cell *cells;
         size_t n_cells, n_allocated;
         int error;
 };
-
-/* The length of the printable UTF-8 sequence that @s begins with; 0: it begins with none. C1
- * controls are as dangerous to a terminal as C0 ones. */
-static size_t printable_sequence(const unsigned char *s)
-{
-        size_t n;
-
-        if (s[0] < 0x80)
-                return s[0] >= 0x20 && s[0] != 0x7f ? 1 : 0;
-        n = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-        for (size_t i = 1; i < n; i++)
-                if ((s[i] & 0xc0) != 0x80)
-                        return 0;
-        if (!utf8_is_valid((const char *) s, n) || (s[0] == 0xc2 && s[1] < 0xa0))
-                return 0;
-        return n;
-}
-
-/* @text made harmless, in characters that are shown; NULL: out of memory. */
-static char *neutralise(const char *text, bool keep_newline, size_t *ret_width)
-{
-        char *result = malloc(strlen(text) * 4 + 1), *out = result;
-        size_t width = 0;
-
-        if (!result)
-                return NULL;
-        while (*text) {
-                size_t n = printable_sequence((const unsigned char *) text);
-
-                if (n == 0 && *text == '\n' && keep_newline)
-                        n = 1;
-                if (n > 0) {
-                        out = mempcpy(out, text, n);
-                        text += n;
-                        width++;
-                } else {
-                        static const char digits[] = "0123456789abcdef";
-                        unsigned char c = (unsigned char) *text++;
-
-                        *out++ = '\\';
-                        *out++ = 'x';
-                        *out++ = digits[c >> 4];
-                        *out++ = digits[c & 15];
-                        width += 4;
-                }
-        }
-        *out = '\0';
-        if (ret_width)
-                *ret_width = width;
-        return result;
-}
-
-void print_neutral(FILE *f, const char *text)
-{
-        CLEANUP_FREE char *harmless = neutralise(text, true, NULL);
-
-        fputs(harmless ? harmless : "(out of memory)", f);
-}
 
 bool colors_wanted(FILE *f)
 {
@@ -117,17 +62,31 @@ int table_new(const char *const *titles, Table **ret)
         t->titles = titles;
         while (titles[t->n_columns])
                 t->n_columns++;
+        t->widths = calloc(MAX(t->n_columns, (size_t) 1), sizeof(size_t));
+        if (!t->widths) {
+                free(t);
+                return -ENOMEM;
+        }
+        for (size_t i = 0; i < t->n_columns; i++)
+                t->widths[i] = text_width(titles[i]);
         *ret = t;
         return 0;
+}
+
+static void table_clear(Table *t)
+{
+        for (size_t i = 0; i < t->n_cells; i++)
+                free(t->cells[i].text);
+        t->n_cells = 0;
 }
 
 Table *table_free(Table *t)
 {
         if (!t)
                 return NULL;
-        for (size_t i = 0; i < t->n_cells; i++)
-                free(t->cells[i].text);
+        table_clear(t);
         free(t->cells);
+        free(t->widths);
         free(t);
         return NULL;
 }
@@ -184,37 +143,46 @@ static void print_cell(FILE *f, const char *text, size_t width, size_t wanted, C
                 fputc(' ', f);
 }
 
-int table_print(Table *t, FILE *f)
+static int table_neutralise(Table *t)
 {
-        CLEANUP_FREE size_t *widths = calloc(t->n_columns, sizeof(size_t));
-        bool colors = colors_wanted(f);
-
-        if (!widths || t->error < 0)
-                return -ENOMEM;
-        assert(t->n_cells % t->n_columns == 0);
-        for (size_t i = 0; i < t->n_columns; i++)
-                widths[i] = strlen(t->titles[i]);
         for (size_t i = 0; i < t->n_cells; i++) {
-                size_t width;
-                char *shown = neutralise(t->cells[i].text, false, &width);
+                Cell *c = &t->cells[i];
+                char *shown = text_neutral(c->text, &c->width);
 
                 if (!shown)
                         return -ENOMEM;
-                free(t->cells[i].text);
-                t->cells[i].text = shown;
-                widths[i % t->n_columns] = MAX(widths[i % t->n_columns], width);
+                free(c->text);
+                c->text = shown;
+                t->widths[i % t->n_columns] = MAX(t->widths[i % t->n_columns], c->width);
         }
-        for (size_t i = 0; i < t->n_columns + t->n_cells; i++) {
-                bool title = i < t->n_columns, last = i % t->n_columns == t->n_columns - 1;
-                const char *text = title ? t->titles[i] : t->cells[i - t->n_columns].text;
-                Color color = title || !colors ? COLOR_NONE : t->cells[i - t->n_columns].color;
-                size_t width = 0;
+        return 0;
+}
 
-                for (const char *c = text; *c; c++)
-                        width += ((unsigned char) *c & 0xc0) != 0x80;
-                print_cell(f, text, width, last ? 0 : widths[i % t->n_columns] + 3, color);
+int table_print(Table *t, FILE *f)
+{
+        bool colors = colors_wanted(f);
+
+        assert(t->n_cells % t->n_columns == 0 || t->error < 0);
+        if (t->error < 0 || table_neutralise(t) < 0)
+                return -ENOMEM;
+        for (size_t i = t->begun ? t->n_columns : 0; i < t->n_columns + t->n_cells; i++) {
+                size_t column = i % t->n_columns;
+                bool title = i < t->n_columns, last = column == t->n_columns - 1;
+                const Cell *c = title ? NULL : &t->cells[i - t->n_columns];
+
+                print_cell(f, c ? c->text : t->titles[i], c ? c->width : text_width(t->titles[i]),
+                                last ? 0 : t->widths[column] + 3,
+                                c && colors ? c->color : COLOR_NONE);
                 if (last)
                         fputc('\n', f);
         }
+        t->begun = true;
+        table_clear(t);
         return 0;
+}
+
+void table_reserve(Table *t, size_t column, size_t width)
+{
+        assert(column < t->n_columns);
+        t->widths[column] = MAX(t->widths[column], width);
 }

@@ -2,14 +2,11 @@
 #pragma once
 
 /* What people look at: aligned columns, colour on a terminal only, and nothing that a terminal
- * would obey. */
+ * would obey (ctl-text.h). */
 
 #include <stdio.h>
 
 #include "macro.h"
-
-/* Text of foreign origin: control characters and what is no UTF-8 become \xNN; a newline stays. */
-void print_neutral(FILE *f, const char *text);
 
 bool colors_wanted(FILE *f); /* a terminal, and neither $NO_COLOR nor TERM=dumb */
 
@@ -33,4 +30,8 @@ DEFINE_CLEANUP(Table *, table_freep, table_free);
  * shows as "-". */
 void table_add(Table *t, const char *text, Color color);
 void table_addf(Table *t, const char *format, ...) PRINTF_LIKE(2, 3);
-int table_print(Table *t, FILE *f); /* -ENOMEM when a cell could not be added */
+/* Prints what was added since the last time, below the titles the first time. -ENOMEM, also when a
+ * cell could not be added. */
+int table_print(Table *t, FILE *f);
+/* Room for what will come in later rows. */
+void table_reserve(Table *t, size_t column, size_t width);

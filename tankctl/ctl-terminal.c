@@ -4,6 +4,7 @@
  * argument. Signals that ask to end are not handled here: whoever made the terminal raw takes them
  * through its loop. */
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <termios.h>
@@ -11,7 +12,7 @@
 
 #include "ctl-terminal.h"
 
-static struct termios saved;
+static struct termios saved, raw;
 static volatile sig_atomic_t saved_fd = -1;
 
 bool terminal_size(uint16_t *ret_rows, uint16_t *ret_columns)
@@ -39,23 +40,46 @@ void terminal_restore(void)
         errno = saved_errno;
 }
 
+void terminal_suspend(void)
+{
+        if (saved_fd >= 0)
+                (void) tcsetattr(saved_fd, TCSADRAIN, &saved); /* the same: it may be gone */
+}
+
+/* In the background this stops us once more, until we are in the foreground. */
+void terminal_resume(void)
+{
+        if (saved_fd >= 0)
+                (void) tcsetattr(saved_fd, TCSADRAIN, &raw);
+}
+
+void terminal_ring(void)
+{
+        struct pollfd p = { .fd = saved_fd, .events = POLLOUT };
+
+        /* One that takes nothing, or was opened for reading alone, stays silent. */
+        if (saved_fd >= 0 && poll(&p, 1, 0) == 1 && (p.revents & POLLOUT))
+                (void) !write(saved_fd, "\a", 1);
+}
+
 static void on_crash(int signo)
 {
         terminal_restore();
         (void) raise(signo); /* the disposition is the default again (SA_RESETHAND) */
 }
 
-int terminal_make_raw(int fd)
+int terminal_make_raw(int fd, bool signals)
 {
         static const int fatal[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS };
         struct sigaction action = { .sa_handler = on_crash, .sa_flags = SA_RESETHAND | SA_NODEFER };
-        struct termios raw;
 
         assert(saved_fd < 0);
         if (tcgetattr(fd, &saved) < 0)
                 return -errno;
         raw = saved;
         cfmakeraw(&raw);
+        if (signals)
+                raw.c_lflag |= ISIG;
         for (size_t i = 0; i < ARRAY_SIZE(fatal); i++)
                 if (sigaction(fatal[i], &action, NULL) < 0)
                         return -errno;

@@ -11,8 +11,16 @@
 bool terminal_size(uint16_t *ret_rows, uint16_t *ret_columns);
 
 /* Puts the terminal @fd into raw mode, and arranges that it is put back at exit and when the
- * process crashes. Once in a process' life. */
-int terminal_make_raw(int fd);
+ * process crashes. @signals: Ctrl-C and its like make signals all the same. Once in a process'
+ * life. */
+int terminal_make_raw(int fd, bool signals);
+
+/* As it was, and raw again: around a time in which somebody else has it. */
+void terminal_suspend(void);
+void terminal_resume(void);
+
+/* The bell of the raw one. Never waits. */
+void terminal_ring(void);
 
 /* Idempotent, safe in a signal handler. */
 void terminal_restore(void);

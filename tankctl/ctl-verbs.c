@@ -51,9 +51,46 @@ static const Option seed_options[] = {
 static const Option get_options[] = {
         { 'l', "selector", OPTION_STRING, FIELD(selector), "SELECTOR",
                         "by labels: KEY, KEY=VALUE, KEY!=VALUE" },
-        { 'w', "watch", OPTION_NOT_YET, 0, NULL, "" },
-        { 0, "sort-by", OPTION_NOT_YET, 0, "FIELD", "" },
-        { 0, "limit", OPTION_NOT_YET, 0, "N", "" },
+        { 'w', "watch", OPTION_FLAG, FIELD(watch), NULL, "go on with what changes" },
+        { 0, "sort-by", OPTION_STRING, FIELD(sort_by), "COLUMN",
+                        "by column or .path.of.field; -COLUMN: reversed" },
+        { 0, "columns", OPTION_STRING, FIELD(columns), "COLUMNS",
+                        "which ones: NAME,STATE,.meta.uid" },
+        { 0, "limit", OPTION_STRING, FIELD(limit), "N", "only the first N" },
+        {},
+};
+
+#define OPTION_NO_FOLLOW \
+        { \
+                0, "no-follow", OPTION_FLAG, FIELD(no_follow), NULL, \
+                                "end after what is there already" \
+        }
+
+static const Option events_options[] = {
+        { 0, "since", OPTION_STRING, FIELD(since), "TIME",
+                        "what happened since: 10m, or 2026-01-31T12:00:00Z" },
+        OPTION_NO_FOLLOW,
+        {},
+};
+
+static const Option watch_options[] = {
+        { 0, "since", OPTION_STRING, FIELD(since), "REVISION", "changes behind this revision" },
+        OPTION_NO_FOLLOW,
+        {},
+};
+
+static const Option history_options[] = {
+        { 0, "revision", OPTION_STRING, FIELD(revision), "REVISION", "one version in full" },
+        { 0, "diff", OPTION_STRING, FIELD(diff), "FROM [TO]", "what changed between two versions" },
+        {},
+};
+
+static const Option rollback_options[] = {
+        { 0, "to", OPTION_STRING, FIELD(to), "REVISION", "the version to go back to" },
+        { 0, "if-revision", OPTION_STRING, FIELD(if_revision), "REVISION",
+                        "only if it stands there now" },
+        OPTION_WAIT("return when the pod runs, or cannot"),
+        OPTION_TIMEOUT,
         {},
 };
 
@@ -75,10 +112,36 @@ static const Option kill_options[] = {
 static const Option exec_options[] = {
         { 'i', "interactive", OPTION_FLAG, FIELD(interactive), NULL, "pass standard input on" },
         { 't', "tty", OPTION_FLAG, FIELD(terminal), NULL, "give the command a terminal" },
-        { 'd', "detach", OPTION_NOT_YET, 0, NULL, "" },
+        { 'd', "detach", OPTION_FLAG, FIELD(detach), NULL,
+                        "print the session's number and leave it" },
+        { 0, "keep", OPTION_FLAG, FIELD(keep), NULL, "the command stays when we go" },
+        { 0, "detach-keys", OPTION_STRING, FIELD(detach_keys), "KEYS",
+                        "with --keep: what leaves it (default: none)" },
         { 'e', "env", OPTION_LIST, FIELD(environment), "KEY=VALUE", "set a variable" },
         { 'w', "workdir", OPTION_STRING, FIELD(working_dir), "DIR", "where to run the command" },
         { 'u', "user", OPTION_STRING, FIELD(user), "USER", "name, or uid[:gid]" },
+        OPTION_CONTAINER,
+        {},
+};
+
+static const Option attach_options[] = {
+        { 0, "viewer", OPTION_FLAG, FIELD(viewer), NULL, "only look on; any number may" },
+        { 0, "no-stdin", OPTION_FLAG, FIELD(viewer), NULL, "the same" },
+        { 0, "no-scrollback", OPTION_FLAG, FIELD(no_scrollback), NULL,
+                        "begin with what comes, not with what was" },
+        { 0, "detach-keys", OPTION_STRING, FIELD(detach_keys), "KEYS",
+                        "what detaches (default: ctrl-p,ctrl-q)" },
+        OPTION_CONTAINER,
+        {},
+};
+
+static const Option sessions_options[] = {
+        { 's', "signal", OPTION_STRING, FIELD(signal), "SIGNAL",
+                        "kill: name or number (default: SIGTERM)" },
+        { 'i', "interactive", OPTION_FLAG, FIELD(interactive), NULL,
+                        "wait: pass standard input on" },
+        { 0, "detach-keys", OPTION_STRING, FIELD(detach_keys), "KEYS",
+                        "wait: what leaves it (default: ctrl-p,ctrl-q)" },
         OPTION_CONTAINER,
         {},
 };
@@ -88,6 +151,8 @@ static const Option logs_options[] = {
         { 0, "tail", OPTION_STRING, FIELD(tail), "N", "only the last N lines (0: all)" },
         { 0, "since", OPTION_STRING, FIELD(since), "TIME", "10m, or 2026-01-31T12:00:00Z" },
         { 0, "timestamps", OPTION_FLAG, FIELD(timestamps), NULL, "put its time before each line" },
+        { 0, "prefix", OPTION_FLAG, FIELD(prefix), NULL, "put the container before each line" },
+        { 0, "raw", OPTION_FLAG, FIELD(raw), NULL, "let a terminal obey what was written" },
         OPTION_CONTAINER,
         {},
 };
@@ -101,13 +166,9 @@ static const Option doctor_options[] = {
 
 const Verb ctl_verbs[] = {
         { "apply", "-f FILE…", "declare what files say",
-                        "Stores the documents of the files; the machine then follows. All of them "
-                        "are\n"
-                        "checked before the first one is stored. A document that says what is "
-                        "stored\n"
-                        "already changes nothing. meta.revision, when it is there, must be the "
-                        "revision\n"
-                        "that is stored.",
+                        "Stores the documents of the files, all of them or none; the machine then\n"
+                        "follows. A document that says what is stored already changes nothing.\n"
+                        "meta.revision, when it is there, must be the revision that is stored.",
                         apply_options, VERB_NAMESPACE, OUTPUTS_NONE, 0, 0, EXIT_CODE_USAGE,
                         verb_apply },
         { "validate", "-f FILE…", "check files, offline",
@@ -123,8 +184,12 @@ const Verb ctl_verbs[] = {
                         "Shows pods, or things of another TYPE: what is declared, and how it is. "
                         "With\n"
                         "-o json a NAME gives an object, no NAME a list; -o yaml gives "
-                        "declarations that\n"
-                        "can be applied again.",
+                        "declarations\n"
+                        "that can be applied again. With -w what has changed is shown again, until "
+                        "the\n"
+                        "command is ended; -o json then gives an object on a line of its own for "
+                        "each\n"
+                        "change.",
                         get_options, VERB_NAMESPACE | VERB_ALL_NAMESPACES, OUTPUTS_ALL, 0, 2,
                         EXIT_CODE_USAGE, verb_get },
         { "describe", "TYPE NAME", "tell everything about one thing",
@@ -132,10 +197,53 @@ const Verb ctl_verbs[] = {
                         "and, in\n"
                         "one line, why a pod does not run.",
                         NULL, VERB_NAMESPACE, OUTPUTS_NONE, 1, 2, EXIT_CODE_USAGE, verb_describe },
+        { "events", "[POD]", "follow what happens to pods",
+                        "Shows what happens to pods from now on, or since a TIME: applied, "
+                        "starting,\n"
+                        "running, ready, refused, backing-off, exited, failed, deleted. The "
+                        "machine\n"
+                        "keeps at least the last megabyte of that until it is switched off; "
+                        "--no-follow "
+                        "without\n"
+                        "--since shows all of it. Restarts of tank's daemons leave no gap. With -o "
+                        "json\n"
+                        "each event is an object on a line of its own.",
+                        events_options, VERB_NAMESPACE | VERB_ALL_NAMESPACES,
+                        OUTPUTS_NONE | OUTPUT_BIT(OUTPUT_WIDE) | OUTPUT_BIT(OUTPUT_JSON), 0, 1,
+                        EXIT_CODE_USAGE, verb_events },
+        { "watch", "[TYPE]", "follow what is declared",
+                        "Shows each change of what is declared, from now on or since a REVISION:\n"
+                        "created, updated, deleted. Restarts of the store leave no gap. With -o "
+                        "json\n"
+                        "each change is an object on a line of its own, with the document as it "
+                        "was\n"
+                        "then. When changes are compacted, or the database is another one, it says "
+                        "so\n"
+                        "and ends.",
+                        watch_options, VERB_NAMESPACE | VERB_ALL_NAMESPACES,
+                        OUTPUTS_NAME | OUTPUT_BIT(OUTPUT_JSON), 0, 2, EXIT_CODE_USAGE, verb_watch },
+        { "history", "TYPE NAME", "list what it was",
+                        "Lists the versions of a thing, the newest first: what was done, when and "
+                        "by\n"
+                        "whom; also of one that is deleted. --revision prints a version as it was\n"
+                        "declared, with -o json as it was stored. --diff shows, place by place, "
+                        "what\n"
+                        "changed from one version to another, or to what stands now.",
+                        history_options, VERB_NAMESPACE,
+                        OUTPUTS_NONE | OUTPUT_BIT(OUTPUT_WIDE) | OUTPUT_BIT(OUTPUT_JSON) |
+                                        OUTPUT_BIT(OUTPUT_YAML),
+                        1, 3, EXIT_CODE_USAGE, verb_history },
+        { "rollback", "TYPE NAME --to REVISION", "declare an earlier version",
+                        "Declares what an earlier version declared; that makes a new version. "
+                        "Brings\n"
+                        "back what was deleted, too. Exits with 4 when the thing does not stand "
+                        "where\n"
+                        "--if-revision says, and with 3 when there is no such version.",
+                        rollback_options, VERB_NAMESPACE, OUTPUTS_NONE, 1, 2, EXIT_CODE_USAGE,
+                        verb_rollback },
         { "delete", "TYPE NAME | -f FILE…", "declare nothing any more",
-                        "Removes declarations; what runs because of them is stopped. Deleting what "
-                        "is not\n"
-                        "there succeeds.",
+                        "Removes declarations, all of them or none; what runs because of them is\n"
+                        "stopped. Deleting what is not there succeeds.",
                         delete_options, VERB_NAMESPACE, OUTPUTS_NONE, 0, 2, EXIT_CODE_USAGE,
                         verb_delete },
         { "wait", "POD --for=STATE", "wait until a pod is in a state",
@@ -165,15 +273,46 @@ const Verb ctl_verbs[] = {
                         "when\n"
                         "signal N ended it. 125: it was not run; 126: it cannot be executed; 127: "
                         "there\n"
-                        "is no such command. Everything behind POD belongs to the command.",
+                        "is no such command. Everything behind POD belongs to the command. With -d "
+                        "it\n"
+                        "is left alone, with --keep it stays when we go; \"tankctl help "
+                        "sessions\" tells\n"
+                        "how to get back to it. Without, all that it started ends with us.",
                         exec_options, VERB_NAMESPACE | VERB_STOPS_AT_WORD, OUTPUTS_NONE, 2,
                         SIZE_MAX, EXIT_CODE_REFUSED, verb_exec },
+        { "attach", "[OPTIONS] POD[/CONTAINER]", "join a container's terminal",
+                        "Joins the terminal of a container that has one (tty: true): shows what "
+                        "came out\n"
+                        "of it last, then what comes, and types what is typed here. One can type, "
+                        "others\n"
+                        "can look on with --viewer. Ctrl-P Ctrl-Q detaches and leaves it running; "
+                        "exits\n"
+                        "with 0 then, and with the container's own code, or 128+N, when that has "
+                        "ended;\n"
+                        "125: not attached. KEYS are single characters or ctrl-X, with commas "
+                        "between\n"
+                        "them; \"\" for none. A key that may begin them waits for the next one.",
+                        attach_options, VERB_NAMESPACE, OUTPUTS_NONE, 1, 1, EXIT_CODE_REFUSED,
+                        verb_attach },
+        { "sessions", "[list|kill|wait] [POD[/CONTAINER]] [SESSION…]", "exec's commands",
+                        "list shows the commands that exec runs, in a pod or in all of them. kill "
+                        "signals\n"
+                        "all processes of some. wait prints what one that was started with -d or "
+                        "--keep\n"
+                        "wrote, goes on with what it writes, and exits as exec does; of what was "
+                        "written\n"
+                        "before, the newest 64 KiB are held. Once waited for, one that has ended "
+                        "is\n"
+                        "forgotten.",
+                        sessions_options, VERB_NAMESPACE | VERB_ALL_NAMESPACES,
+                        OUTPUTS_NONE | OUTPUT_BIT(OUTPUT_WIDE) | OUTPUT_BIT(OUTPUT_JSON), 0,
+                        SIZE_MAX, EXIT_CODE_USAGE, verb_sessions },
         { "logs", "POD[/CONTAINER]", "show what a container wrote",
                         "Prints what the container wrote, byte by byte: its standard output to "
                         "standard\n"
                         "output, its standard error to standard error. Without -c or /CONTAINER it "
                         "is\n"
-                        "the pod's first container.",
+                        "what all containers of the pod wrote, in the order of time.",
                         logs_options, VERB_NAMESPACE, OUTPUTS_NONE, 1, 1, EXIT_CODE_USAGE,
                         verb_logs },
         { "seed", "DIRECTORY…", "declare what is not there yet",
@@ -189,6 +328,16 @@ const Verb ctl_verbs[] = {
                         "--accept-store\n"
                         "tells it to go on with this one: pods that it does not name are stopped.",
                         doctor_options, 0, OUTPUTS_NONE, 0, 0, EXIT_CODE_USAGE, verb_doctor },
+        { "completion", "bash|words [WORD…]", "complete words in a shell",
+                        "\"completion bash\" prints a script for bash: source <(tankctl "
+                        "completion bash).\n"
+                        "\"completion words WORD…\" is what that script calls: it prints what may "
+                        "stand in\n"
+                        "place of the last WORD of a command line, one a line; \":files\" means "
+                        "names of\n"
+                        "files. Names of pods and containers come from the bus.",
+                        NULL, VERB_STOPS_AT_WORD, OUTPUTS_NONE, 1, SIZE_MAX, EXIT_CODE_USAGE,
+                        verb_completion },
         { "version", "", "show the version", "Shows the version.", NULL, 0, OUTPUTS_NONE, 0, 0,
                         EXIT_CODE_USAGE, verb_version },
         { "help", "[VERB]", "show help", "Shows all verbs, or all about one.", NULL, 0,
@@ -196,9 +345,8 @@ const Verb ctl_verbs[] = {
         {},
 };
 
-const char *const ctl_verbs_not_yet[] = { "rollback", "history", "watch", "events", "stats", "top",
-        "attach", "pause", "resume", "cp", "sessions", "hold", "kv", "secret", "image", "volume",
-        "network", "store", "bug-report", "upgrade-shims", "completion", NULL };
+const char *const ctl_verbs_not_yet[] = { "stats", "top", "pause", "resume", "cp", "hold", "kv",
+        "secret", "image", "volume", "network", "store", "bug-report", "upgrade-shims", NULL };
 
 int verb_help(const Arguments *a)
 {

@@ -6,6 +6,7 @@
 
 #include <yaml.h>
 
+#include "ctl-text.h"
 #include "ctl-yaml.h"
 
 /* Words that older readers take for a boolean, and what begins like a number. Quoting them costs
@@ -175,13 +176,16 @@ static int emit_document(yaml_emitter_t *e, const json_t *value, bool separator)
 
 int yaml_print(FILE *f, const json_t *value, bool separator)
 {
+        CLEANUP_FREE char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
         yaml_emitter_t e;
         int r;
 
-        if (!yaml_emitter_initialize(&e))
+        if (!text || !yaml_emitter_initialize(&e))
                 return -ENOMEM;
         yaml_emitter_set_output_file(&e, f);
-        yaml_emitter_set_unicode(&e, true);
+        /* What shows text in another order, the emitter takes for printable: then nothing but ASCII
+         * is, and all else is escaped. */
+        yaml_emitter_set_unicode(&e, text_is_harmless(text));
         yaml_emitter_set_width(&e, -1);
         r = emit_document(&e, value, separator);
         yaml_emitter_delete(&e);

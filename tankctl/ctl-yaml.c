@@ -4,32 +4,18 @@
  *
  * What is understood is the 1.2 core schema, narrowed to what means the same to everybody: `true`
  * and `false` alone are booleans, a number with a leading zero is text, tags and merge keys are
- * refused. Aliases are expanded, counted in nodes, so that nothing grows without bound.
- *
- * Beside the value grows a table of nodes in the order in which they were written: a parent before
- * its children. A path is looked up in one walk over it, in which each node continues the match of
- * its parent; so nothing but the keys is stored, and a lookup costs only when there is an error. */
+ * refused. Aliases are expanded, counted in nodes, so that nothing grows without bound. Where
+ * everything stands is noted beside the value, in ctl-yaml-document.c. */
 
 #include <stdio.h>
 #include <yaml.h>
 
 #include "ctl-yaml.h"
+#include "ctl-yaml-document.h"
+#include "ctl-yaml-json.h"
 #include "limit.h"
 
-#define NO_PARENT SIZE_MAX
-
-typedef struct Node {
-        size_t parent;
-        char *key;    /* in a mapping, else NULL */
-        size_t index; /* in a sequence */
-        YamlPosition key_at, at;
-} Node;
-
-struct YamlDocument {
-        json_t *root;
-        Node *nodes;
-        size_t n_nodes, n_allocated;
-};
+#define SIMPLE_KEY_MAX 1024U /* characters, quotes too: YAML's own bound, which libyaml keeps */
 
 typedef struct Anchor {
         char *name;
@@ -50,7 +36,11 @@ struct YamlReader {
         yaml_parser_t parser;
         const char *text;
         size_t size;
+        YamlJoins joins; /* what @text is of, when it was not read as it is */
         bool finished;
+        size_t key_index;   /* in characters: where the last key began, */
+        size_t empty_index; /* and where the last value that nobody wrote stands */
+        YamlPosition key_at;
 
         /* of the document that is being read */
         YamlDocument *document;
@@ -75,9 +65,17 @@ static int fail(YamlError *e, YamlPosition at, const char *format, ...)
         return -EINVAL;
 }
 
-static YamlPosition position_of(const yaml_mark_t *mark)
+static int fail_tag(YamlError *e, YamlPosition at, const char *tag)
 {
-        return (YamlPosition){ .line = mark->line + 1, .column = mark->column + 1 };
+        const char *core = startswith(tag, "tag:yaml.org,2002:"); /* what "!!" stands for */
+
+        return fail(e, at, "the tag %s%.40s is not understood: remove it", core ? "!!" : "",
+                        core ? core : tag);
+}
+
+static YamlPosition position_of(const YamlReader *r, const yaml_mark_t *mark)
+{
+        return yaml_joins_position(&r->joins, (YamlPosition){ mark->line + 1, mark->column + 1 });
 }
 
 /* Where a byte stands, for errors that libyaml tells as an offset. */
@@ -91,6 +89,27 @@ static YamlPosition position_of_byte(const char *text, size_t size, size_t offse
                 else if (((unsigned char) text[i] & 0xc0) != 0x80)
                         p.column++;
         return p;
+}
+
+/* YAML 1.1 breaks lines at U+0085, U+2028 and U+2029, which JSON and YAML 1.2 have as text. libyaml
+ * does so, and would fold "a\u2028b" into "a b" and end a comment there. */
+static const char *find_foreign_break(const char *text, size_t size)
+{
+        static const char *const breaks[] = { "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9" };
+        const char *first = NULL;
+
+        for (size_t i = 0; i < ARRAY_SIZE(breaks); i++) {
+                const char *p = memmem(text, size, breaks[i], strlen(breaks[i]));
+
+                if (p && (!first || p < first))
+                        first = p;
+        }
+        return first;
+}
+
+static int fail_control(YamlError *e, YamlPosition at)
+{
+        return fail(e, at, "a control character; write it as an escape in double quotes");
 }
 
 /* ---- scalars ------------------------------------------------------------------------------- */
@@ -111,7 +130,10 @@ static int scalar_integer(const char *s, YamlPosition at, json_t **ret, YamlErro
         errno = 0;
         v = strtoll(digits, NULL, base);
         if (errno == ERANGE)
-                return fail(reterr, at, "the number %.40s does not fit in 64 bits", s);
+                return fail(reterr, at,
+                                "the number %.40s%s does not fit in 64 bits; quote it if it is "
+                                "text",
+                                s, strlen(s) > 40 ? "…" : "");
         *ret = json_integer(v);
         return *ret ? 0 : -ENOMEM;
 }
@@ -122,7 +144,7 @@ static int scalar_value(const yaml_event_t *event, YamlPosition at, json_t **ret
         size_t length = event->data.scalar.length;
 
         if (memchr(s, 0, length))
-                return fail(reterr, at, "text cannot hold a NUL character");
+                return fail(reterr, at, "text cannot hold a NUL character: remove it");
         if (event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE)
                 switch (yaml_scalar_classify(s)) {
                 case YAML_NULL: *ret = json_null(); return 0;
@@ -131,7 +153,10 @@ static int scalar_value(const yaml_event_t *event, YamlPosition at, json_t **ret
                 case YAML_FLOAT:
                         *ret = json_real(strtod(s, NULL));
                         if (!*ret)
-                                return fail(reterr, at, "the number %.40s is too large", s);
+                                return fail(reterr, at,
+                                                "the number %.40s is too large; quote it if it is "
+                                                "text",
+                                                s);
                         return 0;
                 case YAML_UNREPRESENTABLE:
                         return fail(reterr, at,
@@ -142,97 +167,6 @@ static int scalar_value(const yaml_event_t *event, YamlPosition at, json_t **ret
                 }
         *ret = json_stringn(s, length);
         return *ret ? 0 : -ENOMEM;
-}
-
-/* ---- the table of positions ---------------------------------------------------------------- */
-
-static int document_add_node(YamlDocument *d, const Frame *parent, YamlPosition at)
-{
-        Node *n;
-
-        if (d->n_nodes == d->n_allocated) {
-                size_t wanted = MAX(d->n_allocated * 2, (size_t) 64);
-                Node *grown = reallocarray(d->nodes, wanted, sizeof(Node));
-                if (!grown)
-                        return -ENOMEM;
-                d->nodes = grown;
-                d->n_allocated = wanted;
-        }
-        n = &d->nodes[d->n_nodes];
-        *n = (Node){ .parent = NO_PARENT, .at = at, .key_at = at };
-        if (parent) {
-                n->parent = parent->node;
-                if (parent->key) {
-                        n->key_at = parent->key_at;
-                        n->key = strdup(parent->key);
-                        if (!n->key)
-                                return -ENOMEM;
-                } else
-                        n->index = json_array_size(parent->value);
-        }
-        d->n_nodes++;
-        return 0;
-}
-
-/* How far into @path the segment of @n reaches when its parent's reached to @from; 0: no match. */
-static size_t match_segment(const Node *n, const char *path, size_t from)
-{
-        const char *rest = path + from;
-
-        if (n->key) {
-                const char *end;
-
-                if (from > 0 && *rest == '.')
-                        rest++;
-                end = startswith(rest, n->key);
-                if (!end || !*n->key || !strchr(".[", *end)) /* strchr finds the NUL, too */
-                        return 0;
-                return (size_t) (end - path);
-        } else {
-                char segment[32];
-                const char *end;
-
-                (void) snprintf(segment, sizeof(segment), "[%zu]", n->index);
-                end = startswith(rest, segment);
-                return end ? (size_t) (end - path) : 0;
-        }
-}
-
-YamlPosition yaml_document_position(const YamlDocument *d, const char *path, bool at_key)
-{
-        CLEANUP_FREE size_t *reach = calloc(d->n_nodes, sizeof(size_t));
-        size_t best = 0;
-
-        if (!reach)
-                return d->nodes[0].at;
-        for (size_t i = 1; i < d->n_nodes; i++) {
-                const Node *n = &d->nodes[i];
-
-                if (n->parent != 0 && reach[n->parent] == 0)
-                        continue;
-                reach[i] = match_segment(n, path, reach[n->parent]);
-                if (reach[i] > reach[best])
-                        best = i;
-        }
-        return at_key && path[reach[best]] == '\0' ? d->nodes[best].key_at : d->nodes[best].at;
-}
-
-json_t *yaml_document_root(const YamlDocument *d)
-{
-        return d->root;
-}
-
-YamlDocument *yaml_document_free(YamlDocument *d)
-{
-        if (!d)
-                return NULL;
-        if (d->root)
-                json_decref(d->root);
-        for (size_t i = 0; i < d->n_nodes; i++)
-                free(d->nodes[i].key);
-        free(d->nodes);
-        free(d);
-        return NULL;
 }
 
 /* ---- building ------------------------------------------------------------------------------ */
@@ -246,7 +180,9 @@ static int reader_count(YamlReader *r, size_t bytes, YamlPosition at, YamlError 
 {
         r->n_bytes += bytes;
         if (r->n_bytes > LIMIT_DOCUMENT_MAX)
-                return fail(reterr, at, "the document is larger than %u bytes", LIMIT_DOCUMENT_MAX);
+                return fail(reterr, at,
+                                "the document has more than %u bytes up to here: shorten it",
+                                LIMIT_DOCUMENT_MAX);
         return 0;
 }
 
@@ -255,9 +191,17 @@ static int reader_count(YamlReader *r, size_t bytes, YamlPosition at, YamlError 
 static int reader_put_consume(YamlReader *r, json_t *value, YamlPosition at)
 {
         Frame *top = reader_top(r);
+        YamlNode node;
         int k;
 
-        k = document_add_node(r->document, top, at);
+        node = (YamlNode){ .parent = YAML_NO_PARENT, .at = at, .key_at = at };
+        if (top) {
+                node.parent = top->node;
+                node.index = json_array_size(top->value);
+        }
+        if (top && top->key)
+                node.key_at = top->key_at;
+        k = yaml_document_add(r->document, &node, top ? top->key : NULL);
         if (k < 0) {
                 json_decref(value);
                 return k;
@@ -326,15 +270,16 @@ static int reader_key(YamlReader *r, const yaml_event_t *event, YamlPosition at,
         size_t length = event->data.scalar.length;
 
         if (event->data.scalar.anchor)
-                return fail(reterr, at, "a key cannot have an anchor");
+                return fail(reterr, at, "a key cannot have an anchor: remove it");
         if (memchr(s, 0, length))
-                return fail(reterr, at, "a key cannot hold a NUL character");
+                return fail(reterr, at, "a key cannot hold a NUL character: remove it");
         if (length == 0)
                 return fail(reterr, at, "a key is missing before \":\"");
         if (event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && streq(s, "<<"))
                 return fail(reterr, at, "merge keys (<<) are not understood; write the keys out");
         if (json_object_get(top->value, s))
-                return fail(reterr, at, "duplicate key \"%.60s\"", s);
+                return fail(reterr, at, "duplicate key \"%.60s\", first in line %zu: remove one", s,
+                                yaml_document_key_line(r->document, top->node, s));
         top->key = strdup(s);
         if (!top->key)
                 return -ENOMEM;
@@ -355,10 +300,14 @@ static int on_scalar(YamlReader *r, const yaml_event_t *event, YamlPosition at, 
         int k;
 
         if (event->data.scalar.tag)
-                return fail(reterr, at, "tags (%.40s) are not understood",
-                                (const char *) event->data.scalar.tag);
-        if (reader_wants_key(r))
+                return fail_tag(reterr, at, (const char *) event->data.scalar.tag);
+        if (reader_wants_key(r)) {
+                r->key_index = event->start_mark.index;
+                r->key_at = at;
                 return reader_key(r, event, at, reterr);
+        }
+        if (event->start_mark.index == event->end_mark.index)
+                r->empty_index = event->start_mark.index;
         k = reader_count(r, event->data.scalar.length + 1, at, reterr);
         if (k < 0)
                 return k;
@@ -380,18 +329,24 @@ static int on_alias(YamlReader *r, const char *name, YamlPosition at, YamlError 
         int k;
 
         if (reader_wants_key(r))
-                return fail(reterr, at, "an alias cannot be a key");
+                return fail(reterr, at, "an alias cannot be a key: write the key out");
         for (size_t i = r->n_anchors; i > 0 && !a; i--)
                 if (streq(r->anchors[i - 1].name, name))
                         a = &r->anchors[i - 1];
         if (!a)
-                return fail(reterr, at, "no finished anchor &%.60s before this alias", name);
+                return fail(reterr, at,
+                                "no finished anchor &%.60s stands before this alias: write the "
+                                "value out",
+                                name);
         r->n_alias_nodes += a->n_nodes;
         if (r->n_alias_nodes > LIMIT_YAML_ALIAS_NODES)
-                return fail(reterr, at, "the aliases of the document make more than %u nodes",
+                return fail(reterr, at,
+                                "the aliases of the document make more than %u nodes: write the "
+                                "values out",
                                 LIMIT_YAML_ALIAS_NODES);
         if (r->n_frames + a->depth > LIMIT_DOCUMENT_DEPTH)
-                return fail(reterr, at, "nested deeper than %u levels", LIMIT_DOCUMENT_DEPTH);
+                return fail(reterr, at, "nested deeper than %u levels: flatten it",
+                                LIMIT_DOCUMENT_DEPTH);
         k = reader_count(r, a->n_bytes, at, reterr);
         if (k < 0)
                 return k;
@@ -411,11 +366,12 @@ static int on_start(YamlReader *r, json_t *value, const yaml_char_t *tag, const 
         if (!value)
                 return -ENOMEM;
         if (tag)
-                k = fail(reterr, at, "tags (%.40s) are not understood", (const char *) tag);
+                k = fail_tag(reterr, at, (const char *) tag);
         else if (reader_wants_key(r))
-                k = fail(reterr, at, "a key must be text");
+                k = fail(reterr, at, "a key must be text: a list or map cannot be one");
         else if (r->n_frames == LIMIT_DOCUMENT_DEPTH)
-                k = fail(reterr, at, "nested deeper than %u levels", LIMIT_DOCUMENT_DEPTH);
+                k = fail(reterr, at, "nested deeper than %u levels: flatten it",
+                                LIMIT_DOCUMENT_DEPTH);
         else
                 k = reader_count(r, 2, at, reterr);
         if (k < 0) {
@@ -466,7 +422,8 @@ static void reader_reset(YamlReader *r)
 int yaml_reader_new(const char *text, size_t size, YamlReader **ret, YamlError *reterr)
 {
         CLEANUP(yaml_reader_freep) YamlReader *r = NULL;
-        const char *nul;
+        const char *nul, *foreign;
+        int k;
 
         if (size >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0))
                 return fail(reterr, (YamlPosition){ 1, 1 }, "UTF-16 text; save it as UTF-8");
@@ -476,14 +433,21 @@ int yaml_reader_new(const char *text, size_t size, YamlReader **ret, YamlError *
         nul = memchr(text, 0, size);
         if (nul)
                 return fail(reterr, position_of_byte(text, size, (size_t) (nul - text)),
-                                "a NUL byte; only UTF-8 text is understood");
+                                "a NUL byte; save it as UTF-8 text");
+        foreign = find_foreign_break(text, size);
+        if (foreign)
+                return fail_control(
+                                reterr, position_of_byte(text, size, (size_t) (foreign - text)));
         r = calloc(1, sizeof(YamlReader));
         if (!r || !yaml_parser_initialize(&r->parser))
                 return -ENOMEM;
-        r->text = text;
-        r->size = size;
+        k = yaml_joins_make(text, size, &r->joins);
+        if (k < 0)
+                return k;
+        r->text = k > 0 ? r->joins.text : text;
+        r->size = k > 0 ? r->joins.size : size;
         yaml_parser_set_encoding(&r->parser, YAML_UTF8_ENCODING);
-        yaml_parser_set_input_string(&r->parser, (const unsigned char *) text, size);
+        yaml_parser_set_input_string(&r->parser, (const unsigned char *) r->text, r->size);
         *ret = TAKE_PTR(r);
         return 0;
 }
@@ -494,8 +458,35 @@ YamlReader *yaml_reader_free(YamlReader *r)
                 return NULL;
         reader_reset(r);
         yaml_parser_delete(&r->parser);
+        yaml_joins_done(&r->joins);
         free(r);
         return NULL;
+}
+
+/* libyaml gives a key up when its ":" is too far behind where it began, and then misses something
+ * else. Between braces it has told the key already, as one without a value, and now meets the ":";
+ * elsewhere the key is its newest token. */
+static bool is_long_key(const YamlReader *r, const char *problem, YamlPosition *ret)
+{
+        const yaml_parser_t *p = &r->parser;
+        const yaml_mark_t *given_up;
+        const yaml_token_t *newest;
+
+        if (strstr(problem, "expected ',' or '}'")) {
+                *ret = r->key_at;
+                return r->empty_index == p->problem_mark.index &&
+                       r->empty_index > r->key_index + SIMPLE_KEY_MAX;
+        }
+        if (p->simple_keys.top == p->simple_keys.start || p->tokens.tail == p->tokens.start)
+                return false;
+        given_up = &p->simple_keys.top[-1].mark;
+        newest = &p->tokens.tail[-1];
+        *ret = position_of(r, given_up);
+        return (strstr(problem, "could not find expected ':'") ||
+                               strstr(problem, "mapping values are not allowed")) &&
+               p->buffer.pointer < p->buffer.last && *p->buffer.pointer == ':' &&
+               newest->type == YAML_SCALAR_TOKEN && newest->start_mark.index == given_up->index &&
+               p->mark.line == given_up->line && p->mark.index > given_up->index + SIMPLE_KEY_MAX;
 }
 
 static int reader_syntax_error(YamlReader *r, YamlError *reterr)
@@ -507,10 +498,17 @@ static int reader_syntax_error(YamlReader *r, YamlError *reterr)
         if (p->error == YAML_MEMORY_ERROR)
                 return -ENOMEM;
         if (p->error == YAML_READER_ERROR) {
-                at = position_of_byte(r->text, r->size, p->problem_offset);
-                return fail(reterr, at, "no UTF-8 text: %s", problem);
+                at = yaml_joins_position(
+                                &r->joins, position_of_byte(r->text, r->size, p->problem_offset));
+                if (strstr(problem, "control characters"))
+                        return fail_control(reterr, at);
+                return fail(reterr, at, "no UTF-8 text; save it as UTF-8");
         }
-        at = position_of(&p->problem_mark);
+        if (is_long_key(r, problem, &at))
+                return fail(reterr, at,
+                                "a key has at most %u characters, as it is written: shorten it",
+                                SIMPLE_KEY_MAX);
+        at = position_of(r, &p->problem_mark);
         if (strstr(problem, "cannot start any token")) {
                 /* The parser's own words for it name neither the tab nor the remedy. */
                 if (p->buffer.pointer < p->buffer.last && *p->buffer.pointer == '\t')
@@ -518,22 +516,21 @@ static int reader_syntax_error(YamlReader *r, YamlError *reterr)
                 return fail(reterr, at, "a value cannot begin with \"%c\"; quote it",
                                 p->buffer.pointer < p->buffer.last ? *p->buffer.pointer : '?');
         }
-        if (p->context)
-                return fail(reterr, at, "%s %s (line %zu): %s", "bad YAML", p->context,
-                                p->context_mark.line + 1, problem);
-        return fail(reterr, at, "bad YAML: %s", problem);
+        reterr->position = at;
+        yaml_problem_words(problem, p->context_mark.line + 1, reterr->message);
+        return -EINVAL;
 }
 
 /* 1: the document is complete. */
 static int reader_event(YamlReader *r, const yaml_event_t *event, YamlError *reterr)
 {
-        YamlPosition at = position_of(&event->start_mark);
+        YamlPosition at = position_of(r, &event->start_mark);
 
         switch (event->type) {
         case YAML_DOCUMENT_START_EVENT:
                 if (event->data.document_start.tag_directives.start !=
                                 event->data.document_start.tag_directives.end)
-                        return fail(reterr, at, "tag directives are not understood");
+                        return fail(reterr, at, "tag directives are not understood: remove them");
                 r->document = calloc(1, sizeof(YamlDocument));
                 return r->document ? 0 : -ENOMEM;
         case YAML_SCALAR_EVENT: return on_scalar(r, event, at, reterr);

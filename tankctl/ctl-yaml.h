@@ -15,9 +15,11 @@ typedef struct YamlPosition {
         size_t line, column; /* from 1; columns count characters */
 } YamlPosition;
 
+#define YAML_MESSAGE_SIZE 256
+
 typedef struct YamlError {
         YamlPosition position;
-        char message[256];
+        char message[YAML_MESSAGE_SIZE];
 } YamlError;
 
 /* @text is borrowed until the reader is freed. -EINVAL with @reterr: no UTF-8 text. */
@@ -49,6 +51,9 @@ typedef enum YamlScalar {
 } YamlScalar;
 
 YamlScalar yaml_scalar_classify(const char *s);
+
+/* What libyaml calls @problem, for people: where it began, and what to do. */
+void yaml_problem_words(const char *problem, size_t begin_line, char buf[static YAML_MESSAGE_SIZE]);
 
 /* One YAML document, behind "---" if @separator. What would be read back as something else is
  * quoted. -ENOMEM, -EIO. */

@@ -6,8 +6,9 @@
 #include <stdarg.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "ctl.h"
-#include "ctl-table.h"
+#include "ctl-text.h"
 #include "error.h"
 #include "names.h"
 #include "quantity.h"
@@ -101,14 +102,64 @@ int verb_unknown(const char *word)
         names[n] = NULL;
         near = nearest_word(word, names);
         if (near)
-                return ctl_usage_error("there is no verb \"%s\"; did you mean \"%s\"?", word, near);
-        return ctl_usage_error("there is no verb \"%s\"; \"tankctl help\" lists all", word);
+                return ctl_usage_error(
+                                "there is no verb \"%s\"; did you mean \"%s\"?", WORD(word), near);
+        return ctl_usage_error("there is no verb \"%s\"; \"tankctl help\" lists all", WORD(word));
 }
 
 static int verb_usage_error(const Verb *v, const char *message)
 {
-        ctl_error("%s; usage: tankctl %s %s", message, v->name, v->usage);
+        ctl_error("%s; usage: tankctl %s%s%s", message, v->name, *v->usage ? " " : "", v->usage);
         return v->usage_exit_code;
+}
+
+/* ---- option tables ------------------------------------------------------------------------- */
+
+/* The verb's own come first: its -w is not another one's. */
+static const Option *option_table(const Verb *v, unsigned which)
+{
+        static const Option none[] = { {} };
+
+        if (which == 1)
+                return global_options;
+        return v && v->options ? v->options : none;
+}
+
+const Option *verb_option(const Verb *v, char letter, const char *name, size_t n)
+{
+        for (unsigned which = 0; which < 2; which++)
+                for (const Option *o = option_table(v, which); o->name; o++)
+                        if (name ? strlen(o->name) == n && memcmp(o->name, name, n) == 0
+                                 : o->letter == letter)
+                                return o;
+        return NULL;
+}
+
+/* Whether a global option means something to @v. */
+static bool global_is_for(const Option *o, const Verb *v)
+{
+        if (!v)
+                return true;
+        return !((o->letter == 'n' && !(v->flags & VERB_NAMESPACE)) ||
+                        (o->letter == 'A' && !(v->flags & VERB_ALL_NAMESPACES)) ||
+                        (o->letter == 'o' && v->outputs == OUTPUTS_NONE));
+}
+
+const Option *verb_option_at(const Verb *v, size_t i)
+{
+        for (unsigned which = 0; which < 2; which++)
+                for (const Option *o = option_table(v, which); o->name; o++) {
+                        if (o->kind == OPTION_NOT_YET || (which == 1 && !global_is_for(o, v)))
+                                continue;
+                        if (i-- == 0)
+                                return o;
+                }
+        return NULL;
+}
+
+const char *output_to_string(OutputFormat o)
+{
+        return output_names[o];
 }
 
 /* ---- help ---------------------------------------------------------------------------------- */
@@ -138,11 +189,8 @@ void verb_print_help(FILE *f, const Verb *v)
         for (const Option *o = global_options; o->name; o++) {
                 const Option one[2] = { *o };
 
-                if ((o->letter == 'n' && !(v->flags & VERB_NAMESPACE)) ||
-                                (o->letter == 'A' && !(v->flags & VERB_ALL_NAMESPACES)) ||
-                                (o->letter == 'o' && v->outputs == OUTPUTS_NONE))
-                        continue;
-                print_options(f, one);
+                if (global_is_for(o, v))
+                        print_options(f, one);
         }
 }
 
@@ -167,27 +215,6 @@ typedef struct Parser {
         const Verb *verb;
 } Parser;
 
-static const Option *option_table(const Parser *p, unsigned which)
-{
-        static const Option none[] = { {} };
-
-        if (which == 1)
-                return global_options;
-        return p->verb && p->verb->options ? p->verb->options : none;
-}
-
-/* By letter, or by the first @n characters of @name. The verb's own come first: its -w is not
- * another one's. */
-static const Option *option_find(const Parser *p, char letter, const char *name, size_t n)
-{
-        for (unsigned which = 0; which < 2; which++)
-                for (const Option *o = option_table(p, which); o->name; o++)
-                        if (name ? strlen(o->name) == n && memcmp(o->name, name, n) == 0
-                                 : o->letter == letter)
-                                return o;
-        return NULL;
-}
-
 static int parser_exit_code(const Parser *p)
 {
         return p->verb ? p->verb->usage_exit_code : EXIT_CODE_USAGE;
@@ -200,19 +227,19 @@ static int option_unknown(const Parser *p, const char *text)
         size_t n = 0;
 
         for (unsigned which = 0; which < 2; which++)
-                for (const Option *o = option_table(p, which); o->name; o++)
+                for (const Option *o = option_table(p->verb, which); o->name; o++)
                         if (n + 1 < ARRAY_SIZE(names))
                                 names[n++] = o->name;
         names[n] = NULL;
         if (startswith(text, "--"))
                 near = nearest_word(text + 2, names);
         if (near)
-                ctl_error("unknown option %s; did you mean --%s?", text, near);
+                ctl_error("unknown option %s; did you mean --%s?", WORD(text), near);
         else if (p->verb)
-                ctl_error("%s has no option %s; \"tankctl help %s\" lists all", p->verb->name, text,
-                                p->verb->name);
+                ctl_error("%s has no option %s; \"tankctl help %s\" lists all", p->verb->name,
+                                WORD(text), p->verb->name);
         else
-                ctl_error("unknown option %s before the verb", text);
+                ctl_error("unknown option %s before the verb", WORD(text));
         return parser_exit_code(p);
 }
 
@@ -223,7 +250,7 @@ static int output_parse(const Parser *p, const char *value, OutputFormat *ret)
                         *ret = o;
                         return 0;
                 }
-        ctl_error("there is no output format \"%s\": table, wide, json, yaml or name", value);
+        ctl_error("there is no output format \"%s\": table, wide, json, yaml or name", WORD(value));
         return parser_exit_code(p);
 }
 
@@ -254,7 +281,7 @@ static int option_missing_value(const Parser *p, const char *text, const Option 
 static int parse_long(Parser *p, const char *text)
 {
         const char *name = text + 2, *equals = strchrnul(name, '='), *value = NULL;
-        const Option *o = option_find(p, 0, name, (size_t) (equals - name));
+        const Option *o = verb_option(p->verb, 0, name, (size_t) (equals - name));
 
         if (!o)
                 return option_unknown(p, text);
@@ -275,7 +302,7 @@ static int parse_letters(Parser *p, const char *text)
 {
         for (const char *c = text + 1; *c; c++) {
                 const char letter[3] = { '-', *c, 0 };
-                const Option *o = option_find(p, *c, NULL, 0);
+                const Option *o = verb_option(p->verb, *c, NULL, 0);
                 const char *value = NULL;
                 int r;
 
@@ -336,7 +363,7 @@ static int check_verb(const Parser *p)
                 return v->usage_exit_code;
         }
         if (a->namespace && !name_is_valid(a->namespace)) {
-                ctl_error("\"%s\" is no name of a namespace", a->namespace);
+                ctl_error("\"%s\" is no name of a namespace", WORD(a->namespace));
                 return v->usage_exit_code;
         }
         if (a->all_namespaces && !(v->flags & VERB_ALL_NAMESPACES)) {
@@ -396,6 +423,14 @@ void arguments_done(Arguments *a)
         free(a->container);
         free(a->tail);
         free(a->since);
+        free(a->detach_keys);
+        free(a->sort_by);
+        free(a->columns);
+        free(a->limit);
+        free(a->revision);
+        free(a->diff);
+        free(a->to);
+        free(a->if_revision);
         *a = (Arguments){};
 }
 
@@ -418,108 +453,23 @@ int arguments_timeout(const Arguments *a, uint64_t fallback, uint64_t *ret)
         }
         if (parse_duration(a->timeout, ret) >= 0)
                 return 0;
-        return ctl_usage_error(
-                        "\"%s\" is no timeout: seconds, or a duration like 1m30s", a->timeout);
+        return ctl_usage_error("\"%s\" is no timeout: seconds, or a duration like 1m30s",
+                        WORD(a->timeout));
 }
 
-/* ---- words that name something ------------------------------------------------------------- */
-
-bool type_has_namespace(const char *type)
+int arguments_since(const Arguments *a, uint64_t *ret)
 {
-        return !streq(type, "namespace");
-}
+        uint64_t duration, now = now_realtime_usec();
 
-/* Cuts "TYPE/NAME" or "TYPE/NAMESPACE/NAME" in @text. */
-static void resource_split(char *text, const char **ret_namespace, const char **ret_name)
-{
-        char *slash = strchr(text, '/'), *second;
-
-        if (!slash)
-                return;
-        *slash = '\0';
-        *ret_name = slash + 1;
-        second = strchr(slash + 1, '/');
-        if (!second)
-                return;
-        *second = '\0';
-        *ret_namespace = slash + 1;
-        *ret_name = second + 1;
-}
-
-int resource_parse(const Arguments *a, Resource *ret)
-{
-        CLEANUP_FREE char *owned = strdup(a->words[0]);
-        const char *name = NULL, *namespace = NULL, *type;
-        size_t used = 1;
-
-        if (!owned)
-                return ctl_oom();
-        resource_split(owned, &namespace, &name);
-        if (!name && a->words[1])
-                name = a->words[used++];
-        if (a->words[used])
-                return ctl_usage_error("\"%s\" is one word too many", a->words[used]);
-        type = type_from_word(owned);
-        if (!type && !type_is_valid(owned))
-                return ctl_usage_error("\"%s\" is no type of resource", owned);
-        if (!type)
-                type = owned;
-        if (name && !name_is_valid(name))
+        *ret = 0;
+        if (!a->since || parse_rfc3339(a->since, ret) >= 0)
+                return 0;
+        if (parse_duration(a->since, &duration) < 0)
                 return ctl_usage_error(
-                                "\"%s\" is no name: a-z, 0-9, and - between; at most 63", name);
-        if (namespace && (!name_is_valid(namespace) || !type_has_namespace(type)))
-                return ctl_usage_error("\"%s\" is not TYPE/NAMESPACE/NAME", a->words[0]);
-        if (namespace && a->namespace && !streq(namespace, a->namespace))
-                return ctl_usage_error(
-                                "\"%s\" and -n %s name two namespaces", a->words[0], a->namespace);
-        *ret = (Resource){
-                .type = type,
-                .namespace = !type_has_namespace(type) ? ""
-                             : namespace               ? namespace
-                                                       : arguments_namespace(a),
-                .name = name,
-                .known = type != owned,
-        };
-        ret->owned = TAKE_PTR(owned);
+                                "\"%s\" is no time: a duration like 10m, or 2026-01-31T12:00:00Z",
+                                WORD(a->since));
+        *ret = duration < now ? now - duration : 0;
         return 0;
-}
-
-void resource_done(Resource *r)
-{
-        free(r->owned);
-        *r = (Resource){};
-}
-
-int target_parse(const Arguments *a, const char *word, Target *ret)
-{
-        CLEANUP_FREE char *pod = strdup(word), *container = NULL;
-        char *slash;
-
-        if (!pod)
-                return ctl_oom();
-        slash = strchr(pod, '/');
-        if (slash)
-                *slash = '\0';
-        if (slash && a->container && !streq(slash + 1, a->container))
-                return ctl_usage_error("\"%s\" and -c %s name two containers", word, a->container);
-        container = strdup(slash ? slash + 1 : strempty(a->container));
-        if (!container)
-                return ctl_oom();
-        if (!name_is_valid(pod) || ((slash || a->container) && !name_is_valid(container)))
-                return ctl_usage_error("\"%s\" is neither POD nor POD/CONTAINER", word);
-        *ret = (Target){
-                .namespace = arguments_namespace(a),
-                .pod = TAKE_PTR(pod),
-                .container = TAKE_PTR(container),
-        };
-        return 0;
-}
-
-void target_done(Target *t)
-{
-        free(t->pod);
-        free(t->container);
-        *t = (Target){};
 }
 
 /* ---- the whole ----------------------------------------------------------------------------- */

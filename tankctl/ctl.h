@@ -29,12 +29,17 @@ typedef struct Arguments {
         char *selector;
         char *condition;
         char *signal;
-        bool interactive, terminal;
+        bool interactive, terminal, detach, keep;
         char **environment;
         char *working_dir, *user, *container;
-        bool follow, timestamps;
+        bool follow, timestamps, prefix;
         char *tail, *since;
         bool accept_store;
+        bool viewer, no_scrollback;
+        char *detach_keys; /* NULL: not given */
+        bool watch, no_follow, raw;
+        char *sort_by, *columns, *limit;
+        char *revision, *diff, *to, *if_revision;
 } Arguments;
 
 typedef enum OptionKind {
@@ -85,6 +90,11 @@ extern const char *const ctl_verbs_not_yet[];
 
 const Verb *verb_find(const char *name);
 int verb_unknown(const char *word); /* says so; EXIT_CODE_USAGE */
+/* By letter, or by the first @n characters of @name: the verb's, or one of all verbs. */
+const Option *verb_option(const Verb *v, char letter, const char *name, size_t n);
+/* The @i-th that works with @v (NULL: before the verb), or NULL. */
+const Option *verb_option_at(const Verb *v, size_t i);
+const char *output_to_string(OutputFormat o);
 void verb_print_help(FILE *f, const Verb *v);
 void ctl_print_help(FILE *f);
 
@@ -96,6 +106,9 @@ void arguments_done(Arguments *a);
 const char *arguments_namespace(const Arguments *a);
 /* --timeout in µs: seconds or a duration; @fallback when not given. 0 or the exit code. */
 int arguments_timeout(const Arguments *a, uint64_t fallback, uint64_t *ret);
+
+/* --since as a time: a duration before now, or RFC 3339. 0 when not given. 0 or the exit code. */
+int arguments_since(const Arguments *a, uint64_t *ret);
 
 int ctl_run(int argc, char **argv);
 
@@ -116,6 +129,10 @@ typedef struct Resource {
 /* From the words of @a, of which there must be one; a word too many is an error. 0 or the exit
  * code. */
 int resource_parse(const Arguments *a, Resource *ret);
+/* The same, and a name is needed: "which pod? VERB pod NAME". */
+int resource_parse_named(const Arguments *a, const char *verb, Resource *ret);
+/* There is nothing of its type, which tank does not know: says what may have been meant. */
+int resource_type_unknown(const Resource *r, const char *verb);
 void resource_done(Resource *r);
 bool type_has_namespace(const char *type);
 

@@ -302,6 +302,10 @@ static int adopt_pod(Manager *m, const char *uid)
         r = pod_load_desired(p);
         if (r < 0)
                 return r;
+        /* Of a damaged record: what was acted on last is what the sandbox was made from. Without it
+         * nothing could join what is there. */
+        if (p->desired && p->sandbox == SANDBOX_READY && !*p->sandbox_hash)
+                memcpy(p->sandbox_hash, p->desired->sandbox_hash, sizeof(p->sandbox_hash));
         r = open_dir(m->pods_fd, uid, &d);
         if (r < 0)
                 return log_error_errno(r, "cannot read %s/%s", m->pods_path, uid);
@@ -311,8 +315,12 @@ static int adopt_pod(Manager *m, const char *uid)
                         if (r < 0)
                                 return r;
                 }
-        for (size_t i = 0; i < p->n_containers; i++)
+        for (size_t i = 0; i < p->n_containers; i++) {
                 container_settle(p->containers[i]);
+                /* What is over for good was noted there by an earlier life: it goes with the pod,
+                 * and is taken back at a start. */
+                p->has_results_file = p->has_results_file || p->containers[i]->finished;
+        }
         return 0;
 }
 

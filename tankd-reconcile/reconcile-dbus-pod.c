@@ -131,15 +131,18 @@ static int get_pod_uid(sd_bus *bus, const char *path, const char *interface, con
         return sd_bus_message_append(reply, "s", p->uid);
 }
 
+/* Behind both Containers and InitContainers. */
 static int get_pod_containers(sd_bus *bus, const char *path, const char *interface,
                 const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *reterr)
 {
+        bool init = streq(property, "InitContainers");
         const PodEntry *p = userdata;
         int r;
 
         r = sd_bus_message_open_container(reply, 'a', "s");
         for (size_t i = 0; r >= 0 && i < p->n_containers; i++)
-                r = sd_bus_message_append(reply, "s", p->containers[i]->name);
+                if (container_is_init(p->containers[i]) == init)
+                        r = sd_bus_message_append(reply, "s", p->containers[i]->name);
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
@@ -269,7 +272,7 @@ static void container_announce(ContainerEntry *c)
 void pod_announce(PodEntry *p)
 {
         bool newest = manager_find_pod(p->manager, p->namespace, p->name) == p;
-        char *names[8];
+        char *names[10];
         size_t n = 0;
 
         for (size_t i = 0; i < p->n_containers; i++) {
@@ -286,6 +289,7 @@ void pod_announce(PodEntry *p)
         if (p->announce & ANNOUNCE_SPEC) {
                 names[n++] = (char *) "Generation";
                 names[n++] = (char *) "Containers";
+                names[n++] = (char *) "InitContainers";
         }
         if (p->announce)
                 names[n++] = (char *) "Status";
@@ -310,6 +314,8 @@ const sd_bus_vtable pod_vtable[] = {
         SD_BUS_PROPERTY("Message", "s", get_pod_message, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Ready", "b", get_pod_ready, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Containers", "as", get_pod_containers, 0,
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("InitContainers", "as", get_pod_containers, 0,
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Status", "s", get_pod_status, 0,
                         SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION),

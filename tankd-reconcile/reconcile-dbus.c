@@ -45,11 +45,10 @@ static int find_pod(Manager *m, const char *namespace, const char *name, PodEntr
         return 0;
 }
 
-/* "" is the first one. */
+/* "" is the first one that is no init container. */
 static int find_container(PodEntry *p, const char *name, ContainerEntry **ret, sd_bus_error *reterr)
 {
-        ContainerEntry *c = isempty(name) ? (p->n_containers > 0 ? p->containers[0] : NULL)
-                                          : pod_container(p, name);
+        ContainerEntry *c = isempty(name) ? pod_first_container(p) : pod_container(p, name);
 
         if (!c)
                 return tank_error_set(reterr, TANK_ERROR_NOT_FOUND,
@@ -245,12 +244,17 @@ static int method_restart_authorized(
         return sd_bus_reply_method_return(m, NULL);
 }
 
+/* The same that its shim asks of whoever comes to it directly. */
+static int may_signal(const ContainerEntry *c, const BusCaller *caller, sd_bus_error *reterr)
+{
+        return bus_caller_check_privileged(
+                        caller, container_run_status(c)->privileged, c->pod->name, reterr);
+}
+
 static int kill_container(ContainerEntry *c, int signo, sd_bus_error *reterr)
 {
         int r;
 
-        if (!container_runs(c))
-                return not_running(c, reterr);
         r = shim_kill(c->shim, signo);
         if (r == -EAGAIN)
                 return tank_error_set(reterr, TANK_ERROR_BUSY,
@@ -283,9 +287,20 @@ static int method_kill_authorized(
                 return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
                                 "signal %d: must be 1-64", signo);
         if (*container) {
-                r = kill_container(c, signo, reterr);
+                if (!container_runs(c))
+                        return not_running(c, reterr);
+                r = may_signal(c, caller, reterr);
+                if (r >= 0)
+                        r = kill_container(c, signo, reterr);
                 return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
         }
+        /* All or none of them is refused. */
+        for (size_t i = 0; i < p->n_containers; i++)
+                if (container_runs(p->containers[i])) {
+                        r = may_signal(p->containers[i], caller, reterr);
+                        if (r < 0)
+                                return r;
+                }
         for (size_t i = 0; i < p->n_containers; i++)
                 if (container_runs(p->containers[i])) {
                         r = kill_container(p->containers[i], signo, reterr);
@@ -353,6 +368,7 @@ BUS_METHOD(method_get_run, BUS_INSPECT, get_access)
 BUS_METHOD(method_restart, BUS_MANAGE, get_access)
 BUS_METHOD(method_kill, BUS_MANAGE, get_access)
 BUS_METHOD(method_open_logs, BUS_ATTACH, get_access) /* logs may hold secrets */
+BUS_METHOD(method_list_events, BUS_INSPECT, get_access)
 BUS_METHOD(method_sync, BUS_MANAGE, get_access)
 BUS_METHOD(method_accept_store, BUS_ADMIN, get_access)
 
@@ -391,6 +407,7 @@ static const sd_bus_vtable manager_vtable[] = {
         SD_BUS_PROPERTY("HeldReason", "s", get_held_reason, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("DatabaseId", "s", get_database_id, 0, 0),
         SD_BUS_PROPERTY("StoreRevision", "t", NULL, offsetof(Manager, revision), 0),
+        SD_BUS_PROPERTY("EventSequence", "t", get_event_sequence, 0, 0),
         SD_BUS_METHOD_WITH_ARGS("ListStatus", SD_BUS_ARGS("s", namespace, "a{sv}", options),
                         SD_BUS_RESULT("a(sssts)", pods, "s", next), method_list_status,
                         SD_BUS_VTABLE_UNPRIVILEGED),
@@ -408,6 +425,9 @@ static const sd_bus_vtable manager_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("OpenLogs", SD_BUS_ARGS("s", namespace, "s", pod, "s", container),
                         SD_BUS_RESULT("h", directory, "as", names), method_open_logs,
                         SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListEvents", SD_BUS_ARGS("s", namespace, "a{sv}", options),
+                        SD_BUS_RESULT("a(ssssststt)", events, "s", next, "t", sequence),
+                        method_list_events, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Sync", SD_BUS_NO_ARGS, SD_BUS_RESULT("t", revision), method_sync,
                         SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("AcceptStore", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT,
@@ -467,9 +487,12 @@ static int on_name(sd_bus_message *reply, void *userdata, sd_bus_error *reterr)
                                 strempty(e->message));
                 return 0;
         }
-        /* Queued behind a predecessor that is leaving: NameAcquired needs no answer. */
-        if (sd_bus_message_read(reply, "u", &result) >= 0 && result == 1)
+        if (sd_bus_message_read(reply, "u", &result) < 0)
+                return 0;
+        if (result == 1)
                 manager_tell_ready(m);
+        else /* often a predecessor that is leaving; NameAcquired needs no answer */
+                log_warning("another process holds %s: waiting for it to go", TANK_RECONCILE_NAME);
         return 0;
 }
 

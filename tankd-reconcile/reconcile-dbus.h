@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The two files of bus objects: the manager's (reconcile-dbus.c) and those of pods and containers
- * (reconcile-dbus-pod.c), which are found from their path, never registered one by one. */
+/* The files of bus objects: the manager's (reconcile-dbus.c, with its pages of events in
+ * reconcile-dbus-event.c) and those of pods and containers (reconcile-dbus-pod.c), which are found
+ * from their path, never registered one by one. */
 
 #include "reconcile-model.h"
 
 extern const sd_bus_vtable pod_vtable[];
 extern const sd_bus_vtable container_vtable[];
+
+int method_list_events_authorized(
+                sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr);
+int get_event_sequence(sd_bus *bus, const char *path, const char *interface, const char *property,
+                sd_bus_message *reply, void *userdata, sd_bus_error *reterr);
 
 int pod_objects_add(Manager *m, sd_bus *bus);
 void pod_announce(PodEntry *p);

@@ -261,7 +261,6 @@ static int document_key(json_t *document, DocumentKey *ret)
 static int manager_take_document(Manager *m, const char *text)
 {
         CLEANUP_JSON json_t *document = NULL;
-        CLEANUP_FREE char *uid = NULL;
         sd_bus_error error = SD_BUS_ERROR_NULL;
         bool held = m->held_reason, fresh = false;
         DocumentKey key;
@@ -355,6 +354,7 @@ void manager_list_end(Manager *m, uint64_t revision)
                 m->desired_known = true;
                 m->tolerate_unreadable = false;
                 manager_sweep_results(m);
+                events_settle(m);
         }
         manager_changed(m);
         manager_queue_all(m);

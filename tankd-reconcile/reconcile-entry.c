@@ -36,6 +36,22 @@ ContainerEntry *pod_container(PodEntry *p, const char *name)
         return NULL;
 }
 
+bool container_is_init(const ContainerEntry *c)
+{
+        const Desired *d = c->pod->desired;
+        const Container *spec = d ? pod_find_container(d->pod, c->name) : NULL;
+
+        return spec ? spec < d->pod->containers + d->pod->n_init : c->init;
+}
+
+ContainerEntry *pod_first_container(const PodEntry *p)
+{
+        for (size_t i = 0; i < p->n_containers; i++)
+                if (!container_is_init(p->containers[i]))
+                        return p->containers[i];
+        return NULL;
+}
+
 int pod_add_container(PodEntry *p, const char *name, ContainerEntry **ret)
 {
         ContainerEntry **grown, *c;
@@ -67,6 +83,7 @@ static void container_free(ContainerEntry *c)
         free(c->leftovers);
         free(c->name);
         free(c->message);
+        free(c->update.refusal);
         free(c);
 }
 
@@ -127,6 +144,14 @@ void container_add_result(ContainerEntry *c, const RunResult *result)
         c->announce |= ANNOUNCE_RESULTS;
 }
 
+uint64_t container_seed(const ContainerEntry *c)
+{
+        char digits[16] = "";
+
+        memcpy(digits, c->run, sizeof(digits) - 1);
+        return strtoull(digits, NULL, 16);
+}
+
 const RunResult *container_last_result(const ContainerEntry *c)
 {
         return c->ended && c->n_results > 0 ? &c->results[c->n_results - 1] : NULL;
@@ -153,10 +178,29 @@ void container_show_outcome(ContainerEntry *c)
         container_show_end(c);
         if (!wanted || c->finished)
                 return;
+        if (last && !c->stopped && !c->restart_wanted && container_is_init(c) &&
+                        run_result_is_success(last))
+                return; /* done */
         if (!last || c->stopped || c->restart_wanted)
                 container_transition(c, CONTAINER_EVENT_WAIT, REASON_PENDING);
         else if (plan_wants_restart(p->desired->pod->restart, last))
                 container_transition(c, CONTAINER_EVENT_BACK_OFF, REASON_BACKING_OFF);
+}
+
+void pod_forget_later_inits(PodEntry *p, const ContainerEntry *c)
+{
+        bool seen = false;
+
+        for (size_t i = 0; i < p->n_containers; i++) {
+                ContainerEntry *later = p->containers[i];
+
+                if (seen && container_is_init(later) && !container_is_alive(later)) {
+                        later->ended = later->finished = false;
+                        later->restart_boot_usec = 0;
+                        container_transition(later, CONTAINER_EVENT_WAIT, REASON_PENDING);
+                }
+                seen = seen || later == c;
+        }
 }
 
 void container_changed(ContainerEntry *c, unsigned announce)
@@ -226,12 +270,22 @@ void pod_set_refused(PodEntry *p, Reason reason, const char *sentence)
         manager_queue_pod_announcement(p);
 }
 
+/* What came after an init container was built on it. */
+static bool restart_concerns(const ContainerEntry *only, const ContainerEntry *c, bool seen)
+{
+        return !only || c == only || (seen && container_is_init(only));
+}
+
 void pod_restart(PodEntry *p, ContainerEntry *only)
 {
+        bool seen = false;
+
         for (size_t i = 0; i < p->n_containers; i++) {
                 ContainerEntry *c = p->containers[i];
 
-                if ((only && c != only) || !pod_find_container(p->desired->pod, c->name))
+                seen = seen || c == only;
+                if (!restart_concerns(only, c, seen) ||
+                                !pod_find_container(p->desired->pod, c->name))
                         continue;
                 c->restart_wanted = true;
                 c->restarts = c->failures = 0;

@@ -48,10 +48,13 @@ static int sandbox_part(const json_t *document, json_t **ret)
         CLEANUP_JSON json_t *o = json_object();
         const char *userns = json_get_string(json_object_get(document, "security"), "userns");
         json_t *network = json_object_get(document, "network");
+        json_t *hostname = json_object_get(document, "hostname");
 
         if (!o || (network && json_object_set(o, "network", network) < 0) ||
+                        (hostname && json_object_set(o, "hostname", hostname) < 0) ||
                         (userns && json_object_set_new(o, "userns", json_string(userns)) < 0))
                 return -ENOMEM;
+        drop_if_string(o, "hostname", strempty(json_get_string(document, "name")));
         drop_if_string(o, "network", "none");
         drop_if_string(o, "userns", "auto");
         *ret = TAKE_PTR(o);
@@ -114,7 +117,18 @@ static void drop_container_defaults(json_t *c)
                 drop_if_empty(c, lists[l]);
 }
 
-int launch_hash(const json_t *document, const json_t *container, char ret[static SHA256_HEX_SIZE])
+static int hosts_hash(const json_t *document, char ret[static SHA256_HEX_SIZE])
+{
+        const json_t *hosts = json_object_get(document, "extra_hosts");
+
+        if (json_object_size(hosts) > 0)
+                return document_hash(hosts, ret);
+        ret[0] = '\0';
+        return 0;
+}
+
+int launch_hash(const json_t *document, const json_t *container, bool init,
+                char ret[static SHA256_HEX_SIZE])
 {
         CLEANUP_JSON json_t *all = json_object(), *copy = json_deep_copy(container);
         CLEANUP_JSON json_t *sandbox = NULL, *volumes = NULL;
@@ -130,7 +144,8 @@ int launch_hash(const json_t *document, const json_t *container, char ret[static
         drop_container_defaults(copy);
         if (json_object_set(all, "container", copy) < 0 ||
                         json_object_set(all, "sandbox", sandbox) < 0 ||
-                        json_object_set(all, "volumes", volumes) < 0)
+                        json_object_set(all, "volumes", volumes) < 0 ||
+                        (init && json_object_set_new(all, "init", json_true()) < 0))
                 return -ENOMEM;
         return document_hash(all, ret);
 }
@@ -153,11 +168,28 @@ static char *spec_sentence(const SpecError *e)
         return asprintf(&s, "%s%s%s", e->path, *e->path ? ": " : "", e->message) < 0 ? NULL : s;
 }
 
+/* In the order of the pod's containers: init containers first. */
+static int desired_hash_containers(Desired *d, const json_t *normal)
+{
+        const json_t *inits = json_object_get(normal, "init_containers");
+        const json_t *list = json_object_get(normal, "containers");
+        size_t n_init = d->pod->n_init;
+        int r = 0;
+
+        d->launch_hashes = calloc(MAX(d->pod->n_containers, (size_t) 1), SHA256_HEX_SIZE);
+        if (!d->launch_hashes)
+                return -ENOMEM;
+        for (size_t i = 0; i < d->pod->n_containers && r >= 0; i++)
+                r = launch_hash(normal,
+                                i < n_init ? json_array_get(inits, i)
+                                           : json_array_get(list, i - n_init),
+                                i < n_init, d->launch_hashes[i]);
+        return r;
+}
+
 static int desired_fill(Desired *d, const json_t *normal)
 {
         char field[256];
-        const json_t *container;
-        size_t i;
         int r;
 
         r = document_format(normal, &d->document);
@@ -165,20 +197,12 @@ static int desired_fill(Desired *d, const json_t *normal)
                 r = pod_from_document(normal, &d->pod);
         if (r >= 0)
                 r = sandbox_hash(normal, d->sandbox_hash);
+        if (r >= 0)
+                r = hosts_hash(normal, d->hosts_hash);
         if (r < 0)
                 return r;
         d->privileged = spec_privileged_field(normal, field) != NULL;
-        d->launch_hashes = calloc(MAX(d->pod->n_containers, (size_t) 1), SHA256_HEX_SIZE);
-        if (!d->launch_hashes)
-                return -ENOMEM;
-        json_array_foreach (json_object_get(normal, "containers"), i, container) {
-                if (i >= d->pod->n_containers)
-                        break;
-                r = launch_hash(normal, container, d->launch_hashes[i]);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
+        return desired_hash_containers(d, normal);
 }
 
 int desired_new(json_t *document, uint64_t generation, Desired **ret, Reason *reterr_reason,
@@ -464,7 +488,8 @@ static int put_identity(ContainerEntry *c, const char *run, bool create_sandbox,
         record_put(w, "sandbox", create_sandbox ? "create" : "join");
         record_put(w, "userns", pod->userns_host ? "host" : "auto");
         record_put(w, "network", network_mode_to_string(pod->network));
-        record_put(w, "hostname", p->name);
+        record_put(w, "hostname", pod->hostname);
+        record_put_strv(w, "extra_host", pod->extra_hosts);
         if (pod->userns_host)
                 return 0;
         r = id_range_allot(p);

@@ -28,9 +28,10 @@ void id_range_note(PodEntry *p); /* adopted: it is taken */
 void id_range_release(PodEntry *p);
 
 /* The state of a container's launch as a hash: equal as long as nothing changes that a running
- * container cannot be given. Not in it: limits, the stop parameters, labels, annotations, restart
- * and backoff. A declared default is the same as nothing declared. */
-int launch_hash(const json_t *document, const json_t *container, char ret[static SHA256_HEX_SIZE]);
+ * container cannot be given. Not in it: limits, extra_hosts, the stop parameters, labels,
+ * annotations, restart and backoff. A declared default is the same as nothing declared. */
+int launch_hash(const json_t *document, const json_t *container, bool init,
+                char ret[static SHA256_HEX_SIZE]);
 int sandbox_hash(const json_t *document, char ret[static SHA256_HEX_SIZE]);
 
 /* @document: with or without meta, which is taken off. -EINVAL with a reason and a sentence. */

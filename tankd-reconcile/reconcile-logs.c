@@ -7,13 +7,43 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "bus-access.h"
 #include "error.h"
 #include "fd.h"
+#include "log.h"
 #include "names.h"
 #include "reconcile-entry.h"
 #include "reconcile-logs.h"
 #include "reconcile-pods.h"
 #include "strv.h"
+
+#define CONTAINERS_MAX 256U /* of a pod that is gone: it may have had others at other times */
+
+int manager_prepare_logs(Manager *m)
+{
+        CLEANUP_CLOSE int fd = -EBADF;
+        struct stat st;
+        gid_t group;
+        int r;
+
+        r = mkdir_p(m->paths.log_dir, 0750);
+        if (r < 0)
+                return log_error_errno(r, "cannot make %s", m->paths.log_dir);
+        if (tank_group(&group) < 0)
+                return 0; /* root alone calls us */
+        fd = open(m->paths.log_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return log_error_errno(-errno, "cannot open %s", m->paths.log_dir);
+        if (st.st_gid != 0)
+                return 0; /* what an administrator or systemd-tmpfiles decided */
+        if (fchown(fd, (uid_t) -1, group) < 0 ||
+                        fchmod(fd, (st.st_mode & ALLPERMS) | S_ISGID | S_IRGRP | S_IXGRP) < 0)
+                log_warning_errno(-errno,
+                                "cannot give %s to group tank, whose members will not read "
+                                "logs, ignoring",
+                                m->paths.log_dir);
+        return 0;
+}
 
 /* A follower must have something to watch before the first line is written. */
 static int open_log_directory(
@@ -35,10 +65,15 @@ static int open_log_directory(
         return *ret_dir < 0 ? -errno : 0;
 }
 
-/* The one container that has a log in @dir. */
-static int find_only_container(int dir, char **ret)
+static int compare_strings(const void *a, const void *b)
 {
-        CLEANUP_FREE char *found = NULL;
+        return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+/* The containers that have a log in @dir. */
+static int find_containers(int dir, char ***ret)
+{
+        CLEANUP_STRV char **found = NULL;
         int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
         struct dirent *e;
         DIR *d;
@@ -50,29 +85,43 @@ static int find_only_container(int dir, char **ret)
                 safe_close(fd);
                 return -ENOMEM;
         }
-        while (r >= 0 && (e = readdir(d))) {
+        while (r >= 0 && strv_length(found) < CONTAINERS_MAX && (e = readdir(d))) {
                 size_t n = strlen(e->d_name);
 
                 if (n <= 4 || !streq(e->d_name + n - 4, ".log"))
                         continue;
-                if (found)
-                        r = -ENOTUNIQ;
-                else if (!(found = strndup(e->d_name, n - 4)))
-                        r = -ENOMEM;
+                r = strv_append_take(&found, strndup(e->d_name, n - 4));
         }
         (void) closedir(d);
         if (r < 0)
                 return r;
-        if (!found)
-                return -ENOENT;
+        if (found)
+                qsort(found, strv_length(found), sizeof(char *), compare_strings);
         *ret = TAKE_PTR(found);
         return 0;
 }
 
-/* @live: the container may write, so its current file is named before it is there. */
-static int list_files(int dir, const char *container, bool live, char ***ret)
+/* Those whose logs are meant: the one that is named, all of the pod, all that left one. */
+static int list_containers(const PodEntry *p, const char *container, int dir, char ***ret)
 {
-        CLEANUP_STRV char **names = NULL;
+        CLEANUP_STRV char **containers = NULL;
+        int r = 0;
+
+        if (*container)
+                r = strv_append(&containers, container);
+        else if (p)
+                for (size_t i = 0; i < p->n_containers && r >= 0; i++)
+                        r = strv_append(&containers, p->containers[i]->name);
+        else
+                return find_containers(dir, ret);
+        if (r >= 0)
+                *ret = TAKE_PTR(containers);
+        return r;
+}
+
+/* @live: the container may write, so its current file is named before it is there. */
+static int list_files(int dir, const char *container, bool live, char ***names)
+{
         struct stat st;
         int r;
 
@@ -86,18 +135,17 @@ static int list_files(int dir, const char *container, bool live, char ***ret)
                 if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? i > 1 || !live
                                                                      : !S_ISREG(st.st_mode))
                         continue;
-                r = strv_append(&names, name);
+                r = strv_append(names, name);
                 if (r < 0)
                         return r;
         }
-        *ret = TAKE_PTR(names);
         return 0;
 }
 
 int manager_open_logs(Manager *m, const char *namespace, const char *pod, const char *container,
                 int *ret_dir, char ***ret_names, sd_bus_error *reterr)
 {
-        CLEANUP_FREE char *only = NULL;
+        CLEANUP_STRV char **containers = NULL, **names = NULL;
         CLEANUP_CLOSE int dir = -EBADF;
         PodEntry *p;
         int r;
@@ -118,29 +166,17 @@ int manager_open_logs(Manager *m, const char *namespace, const char *pod, const 
         if (r < 0)
                 return tank_error_set_errno(reterr, r, "cannot open %s/%s/%s", m->paths.log_dir,
                                 namespace, pod);
-        if (!*container && p && p->n_containers > 0)
-                container = p->containers[0]->name;
-        else if (!*container) {
-                r = find_only_container(dir, &only);
-                if (r == -ENOTUNIQ)
-                        return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
-                                        "pod %s/%s is gone and has logs of several containers: "
-                                        "name "
-                                        "one",
-                                        namespace, pod);
-                if (r < 0)
-                        return tank_error_set(reterr, TANK_ERROR_NOT_FOUND,
-                                        "there is no log of pod %s/%s", namespace, pod);
-                container = only;
-        }
-        r = list_files(dir, container, p, ret_names);
+        r = list_containers(p, container, dir, &containers);
+        for (size_t i = 0; r >= 0 && containers && containers[i]; i++)
+                r = list_files(dir, containers[i], p, &names);
         if (r < 0)
                 return r;
-        if (!*ret_names && !p) {
+        if (!names)
                 return tank_error_set(reterr, TANK_ERROR_NOT_FOUND,
-                                "there is no log of container %s of pod %s/%s", container,
+                                "there is no log of %s%s%spod %s/%s",
+                                *container ? "container " : "", container, *container ? " of " : "",
                                 namespace, pod);
-        }
+        *ret_names = TAKE_PTR(names);
         *ret_dir = TAKE_FD(dir);
         return 0;
 }

@@ -5,6 +5,10 @@
 
 #include "reconcile-model.h"
 
+/* Makes the directory of all logs. A group `tank` gets it, with the set-group-id bit: what shims
+ * make beneath it, 0750 and 0640, is then the group's, and they need not ask for its number. */
+int manager_prepare_logs(Manager *m);
+
 /* @container "": the pod's first, or the only one there are files of. @ret_names: oldest first, the
  * last one is being written; empty when the container has not written anything yet. */
 int manager_open_logs(Manager *m, const char *namespace, const char *pod, const char *container,

@@ -7,7 +7,8 @@
  * One thread, one sd-event loop, nothing that blocks. A Manager owns all; it has a PodEntry for
  * each incarnation of a pod that is declared or of which something is left, sorted by namespace,
  * name and age; a PodEntry has a ContainerEntry for each container that is declared or of which
- * something is left, declared ones first and in declared order.
+ * something is left: init containers first, then the others, each in declared order, then what is
+ * no longer declared.
  *
  * Who calls whom: the store client (reconcile-watch) and the shims (shim-client) report facts to
  * the manager; facts make a pod dirty; the pass, once per loop iteration, plans each dirty pod
@@ -30,7 +31,8 @@
  *   reconcile-record.c   files: pod records, results, the position in the store
  *   reconcile-watch.c    the store client
  *   reconcile-status.c   what people are told
- *   reconcile-event.c    PodEvent
+ *   reconcile-event.c    events: what was told before, what is told now
+ *   reconcile-journal.c  the log of events
  *   reconcile-sync.c     calls of Sync that wait
  *   reconcile-model.c    the types, and the queues that tie them
  *   shim-client.c        one run: spawn, life, adoption, clean-up; shim-channel.c: what is said
@@ -58,6 +60,7 @@ typedef struct ContainerEntry ContainerEntry;
 typedef struct Shim Shim;
 typedef struct ShimContext ShimContext;
 typedef struct Watch Watch;
+typedef struct Journal Journal;
 
 /* Which properties of an object the bus has not been told of yet. */
 typedef enum Announce {
@@ -74,6 +77,7 @@ typedef struct Desired {
         Pod *pod;
         char (*launch_hashes)[SHA256_HEX_SIZE]; /* one for each container of @pod */
         char sandbox_hash[SHA256_HEX_SIZE];
+        char hosts_hash[SHA256_HEX_SIZE]; /* of extra_hosts; "" when there are none */
         bool privileged;
 } Desired;
 
@@ -89,6 +93,16 @@ struct ContainerEntry {
         char launch_hash[SHA256_HEX_SIZE]; /* "" when there was none */
         uint64_t generation;               /* the declared one it was last compared with */
         Limits limits;                     /* in force */
+        char hosts_hash[SHA256_HEX_SIZE];  /* in force */
+        struct {
+                bool asked; /* the shim owes an answer for: */
+                Limits limits;
+                char hosts_hash[SHA256_HEX_SIZE];
+                unsigned refusals;  /* in a row, of what is declared now */
+                uint64_t boot_usec; /* not asked again before then */
+                char *refusal;      /* the last one, a sentence; NULL: none */
+        } update;                   /* see reconcile-update.c */
+        bool init;                  /* that run is one of an init container */
         bool creates_sandbox;
         Shim *shim;       /* NULL: no current run */
         Shim **leftovers; /* runs that are accounted for but not gone yet */
@@ -160,6 +174,8 @@ struct Manager {
         sd_bus_slot *slots[8];
         size_t n_slots;
         Watch *watch;
+        Journal *journal;
+        json_t *recalled; /* see reconcile-event.c */
         ShimContext *shims;
 
         PodEntry **pods;

@@ -12,6 +12,7 @@ typedef struct Planner {
         SandboxState sandbox; /* as it will be after the actions so far */
         unsigned n_alive;     /* runs that are there, the starts so far included */
         unsigned free_starts;
+        bool inits_done; /* nothing that may start waits for an init container */
 } Planner;
 
 static const char *const verb_table[_PLAN_VERB_MAX] = {
@@ -110,10 +111,146 @@ static int plan_undeclared(Planner *p, const PlanHave *have)
         return 0; /* stopping, or over and being cleaned up */
 }
 
+/* ---- what is, and what is due ---- */
+
 static bool is_changed(const Planner *p, const PlanWant *want, const PlanHave *have)
 {
         return have->generation != p->desired->generation &&
                !streq(have->launch_hash, want->launch_hash);
+}
+
+static bool is_init(const Planner *p, const PlanWant *want)
+{
+        return want < p->desired->containers + p->desired->n_init;
+}
+
+/* Not only remains. */
+static bool is_live(const PlanHave *have)
+{
+        return have && have->alive && !have->over;
+}
+
+static bool has_sandbox(const Planner *p)
+{
+        return p->observed->sandbox == SANDBOX_READY &&
+               streq(p->observed->sandbox_hash, p->desired->sandbox_hash);
+}
+
+/* What comes next of a container that is not alive. */
+typedef enum Due {
+        DUE_POLICY, /* what the policy says of its end */
+        DUE_START,
+        DUE_START_ANEW, /* with counts at zero */
+} Due;
+
+static Due due_of(const Planner *p, const PlanWant *want, const PlanHave *have)
+{
+        if (!have || !*have->launch_hash || have->restart_wanted || is_changed(p, want, have))
+                return DUE_START_ANEW;
+        if (have->stopped || have->last.kind == RESULT_NONE)
+                return DUE_START;
+        /* It was done, and is to be done again. */
+        if (is_init(p, want) && run_result_is_success(&have->last))
+                return DUE_START_ANEW;
+        return DUE_POLICY;
+}
+
+static uint64_t next_start(const Planner *p, const PlanHave *have)
+{
+        return have->ended_boot_usec + plan_backoff_delay(p->desired->backoff_base_usec,
+                                                       p->desired->backoff_cap_usec,
+                                                       MAX(have->failures, 1U), have->seed);
+}
+
+/* ---- init containers: where they stand ---- */
+
+/* As far as itself and its declaration are concerned. */
+static bool init_is_done(const Planner *p, const PlanWant *want, const PlanHave *have)
+{
+        return have && !is_live(have) && *have->launch_hash && !is_changed(p, want, have) &&
+               !have->restart_wanted && !have->stopped && run_result_is_success(&have->last);
+}
+
+/* Whether one that was taken out of the declaration still runs. */
+static bool old_init_runs(const Planner *p)
+{
+        for (size_t i = 0; i < p->observed->n_containers; i++) {
+                const PlanHave *have = &p->observed->containers[i];
+
+                if (have->init && is_live(have) && !find_want(p->desired, have->name))
+                        return true;
+        }
+        return false;
+}
+
+static bool proves_inits(const Planner *p, const PlanHave *have)
+{
+        return is_live(have) && !have->init && !have->restart_wanted &&
+               have->generation == p->desired->generation;
+}
+
+static bool inits_are_done(const Planner *p)
+{
+        const PlanDesired *d = p->desired;
+        bool done = true;
+
+        for (size_t i = d->n_init; d->n_init > 0 && i < d->n_containers; i++)
+                if (proves_inits(p, find_have(p->observed, d->containers[i].name)))
+                        return true;
+        for (size_t i = 0; i < d->n_init && done; i++)
+                done = init_is_done(p, &d->containers[i],
+                                find_have(p->observed, d->containers[i].name));
+        return done && (d->n_init == 0 || has_sandbox(p)) && !old_init_runs(p);
+}
+
+/* Whether something waits for them, and nothing is in their way. */
+static bool inits_are_due(const Planner *p)
+{
+        const PlanDesired *d = p->desired;
+        bool due = false;
+
+        for (size_t i = 0; i < d->n_containers; i++) {
+                const PlanWant *want = &d->containers[i];
+                const PlanHave *have = find_have(p->observed, want->name);
+
+                if (is_init(p, want) ? is_live(have) : have && have->alive)
+                        return false;
+                if (is_init(p, want))
+                        continue;
+                if (due_of(p, want, have) != DUE_POLICY)
+                        due = true;
+                else if (plan_wants_restart(d->restart, &have->last))
+                        due = due || p->now >= next_start(p, have);
+        }
+        return due && !old_init_runs(p);
+}
+
+/* ---- one container ---- */
+
+/* What of its declaration has changed in a way that it cannot be given while it runs. An init
+ * container that shall run (again) is a change of all others: they were started after it. */
+static bool must_stop(const Planner *p, const PlanWant *want, const PlanHave *have)
+{
+        if (is_changed(p, want, have) || have->restart_wanted)
+                return true;
+        if (is_init(p, want))
+                return false;
+        return have->generation != p->desired->generation && !p->inits_done;
+}
+
+static int plan_update(Planner *p, const PlanWant *want, const PlanHave *have)
+{
+        bool refused = have->generation == p->desired->generation &&
+                       p->now < have->update_boot_usec;
+
+        if (have->state != RUN_RUNNING || have->updating ||
+                        (limits_equal(&want->limits, &have->limits) &&
+                                        streq(have->hosts_hash, p->desired->hosts_hash)))
+                return 0;
+        if (!refused)
+                return add(p, (PlanAction){ .verb = PLAN_UPDATE, .name = have->name });
+        p->plan.wake_usec = MIN(p->plan.wake_usec, have->update_boot_usec);
+        return 0;
 }
 
 static int plan_alive(Planner *p, const PlanWant *want, const PlanHave *have)
@@ -121,16 +258,14 @@ static int plan_alive(Planner *p, const PlanWant *want, const PlanHave *have)
         bool settled = have->state != RUN_CREATING && have->state != RUN_RUNNING;
         int r;
 
-        if (is_changed(p, want, have) || have->restart_wanted)
+        if (must_stop(p, want, have))
                 return settled ? 0 : add(p, (PlanAction){ .verb = PLAN_STOP, .name = have->name });
         if (have->generation != p->desired->generation) {
                 r = add(p, (PlanAction){ .verb = PLAN_CONFIRM, .name = have->name });
                 if (r < 0)
                         return r;
         }
-        if (have->state == RUN_RUNNING && !limits_equal(&want->limits, &have->limits))
-                return add(p, (PlanAction){ .verb = PLAN_UPDATE, .name = have->name });
-        return 0;
+        return plan_update(p, want, have);
 }
 
 /* What is due but cannot be started now is shown as waiting; what waits already stays as it is. */
@@ -142,40 +277,49 @@ static int plan_wait(Planner *p, const char *name, const PlanHave *have)
 }
 
 /* Something is due: may it start, and does it make the sandbox or join it? */
-static int plan_start(Planner *p, const char *name, const PlanHave *have, bool reset)
+static int plan_start(Planner *p, const PlanWant *want, const PlanHave *have, bool reset)
 {
         bool create = p->sandbox != SANDBOX_READY;
 
         if (!streq(p->observed->sandbox_hash, p->desired->sandbox_hash))
                 create = true;
-        if ((have && have->alive) || (create && p->n_alive > 0))
-                return plan_wait(p, name, have);
+        if ((have && have->alive) || (create && p->n_alive > 0) ||
+                        (!is_init(p, want) && !p->inits_done))
+                return plan_wait(p, want->name, have);
         if (p->free_starts == 0) {
                 p->plan.wants_place = true;
-                return plan_wait(p, name, have);
+                return plan_wait(p, want->name, have);
         }
         p->free_starts--;
         p->n_alive++;
         if (create)
                 p->sandbox = SANDBOX_CREATING;
         return add(p, (PlanAction){ .verb = PLAN_START,
-                                      .name = name,
+                                      .name = want->name,
                                       .create = create,
                                       .reset = reset });
 }
 
-static int plan_ended(Planner *p, const PlanHave *have)
+static int plan_finish(Planner *p, const PlanHave *have)
 {
-        const PlanDesired *d = p->desired;
+        return have->finished ? 0 : add(p, (PlanAction){ .verb = PLAN_FINISH, .name = have->name });
+}
+
+static int plan_confirm(Planner *p, const PlanHave *have)
+{
+        return have->generation == p->desired->generation
+                               ? 0
+                               : add(p, (PlanAction){ .verb = PLAN_CONFIRM, .name = have->name });
+}
+
+static int plan_ended(Planner *p, const PlanWant *want, const PlanHave *have)
+{
         uint64_t at;
         int r;
 
-        if (!plan_wants_restart(d->restart, &have->last))
-                return have->finished ? 0
-                                      : add(p, (PlanAction){ .verb = PLAN_FINISH,
-                                                               .name = have->name });
-        at = have->ended_boot_usec + plan_backoff_delay(d->backoff_base_usec, d->backoff_cap_usec,
-                                                     MAX(have->failures, 1U), have->seed);
+        if (!plan_wants_restart(p->desired->restart, &have->last))
+                return plan_finish(p, have);
+        at = next_start(p, have);
         if (have->restart_boot_usec != at) {
                 r = add(p, (PlanAction){ .verb = PLAN_BACK_OFF,
                                            .name = have->name,
@@ -184,25 +328,56 @@ static int plan_ended(Planner *p, const PlanHave *have)
                         return r;
         }
         if (p->now >= at)
-                return plan_start(p, have->name, have, false);
+                return plan_start(p, want, have, false);
         p->plan.wake_usec = MIN(p->plan.wake_usec, at);
         return 0;
 }
 
 static int plan_not_alive(Planner *p, const PlanWant *want, const PlanHave *have)
 {
+        Due due = due_of(p, want, have);
         int r;
 
-        if (!have || !*have->launch_hash || have->restart_wanted || is_changed(p, want, have))
-                return plan_start(p, want->name, have, true);
-        if (have->generation != p->desired->generation) {
-                r = add(p, (PlanAction){ .verb = PLAN_CONFIRM, .name = have->name });
-                if (r < 0)
-                        return r;
+        if (due == DUE_START_ANEW)
+                return plan_start(p, want, have, true);
+        r = plan_confirm(p, have);
+        if (r < 0)
+                return r;
+        return due == DUE_START ? plan_start(p, want, have, false) : plan_ended(p, want, have);
+}
+
+/* ---- all of them ---- */
+
+static int plan_inits(Planner *p)
+{
+        const PlanDesired *d = p->desired;
+        bool due = !p->inits_done && inits_are_due(p), ahead = false;
+        int r = 0;
+
+        for (size_t i = 0; i < d->n_init && r >= 0; i++) {
+                const PlanWant *want = &d->containers[i];
+                const PlanHave *have = find_have(p->observed, want->name);
+
+                if (is_live(have)) {
+                        /* One before it shall run first, after all. */
+                        bool early = ahead &&
+                                     (have->state == RUN_CREATING || have->state == RUN_RUNNING);
+
+                        r = early ? add(p, (PlanAction){ .verb = PLAN_STOP, .name = have->name })
+                                  : plan_alive(p, want, have);
+                        ahead = true;
+                } else if (!ahead && init_is_done(p, want, have) &&
+                                (p->inits_done || has_sandbox(p))) {
+                        r = plan_confirm(p, have);
+                        if (r >= 0)
+                                r = plan_finish(p, have);
+                } else {
+                        if (due && !ahead)
+                                r = plan_not_alive(p, want, have);
+                        ahead = true;
+                }
         }
-        if (have->stopped || have->last.kind == RESULT_NONE)
-                return plan_start(p, want->name, have, false);
-        return plan_ended(p, have);
+        return r;
 }
 
 static int plan_declared(Planner *p)
@@ -217,16 +392,15 @@ static int plan_declared(Planner *p)
                         if (r < 0)
                                 return r;
                 }
-        for (size_t i = 0; i < d->n_containers; i++) {
+        p->inits_done = inits_are_done(p);
+        r = plan_inits(p);
+        for (size_t i = d->n_init; i < d->n_containers && r >= 0; i++) {
                 const PlanWant *want = &d->containers[i];
                 const PlanHave *have = find_have(o, want->name);
 
-                r = have && have->alive && !have->over ? plan_alive(p, want, have)
-                                                       : plan_not_alive(p, want, have);
-                if (r < 0)
-                        return r;
+                r = is_live(have) ? plan_alive(p, want, have) : plan_not_alive(p, want, have);
         }
-        return 0;
+        return r;
 }
 
 static int plan_removed(Planner *p)

@@ -11,7 +11,9 @@
  *   pod blocked (held, invalid, …)    nothing is started or stopped
  *   declared, alive, changed          stop; the start follows when the run is gone
  *   declared, alive, restart wanted   the same
- *   declared, alive, limits differ    update in place
+ *   declared, alive, limits or extra hosts differ from those in force
+ *                                     update in place; one at a time, and one that was refused not
+ *                                     before its time, unless there is another declaration
  *   declared, alive                   leave it
  *   declared, not alive, or only remains of a run (then a start waits until they are gone):
  *     never ran, changed, restart wanted, ended because we stopped it, or before it ran → start
@@ -20,6 +22,22 @@
  *
  * "Changed" means: the declared generation is another one than the run was last compared with, and
  * the launch hash differs. So neither labels nor an upgrade of this program restart anything.
+ *
+ * Init containers stand first in the lists. One that was started from its present declaration, in
+ * the sandbox that is there, and ended with success is done; the others of the pod start when all
+ * are. So the first that is not done is treated like any container, but for its success, which is
+ * never an end to start again from; what stands behind it waits. The rules above then say
+ *
+ *   an init container changed, was added or shall run again   the others stop, and all of that
+ *                                     begins again at it; those before it stay done
+ *   another sandbox                   begins again at the first
+ *   one of the others starts alone    the init containers are done, and stay so
+ *   nothing is due of the others      no init container is started either: a pod that is over for
+ *                                     good stays so
+ *   no longer declared, but running   the others wait until it is gone
+ *
+ * A container that runs, and was compared with the declared generation, proves that they are done:
+ * it would not have been started otherwise. So a lost record does not stop it.
  *
  * The sandbox of a pod is made by one run and joined by the others: while none is there one start
  * is let go and the rest wait until it is; a sandbox of another shape is replaced when nothing of
@@ -49,8 +67,9 @@ typedef struct PlanDesired {
         RestartPolicy restart;
         uint64_t backoff_base_usec, backoff_cap_usec;
         const char *sandbox_hash;
-        const PlanWant *containers;
-        size_t n_containers;
+        const char *hosts_hash;     /* of what /etc/hosts shall say beside the pod's own names */
+        const PlanWant *containers; /* the first @n_init are init containers */
+        size_t n_containers, n_init;
         bool blocked; /* start and stop nothing: the declaration cannot be acted on now */
 } PlanDesired;
 
@@ -62,7 +81,11 @@ typedef struct PlanHave {
         bool over;                  /* what is there is over and accounted for: only remains */
         const char *launch_hash;    /* of the current or last run, "" when there was none */
         uint64_t generation;        /* the declared one that the run was last compared with */
+        bool init;                  /* that run was one of an init container */
         Limits limits;              /* in force */
+        const char *hosts_hash;     /* the same */
+        bool updating;              /* an update was asked for, and is not answered */
+        uint64_t update_boot_usec;  /* no other one before then: the last was refused */
         RunResult last;             /* of the last run, RESULT_NONE when there was none */
         bool stopped;               /* the last run ended because we stopped it */
         bool finished;              /* it is over and that has been noted */
@@ -85,11 +108,11 @@ typedef struct PlanObserved {
 typedef enum PlanVerb {
         PLAN_START,    /* @create: make the sandbox, else join it; @reset: counts begin anew */
         PLAN_STOP,     /* signal, grace, kill */
-        PLAN_UPDATE,   /* limits in place */
+        PLAN_UPDATE,   /* limits and extra hosts in place */
         PLAN_CONFIRM,  /* nothing to do for this generation: remember that */
         PLAN_BACK_OFF, /* a restart is due at @at_usec */
         PLAN_FINISH,   /* over, no restart */
-        PLAN_WAIT,     /* due, but the sandbox or a free place must come first */
+        PLAN_WAIT,     /* due, but init containers, the sandbox or a place must come first */
         PLAN_FORGET,   /* no longer declared and nothing left of it */
         PLAN_REMOVE,   /* the pod: nothing of it is alive; @name is NULL */
         _PLAN_VERB_MAX,

@@ -21,6 +21,7 @@
 #include "reconcile-pods.h"
 #include "reconcile-record.h"
 #include "reconcile-run.h"
+#include "reconcile-update.h"
 #include "shim-client.h"
 #include "shim-spawn.h"
 
@@ -73,7 +74,13 @@ static void container_begin(ContainerEntry *c, const char *run, bool create, boo
         memcpy(c->launch_hash, d->launch_hashes[at], sizeof(c->launch_hash));
         c->generation = d->generation;
         c->limits = d->pod->containers[at].limits;
+        memcpy(c->hosts_hash, d->hosts_hash, sizeof(c->hosts_hash));
+        c->update.asked = false;
+        container_forget_refusal(c);
         c->creates_sandbox = create;
+        c->init = at < d->pod->n_init;
+        if (c->init)
+                pod_forget_later_inits(p, c);
         if (create) {
                 p->sandbox = SANDBOX_CREATING;
                 memcpy(p->sandbox_hash, d->sandbox_hash, sizeof(p->sandbox_hash));
@@ -157,16 +164,6 @@ static void container_stop(ContainerEntry *c)
                 shim_stop(c->shim, 0, USEC_INFINITY);
 }
 
-static void container_update(ContainerEntry *c)
-{
-        const Container *spec = pod_find_container(c->pod->desired->pod, c->name);
-
-        log_debug("%s/%s/%s: new limits", c->pod->namespace, c->pod->name, c->name);
-        c->limits = spec->limits;
-        c->pod->record_dirty = true;
-        shim_update(c->shim, &spec->limits);
-}
-
 static void container_back_off(ContainerEntry *c, uint64_t at_usec)
 {
         CLEANUP_FREE char *what = NULL, *detail = NULL;
@@ -180,6 +177,9 @@ static void container_back_off(ContainerEntry *c, uint64_t at_usec)
         c->finished = false;
         container_transition(c, CONTAINER_EVENT_BACK_OFF, REASON_BACKING_OFF);
         container_changed(c, ANNOUNCE_STATE);
+        /* What is told at the end counts from the end: never less than what is declared. */
+        if (now > c->ended_boot_usec && now - c->ended_boot_usec < USEC_PER_SEC)
+                now = c->ended_boot_usec;
         (void) format_duration(at_usec > now ? at_usec - now : 0, wait);
         if (run_result_describe(last, &what) < 0)
                 what = NULL;
@@ -304,6 +304,7 @@ static bool pod_carry_out(PodEntry *p, const PlanAction *a)
         case PLAN_UPDATE: container_update(c); break;
         case PLAN_CONFIRM:
                 c->generation = p->desired->generation;
+                container_forget_refusal(c);
                 p->record_dirty = true;
                 break;
         case PLAN_BACK_OFF: container_back_off(c, a->at_usec); break;
@@ -319,16 +320,6 @@ static bool pod_carry_out(PodEntry *p, const PlanAction *a)
 
 /* ---- planning ---- */
 
-/* Fixed for each run and different from those of its neighbours: what fails together does not come
- * back together. */
-static uint64_t container_seed(const ContainerEntry *c)
-{
-        char digits[16] = "";
-
-        memcpy(digits, c->run, sizeof(digits) - 1);
-        return strtoull(digits, NULL, 16);
-}
-
 static PlanHave container_observe(const ContainerEntry *c)
 {
         const RunResult *last = container_last_result(c);
@@ -340,7 +331,11 @@ static PlanHave container_observe(const ContainerEntry *c)
                 .over = c->run_over || !c->shim,
                 .launch_hash = c->launch_hash,
                 .generation = c->generation,
+                .init = c->init,
                 .limits = c->limits,
+                .hosts_hash = c->hosts_hash,
+                .updating = c->update.asked,
+                .update_boot_usec = c->update.boot_usec,
                 .last = last ? *last : (RunResult){ 0 },
                 .stopped = c->stopped,
                 .finished = c->finished,
@@ -363,7 +358,7 @@ static int pod_make_desired(const PodEntry *p, PlanWant **ret_wants, PlanDesired
         const Desired *d = p->desired;
         PlanWant *wants;
 
-        *ret = (PlanDesired){ .blocked = pod_is_blocked(p), .sandbox_hash = "" };
+        *ret = (PlanDesired){ .blocked = pod_is_blocked(p), .sandbox_hash = "", .hosts_hash = "" };
         *ret_wants = NULL;
         if (!d)
                 return 0;
@@ -381,8 +376,10 @@ static int pod_make_desired(const PodEntry *p, PlanWant **ret_wants, PlanDesired
         ret->backoff_base_usec = d->pod->backoff_base_usec;
         ret->backoff_cap_usec = d->pod->backoff_cap_usec;
         ret->sandbox_hash = d->sandbox_hash;
+        ret->hosts_hash = d->hosts_hash;
         ret->containers = wants;
         ret->n_containers = d->pod->n_containers;
+        ret->n_init = d->pod->n_init;
         *ret_wants = wants;
         return 0;
 }

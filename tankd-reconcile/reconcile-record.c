@@ -28,6 +28,8 @@ static void put_container(const ContainerEntry *c, RecordWriter *w)
         record_put_u64(w, "run_over", c->run_over);
         record_put(w, "launch_hash", c->launch_hash);
         record_put_u64(w, "generation", c->generation);
+        record_put_u64(w, "init", c->init);
+        record_put(w, "hosts_hash", c->hosts_hash);
         record_put(w, "sandbox", c->creates_sandbox ? "create" : "join");
         record_put_u64(w, "restarts", c->restarts);
         record_put_u64(w, "failures", c->failures);
@@ -37,6 +39,9 @@ static void put_container(const ContainerEntry *c, RecordWriter *w)
         record_put_u64(w, "stopped", c->stopped);
         record_put_u64(w, "finished", c->finished);
         record_put_u64(w, "restart_wanted", c->restart_wanted);
+        record_put_u64(w, "update_refusals", c->update.refusals);
+        record_put_u64(w, "next_update_boot_usec", c->update.boot_usec);
+        record_put(w, "update_refusal", strempty(c->update.refusal));
         limits_put(w, &c->limits);
         for (size_t i = 0; i < c->n_results; i++)
                 record_putf(w, "result", "%s %d %" PRIu64 " %s",
@@ -135,11 +140,14 @@ static const NumberKey container_keys[] = {
         CONTAINER_KEY("failures", failures, KEY_UINT),
         CONTAINER_KEY("ended_boot_usec", ended_boot_usec, KEY_U64),
         CONTAINER_KEY("next_start_boot_usec", restart_boot_usec, KEY_U64),
+        CONTAINER_KEY("init", init, KEY_BOOL),
         CONTAINER_KEY("run_over", run_over, KEY_BOOL),
         CONTAINER_KEY("ended", ended, KEY_BOOL),
         CONTAINER_KEY("stopped", stopped, KEY_BOOL),
         CONTAINER_KEY("finished", finished, KEY_BOOL),
         CONTAINER_KEY("restart_wanted", restart_wanted, KEY_BOOL),
+        CONTAINER_KEY("update_refusals", update.refusals, KEY_UINT),
+        CONTAINER_KEY("next_update_boot_usec", update.boot_usec, KEY_U64),
         CONTAINER_KEY("limit.memory", limits.memory, KEY_U64),
         CONTAINER_KEY("limit.pids", limits.pids, KEY_U64),
         CONTAINER_KEY("limit.cpu_quota", limits.cpu_quota, KEY_U64),
@@ -178,6 +186,10 @@ static int parse_container_key(ContainerEntry *c, const char *key, const char *v
                 return parse_id(value, c->run) ? 0 : -EBADMSG;
         if (streq(key, "launch_hash"))
                 return parse_hash(value, c->launch_hash) ? 0 : -EBADMSG;
+        if (streq(key, "hosts_hash"))
+                return parse_hash(value, c->hosts_hash) ? 0 : -EBADMSG;
+        if (streq(key, "update_refusal"))
+                return isempty(value) ? 0 : free_and_strdup(&c->update.refusal, value);
         if (streq(key, "sandbox")) {
                 c->creates_sandbox = streq(value, "create");
                 return 0;
@@ -331,6 +343,13 @@ static int open_results(Manager *m, int *ret_fd)
         return mkdir_p_open_at(m->state_fd, "results", 0700, ret_fd);
 }
 
+/* That an init container did its work counts only as long as the sandbox that it did it in is
+ * there: noted beside what ended for good, to be shown with it. */
+static bool result_is_final(const ContainerEntry *c)
+{
+        return c->finished && !(c->init && run_result_is_success(&c->results[c->n_results - 1]));
+}
+
 int pod_results_save(PodEntry *p)
 {
         CLEANUP_CLOSE int dir = -EBADF;
@@ -341,9 +360,9 @@ int pod_results_save(PodEntry *p)
         put_pod(p, &w);
         record_put(&w, "database_id", p->manager->database_id);
         for (size_t i = 0; i < p->n_containers; i++)
-                if (p->containers[i]->finished) {
+                if (p->containers[i]->finished && p->containers[i]->n_results > 0) {
                         put_container(p->containers[i], &w);
-                        n++;
+                        n += result_is_final(p->containers[i]);
                 }
         r = record_finish(&w);
         if (r >= 0 && (n > 0 || p->has_results_file))
@@ -389,6 +408,7 @@ int pod_results_load(PodEntry *p)
                 memcpy(to->run, from->run, sizeof(to->run));
                 memcpy(to->launch_hash, from->launch_hash, sizeof(to->launch_hash));
                 to->generation = from->generation;
+                to->init = from->init;
                 to->restarts = from->restarts;
                 to->failures = from->failures;
                 memcpy(to->results, from->results, sizeof(to->results));
@@ -396,6 +416,7 @@ int pod_results_load(PodEntry *p)
                 to->run_over = true;
                 to->ended = from->ended;
                 to->stopped = from->stopped;
+                to->finished = from->finished;
                 container_show_end(to);
         }
         return 1;

@@ -17,6 +17,7 @@
 #include "reconcile-record.h"
 #include "reconcile-run.h"
 #include "reconcile-status.h"
+#include "reconcile-update.h"
 
 void container_free_place(ContainerEntry *c)
 {
@@ -42,15 +43,20 @@ static bool container_owns(const ContainerEntry *c, const Shim *s)
         return c->shim == s;
 }
 
-/* Whether all that is declared is ready, in the generation that is declared. */
+/* Whether all that is declared is ready, in the generation that is declared, limits and hosts
+ * included. */
 static bool pod_is_ready(const PodEntry *p)
 {
         if (!p->desired || !pod_sum(p).ready)
                 return false;
-        for (size_t i = 0; i < p->n_containers; i++)
-                if (pod_find_container(p->desired->pod, p->containers[i]->name) &&
-                                p->containers[i]->generation != p->desired->generation)
+        for (size_t i = 0; i < p->n_containers; i++) {
+                const ContainerEntry *c = p->containers[i];
+
+                if (!container_is_init(c) && pod_find_container(p->desired->pod, c->name) &&
+                                (c->generation != p->desired->generation ||
+                                                container_update_is_due(c)))
                         return false;
+        }
         return true;
 }
 
@@ -185,6 +191,14 @@ static void on_shim_over(Shim *s, void *userdata)
         manager_queue_pod(p);
 }
 
+static void on_shim_updated(Shim *s, unsigned parts, void *userdata)
+{
+        ContainerEntry *c = userdata;
+
+        if (container_owns(c, s))
+                container_updated(c, parts);
+}
+
 static void on_shim_refused(
                 Shim *s, const char *request, int error, const char *message, void *userdata)
 {
@@ -192,15 +206,12 @@ static void on_shim_refused(
 
         if (!container_owns(c, s))
                 return;
+        if (streq(request, "update")) {
+                container_update_refused(c, error, message);
+                return;
+        }
         log_error("%s/%s/%s: %s was refused: %s%s%s", c->pod->namespace, c->pod->name, c->name,
                         request, message, *message ? ": " : "", errno_words(error));
-        if (!streq(request, "update"))
-                return;
-        free(c->message);
-        if (asprintf(&c->message, "the new limits could not be set: %s%s%s", message,
-                            *message ? ": " : "", errno_words(error)) < 0)
-                c->message = NULL;
-        container_changed(c, ANNOUNCE_STATE);
 }
 
 static void on_shim_adopted(Shim *s, void *userdata)
@@ -213,6 +224,7 @@ static void on_shim_adopted(Shim *s, void *userdata)
 const ShimOps pod_shim_ops = {
         .changed = on_shim_changed,
         .over = on_shim_over,
+        .updated = on_shim_updated,
         .refused = on_shim_refused,
         .adopted = on_shim_adopted,
 };

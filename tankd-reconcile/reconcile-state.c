@@ -101,7 +101,19 @@ Reason reason_from_result(const RunResult *result)
         return REASON_NONE;
 }
 
-StateSum pod_sum_states(const RunState *states, size_t n)
+/* What the others wait for. */
+static void sum_inits(const RunState *states, size_t n, StateSum *sum)
+{
+        for (size_t i = 0; i < n; i++) {
+                if (states[i] == RUN_EXITED)
+                        continue;
+                sum->state = states[i] == RUN_RUNNING ? RUN_CREATING : states[i];
+                sum->decider = i;
+                return;
+        }
+}
+
+StateSum pod_sum_states(const RunState *states, size_t n_init, size_t n)
 {
         static const RunState order[_RUN_STATE_MAX] = {
                 RUN_STOPPING,
@@ -111,17 +123,20 @@ StateSum pod_sum_states(const RunState *states, size_t n)
                 RUN_FAILED,
                 RUN_EXITED,
         };
-        StateSum sum = { .state = RUN_WAITING, .ready = n > 0 };
+        StateSum sum = { .state = RUN_WAITING, .ready = n > n_init };
+        bool found = false;
 
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = n_init; i < n; i++)
                 if (states[i] != RUN_RUNNING)
                         sum.ready = false;
-        for (size_t o = 0; o < ARRAY_SIZE(order); o++)
-                for (size_t i = 0; i < n; i++)
+        for (size_t o = 0; o < ARRAY_SIZE(order) && !found; o++)
+                for (size_t i = n_init; i < n && !found; i++)
                         if (states[i] == order[o]) {
                                 sum.state = order[o];
                                 sum.decider = i;
-                                return sum;
+                                found = true;
                         }
+        if (sum.state == RUN_WAITING)
+                sum_inits(states, n_init, &sum);
         return sum;
 }

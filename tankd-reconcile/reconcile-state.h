@@ -35,5 +35,7 @@ typedef struct StateSum {
 } StateSum;
 
 /* What a pod is when its containers are @states: the first of stopping, creating, waiting, running,
- * failed, exited that occurs; without containers waiting. Ready when all run. */
-StateSum pod_sum_states(const RunState *states, size_t n);
+ * failed, exited that occurs; without containers waiting. Ready when all run. The first @n_init are
+ * init containers: while the others wait, the first of these that has not exited with success says
+ * for what; one that runs is a part of creating the pod. */
+StateSum pod_sum_states(const RunState *states, size_t n_init, size_t n);

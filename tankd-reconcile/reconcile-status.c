@@ -11,6 +11,7 @@
 #include "reconcile-pods.h"
 #include "reconcile-state.h"
 #include "reconcile-status.h"
+#include "reconcile-update.h"
 
 const ShimStatus *container_run_status(const ContainerEntry *c)
 {
@@ -32,16 +33,20 @@ static bool container_counts(const ContainerEntry *c)
 
 StateSum pod_sum(const PodEntry *p)
 {
-        RunState states[2 * LIMIT_CONTAINERS] = {};
-        size_t index[2 * LIMIT_CONTAINERS], n = 0;
+        RunState states[2 * (LIMIT_CONTAINERS + LIMIT_INIT_CONTAINERS)] = {};
+        size_t index[ARRAY_SIZE(states)], n = 0, n_init = 0;
         StateSum sum;
 
-        for (size_t i = 0; i < p->n_containers && n < ARRAY_SIZE(states); i++)
-                if (container_counts(p->containers[i])) {
-                        index[n] = i;
-                        states[n++] = p->containers[i]->state;
-                }
-        sum = pod_sum_states(states, n);
+        for (size_t i = 0; i < p->n_containers && n < ARRAY_SIZE(states); i++) {
+                ContainerEntry *c = p->containers[i];
+
+                if (!container_counts(c))
+                        continue;
+                n_init += n == n_init && container_is_init(c);
+                index[n] = i;
+                states[n++] = c->state;
+        }
+        sum = pod_sum_states(states, n_init, n);
         if (n > 0)
                 sum.decider = index[sum.decider];
         if (!p->declared) {
@@ -72,15 +77,22 @@ Reason pod_reason(const PodEntry *p)
         return p->n_containers > 0 ? p->containers[sum.decider]->reason : REASON_PENDING;
 }
 
-/* Of a container that does not run: why. "" when there is nothing to say. */
+/* Of a container that does not run, or not as it is declared: why. "" when there is nothing to
+ * say. */
 static int container_message(const ContainerEntry *c, char **ret)
 {
         const RunResult *last = container_last_result(c);
+        const char *refusal = container_refusal(c);
         CLEANUP_FREE char *what = NULL;
         int r;
 
         if (c->message)
                 return asprintf(ret, "%s: %s", c->name, c->message) < 0 ? -ENOMEM : 0;
+        if (refusal)
+                return asprintf(ret, "%s: %s", c->name, refusal) < 0 ? -ENOMEM : 0;
+        if (c->state == RUN_RUNNING && container_is_init(c))
+                return asprintf(ret, "init container %s has not ended yet", c->name) < 0 ? -ENOMEM
+                                                                                         : 0;
         if (!last || c->state == RUN_RUNNING || c->state == RUN_CREATING ||
                         c->state == RUN_STOPPING) {
                 *ret = strdup("");
@@ -90,6 +102,16 @@ static int container_message(const ContainerEntry *c, char **ret)
         if (r < 0)
                 return r;
         return asprintf(ret, "%s: %s", c->name, what) < 0 ? -ENOMEM : 0;
+}
+
+/* The container that the pod's message is about: of a pod that runs, one that does not run as it is
+ * declared. */
+static const ContainerEntry *pod_spokesman(const PodEntry *p, StateSum sum)
+{
+        for (size_t i = 0; sum.state == RUN_RUNNING && i < p->n_containers; i++)
+                if (container_refusal(p->containers[i]))
+                        return p->containers[i];
+        return p->containers[sum.decider];
 }
 
 int pod_message(const PodEntry *p, char **ret)
@@ -108,7 +130,7 @@ int pod_message(const PodEntry *p, char **ret)
         else if (p->n_containers == 0)
                 fixed = "";
         if (!fixed) {
-                int r = container_message(p->containers[sum.decider], ret);
+                int r = container_message(pod_spokesman(p, sum), ret);
 
                 /* It may quote, and cut short, what was declared; neither JSON nor the bus take a
                  * part of a character. */
@@ -154,27 +176,44 @@ static json_t *results_json(const ContainerEntry *c)
         return list;
 }
 
+/* Told while something else is in force than is declared. */
+static int put_update(const ContainerEntry *c, json_t *o)
+{
+        const char *refusal = container_refusal(c);
+        int r;
+
+        if (!container_update_is_due(c))
+                return 0;
+        r = json_object_set_new(o, "update", json_string(refusal ? "refused" : "pending"));
+        if (r >= 0 && refusal)
+                r = json_object_set_new(o, "update_message", json_string(refusal));
+        return r < 0 ? -ENOMEM : 0;
+}
+
 static json_t *container_json(const ContainerEntry *c)
 {
         const ShimStatus *status = container_run_status(c);
         const Desired *d = c->pod->desired;
         const Container *spec = d ? pod_find_container(d->pod, c->name) : NULL;
         uint64_t started = status ? status->started_usec : 0;
+        CLEANUP_JSON json_t *o = NULL;
 
-        return json_pack("{ss ss sb ss si si so ss ss so}", "name", c->name, "state",
+        o = json_pack("{ss ss sb ss si si so ss ss so}", "name", c->name, "state",
                         run_state_to_string(c->state), "ready", container_is_ready(c), "reason",
                         reason_to_string(c->reason), "pid", status ? (int) status->pid : 0,
                         "restarts", (int) MIN(c->restarts, (unsigned) INT32_MAX), "started_at",
                         json_time(started), "image", spec ? strempty(spec->rootfs) : "", "digest",
                         "", "results", results_json(c));
+        return o && put_update(c, o) >= 0 ? TAKE_PTR(o) : NULL;
 }
 
-static json_t *containers_json(const PodEntry *p)
+static json_t *containers_json(const PodEntry *p, bool init)
 {
         json_t *list = json_array();
 
         for (size_t i = 0; list && i < p->n_containers; i++) {
-                if (!container_counts(p->containers[i]))
+                if (!container_counts(p->containers[i]) ||
+                                container_is_init(p->containers[i]) != init)
                         continue;
                 if (json_array_append_new(list, container_json(p->containers[i])) < 0) {
                         json_decref(list);
@@ -206,9 +245,10 @@ int pod_status_json(PodEntry *p, char **ret)
         r = pod_message(p, &message);
         if (r < 0)
                 return r;
-        o = json_pack("{ss sb ss ss s[] so so}", "state", run_state_to_string(sum.state), "ready",
-                        sum.ready, "reason", reason_to_string(pod_reason(p)), "message", message,
-                        "addresses", "restart_at", json_time(pod_restart_at(p)), "containers",
-                        containers_json(p));
+        o = json_pack("{ss sb ss ss s[] so so so}", "state", run_state_to_string(sum.state),
+                        "ready", sum.ready, "reason", reason_to_string(pod_reason(p)), "message",
+                        message, "addresses", "restart_at", json_time(pod_restart_at(p)),
+                        "init_containers", containers_json(p, true), "containers",
+                        containers_json(p, false));
         return o ? document_format(o, ret) : -ENOMEM;
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "bus-names.h"
+#include "bus-util.h"
 #include "error.h"
 #include "log.h"
 #include "reconcile-desired.h"
@@ -396,7 +397,7 @@ static int on_owner(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
         Watch *w = userdata;
         const char *name, *old, *new;
 
-        if (sd_bus_message_read(m, "sss", &name, &old, &new) < 0)
+        if (!bus_message_is_from_bus(m) || sd_bus_message_read(m, "sss", &name, &old, &new) < 0)
                 return 0;
         if (*old)
                 watch_gone(w);

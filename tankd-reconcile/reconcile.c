@@ -15,7 +15,9 @@
 #include "reconcile-adopt.h"
 #include "reconcile-dbus.h"
 #include "reconcile-entry.h"
+#include "reconcile-event.h"
 #include "reconcile-launch.h"
+#include "reconcile-logs.h"
 #include "reconcile-pod.h"
 #include "reconcile-record.h"
 #include "reconcile-run.h"
@@ -201,6 +203,8 @@ static int manager_open_directories(Manager *m)
         if (r >= 0)
                 r = open_directory(m->paths.state_dir, 0755, &m->state_fd);
         if (r >= 0)
+                r = manager_prepare_logs(m);
+        if (r >= 0)
                 r = manager_lock(m);
         return r;
 }
@@ -249,6 +253,9 @@ int manager_new(sd_event *event, Manager **ret)
         r = boot_id(m->boot_id);
         if (r < 0)
                 return log_error_errno(r, "cannot read the boot id");
+        r = events_open(m);
+        if (r < 0)
+                return log_error_errno(r, "cannot open %s/events", m->paths.run_dir);
         m->use_scopes = sd_booted() > 0;
         r = id_ranges_init(m);
         if (r >= 0)
@@ -278,6 +285,7 @@ Manager *manager_free(Manager *m)
         free(m->pods);
         free(m->id_ranges);
         shim_context_free(m->shims);
+        events_close(m);
         sd_event_source_disable_unref(m->pass_source);
         sd_event_source_disable_unref(m->announce_source);
         sd_event_source_disable_unref(m->timer);
@@ -346,6 +354,7 @@ int manager_start(Manager *m)
         r = manager_adopt(m);
         if (r < 0)
                 return r;
+        events_recall(m);
         if (m->n_adopting == 0)
                 return manager_adoption_complete(m);
         r = sd_event_add_time_relative(m->event, &m->adoption_timer, CLOCK_MONOTONIC,

@@ -11,6 +11,7 @@
 #include "log.h"
 #include "shim-client.h"
 #include "shim-private.h"
+#include "strv.h"
 
 /* ---- requests ---- */
 
@@ -44,6 +45,7 @@ static int shim_send_update(Shim *s)
         record_start(&w, PROTOCOL_VERSION);
         record_put(&w, "type", "update");
         limits_put(&w, &s->limits);
+        record_put_strv(&w, "extra_host", s->hosts);
         return shim_send(s, &w);
 }
 
@@ -67,8 +69,10 @@ void shim_flush(Shim *s)
                 return;
         if (s->update_wanted) {
                 r = shim_send_update(s);
-                if (r >= 0)
+                if (r >= 0) {
                         s->update_wanted = false;
+                        s->update_sent = true;
+                }
         }
         if (r >= 0 && s->stop_wanted) {
                 r = shim_send_stop(s);
@@ -103,11 +107,20 @@ void shim_stop(Shim *s, int signo, uint64_t grace_usec)
         shim_flush(s);
 }
 
-void shim_update(Shim *s, const Limits *limits)
+int shim_update(Shim *s, const Limits *limits, char *const *hosts)
 {
+        char **copy = NULL;
+        int r;
+
+        r = strv_copy(hosts, &copy);
+        if (r < 0)
+                return r;
+        strv_free(s->hosts);
+        s->hosts = copy;
         s->update_wanted = true;
         s->limits = *limits;
         shim_flush(s);
+        return 0;
 }
 
 int shim_kill(Shim *s, int signo)
@@ -133,6 +146,10 @@ void shim_close_channel(Shim *s)
 static void shim_detach(Shim *s)
 {
         shim_close_channel(s);
+        if (s->update_sent) {
+                s->update_sent = false;
+                s->update_wanted = true;
+        }
         if (s->phase == SHIM_SPAWNED) {
                 /* It is about to end; if it does not, it gets no second chance. */
                 s->phase = SHIM_ABORTED;
@@ -198,22 +215,51 @@ static int shim_on_hello(Shim *s, const Record *record)
         return 0;
 }
 
+static void shim_update_answered(Shim *s, unsigned parts)
+{
+        if (!s->update_sent)
+                return;
+        s->update_sent = false;
+        s->context->ops->updated(s, parts, s->userdata);
+}
+
+static int shim_on_error(Shim *s, const Record *record)
+{
+        const char *request = strempty(record_get(record, "request"));
+        CLEANUP_STRV char **applied = NULL;
+        unsigned parts = 0;
+        uint64_t error;
+        int r;
+
+        if (record_get_u64(record, "errno", &error) < 0 || error > INT32_MAX)
+                error = EIO;
+        if (streq(request, "update")) {
+                r = record_get_strv(record, "applied", &applied);
+                if (r < 0)
+                        return r;
+                STRV_FOREACH(i, applied)
+                {
+                        parts |= streq(*i, "limits")  ? UPDATE_LIMITS
+                                 : streq(*i, "hosts") ? UPDATE_HOSTS
+                                                      : 0U;
+                }
+                shim_update_answered(s, parts);
+        }
+        s->context->ops->refused(s, request, -(int) error, strempty(record_get(record, "message")),
+                        s->userdata);
+        return 0;
+}
+
 static int shim_on_message(Shim *s, const Record *record)
 {
         const char *type = record_get(record, "type");
         ShimStatus status;
-        uint64_t error;
         int r;
 
         if (!type)
                 return -EBADMSG;
-        if (streq(type, "error")) {
-                if (record_get_u64(record, "errno", &error) < 0 || error > INT32_MAX)
-                        error = EIO;
-                s->context->ops->refused(s, strempty(record_get(record, "request")), -(int) error,
-                                strempty(record_get(record, "message")), s->userdata);
-                return 0;
-        }
+        if (streq(type, "error"))
+                return shim_on_error(s, record);
         if (!streq(type, "hello") && !streq(type, "status"))
                 return 0; /* something a later minor version says */
         r = shim_status_parse(record, &status);
@@ -229,6 +275,9 @@ static int shim_on_message(Shim *s, const Record *record)
         }
         if (status.state == RUN_EXITED)
                 shim_arm(s, TEARDOWN_TIMEOUT_USEC);
+        /* What runs and is asked to be updated tells `running` for no other reason. */
+        if (status.state == RUN_RUNNING && streq(type, "status"))
+                shim_update_answered(s, UPDATE_LIMITS | UPDATE_HOSTS);
         s->context->ops->changed(s, s->userdata);
         return 0;
 }

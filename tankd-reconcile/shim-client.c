@@ -25,6 +25,7 @@
 #include "shim-client.h"
 #include "shim-private.h"
 #include "shim-spawn.h"
+#include "strv.h"
 
 #define ADOPT_TIMEOUT_USEC (2 * USEC_PER_SEC)
 #define CLEANUP_RETRY_USEC (5 * USEC_PER_SEC)
@@ -256,6 +257,7 @@ Shim *shim_free(Shim *s)
         pidref_done(&s->process);
         safe_close(s->dir_fd);
         free(s->run_path);
+        strv_free(s->hosts);
         free(s);
         return NULL;
 }

@@ -9,7 +9,8 @@
  * transition. Whether a shim lives is told by its lock and, once that has been seen held, by its
  * pidfd (of a child and of an adopted process alike); its channel may come and go.
  *
- * A stop is never lost: while there is no channel, or its queue is full, it waits. */
+ * Neither a stop nor an update is lost: while there is no channel, or its queue is full, it waits.
+ */
 
 #include <systemd/sd-event.h>
 
@@ -30,7 +31,9 @@ const ShimStatus *shim_status(const Shim *s);
 
 /* @signo 0 and @grace_usec USEC_INFINITY: those of the launch record. */
 void shim_stop(Shim *s, int signo, uint64_t grace_usec);
-void shim_update(Shim *s, const Limits *limits);
+/* @hosts: lines of /etc/hosts, "ADDRESS NAME"; copied. Answered by `updated`; asked again by itself
+ * when the channel was lost before the answer. -ENOMEM. */
+int shim_update(Shim *s, const Limits *limits, char *const *hosts);
 int shim_kill(Shim *s, int signo); /* -ENOTCONN, -EAGAIN */
 void shim_retry(Shim *s);          /* at each resync: reconnect, clean up again */
 

@@ -63,10 +63,12 @@ struct Shim {
         ShimHelper *cleanup;
 
         bool told_to_go; /* by us, whatever became of it */
-        bool stop_wanted, stop_sent, update_wanted;
+        bool stop_wanted, stop_sent;
+        bool update_wanted, update_sent; /* not sent yet; sent and not answered yet */
         int stop_signal;
         uint64_t stop_grace_usec;
         Limits limits;
+        char **hosts; /* of the last update */
 };
 
 void shim_arm(Shim *s, uint64_t usec);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include <limits.h>
 #include <stdio.h>
 
 #include "shim-status.h"
@@ -16,13 +17,22 @@ static uint64_t number(const Record *r, const char *key)
         return record_get_u64(r, key, &v) < 0 ? 0 : v;
 }
 
+/* 0 also for what is no pid: a shortened number would be another process. */
+static pid_t pid_of(const Record *r, const char *key)
+{
+        uint64_t v = number(r, key);
+
+        return v <= INT_MAX ? (pid_t) v : 0;
+}
+
 int shim_status_parse(const Record *r, ShimStatus *ret)
 {
         const char *state = record_get(r, "state"), *kind = record_get(r, "result.kind");
         ShimStatus s = {
                 .started = number(r, "started") > 0,
-                .shim_pid = (pid_t) number(r, "shim_pid"),
-                .pid = (pid_t) number(r, "pid"),
+                .privileged = !streq_ptr(record_get(r, "privileged"), "0"),
+                .shim_pid = pid_of(r, "shim_pid"),
+                .pid = pid_of(r, "pid"),
                 .started_usec = number(r, "started_usec"),
                 .started_boot_usec = number(r, "started_boot_usec"),
                 .ended_boot_usec = number(r, "ended_boot_usec"),

@@ -32,7 +32,7 @@ void op_done(Op *op);
 typedef struct Transaction Transaction;
 struct Transaction {
         Transaction *next;
-        uint64_t revision; /* with ops only */
+        uint64_t revision; /* means something with ops only */
         Op *ops;           /* borrowed from whoever embeds this */
         size_t n_ops;      /* 0: waits for what stands before it, writes nothing */
 };

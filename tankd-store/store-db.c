@@ -371,9 +371,27 @@ void db_iter_seek(DbIter *i, const StoreKey *key)
         rocksdb_iter_seek(i->iter, key->data, key->size);
 }
 
+void db_iter_seek_before(DbIter *i, const StoreKey *key)
+{
+        const char *found;
+        size_t size;
+
+        rocksdb_iter_seek_for_prev(i->iter, key->data, key->size);
+        if (!rocksdb_iter_valid(i->iter))
+                return;
+        found = rocksdb_iter_key(i->iter, &size);
+        if (size == key->size && memcmp(found, key->data, size) == 0)
+                rocksdb_iter_prev(i->iter);
+}
+
 void db_iter_next(DbIter *i)
 {
         rocksdb_iter_next(i->iter);
+}
+
+void db_iter_previous(DbIter *i)
+{
+        rocksdb_iter_prev(i->iter);
 }
 
 bool db_iter_valid(const DbIter *i)

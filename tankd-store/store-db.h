@@ -63,8 +63,10 @@ typedef struct DbIter DbIter;
 int db_iter_new(Db *db, const DbView *view, DbFamily family, DbIter **ret);
 DbIter *db_iter_free(DbIter *i);
 DEFINE_CLEANUP(DbIter *, db_iter_freep, db_iter_free);
-void db_iter_seek(DbIter *i, const StoreKey *key); /* to the first at or behind @key */
+void db_iter_seek(DbIter *i, const StoreKey *key);        /* to the first at or behind @key */
+void db_iter_seek_before(DbIter *i, const StoreKey *key); /* to the last one before @key */
 void db_iter_next(DbIter *i);
+void db_iter_previous(DbIter *i);
 bool db_iter_valid(const DbIter *i);
 const char *db_iter_key(const DbIter *i, size_t *ret_size); /* borrowed until it moves */
 const char *db_iter_value(const DbIter *i, size_t *ret_size);

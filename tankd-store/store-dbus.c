@@ -1,287 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* org.tankd.Store1. A write's message is kept in a Reply until the store answers; when the
- * connection goes first, the Reply stays behind without a message and the write happens all the
- * same. */
+/* org.tankd.Store1: what it consists of, its properties and signals, and the connection. The
+ * methods are in store-dbus-write.c and store-dbus-read.c. */
 
-#include "store-dbus.h"
+#include "store-dbus-internal.h"
 
-#include "bus-access.h"
 #include "bus-names.h"
-#include "bus-options.h"
-#include "bus-util.h"
 #include "error.h"
 #include "limit.h"
 #include "log.h"
-
-typedef struct Reply Reply;
-
-struct StoreBus {
-        Store *store;
-        BusLink *link;
-        BusAccess *access;
-        sd_bus_slot *vtable_slot, *name_slot, *acquired_slot;
-        Reply *replies;
-        StoreBusNamed named;
-        void *userdata;
-};
-
-struct Reply {
-        StoreBus *bus;
-        Reply *next, **link;
-        sd_bus_message *message; /* NULL: nobody waits any more */
-        int (*send)(sd_bus_message *m, const StoreAnswer *a);
-};
-
-static Reply *reply_new(StoreBus *b, sd_bus_message *m,
-                int (*send)(sd_bus_message *m, const StoreAnswer *a))
-{
-        Reply *r = malloc(sizeof(*r));
-
-        if (!r)
-                return NULL;
-        *r = (Reply){
-                .bus = b,
-                .next = b->replies,
-                .link = &b->replies,
-                .message = sd_bus_message_ref(m),
-                .send = send,
-        };
-        if (r->next)
-                r->next->link = &r->next;
-        b->replies = r;
-        return r;
-}
-
-static void reply_free(Reply *r)
-{
-        *r->link = r->next;
-        if (r->next)
-                r->next->link = r->link;
-        sd_bus_message_unref(r->message);
-        free(r);
-}
-
-static void on_answered(const StoreAnswer *answer, const sd_bus_error *error, void *userdata)
-{
-        Reply *r = userdata;
-        int e = 0;
-
-        if (r->message)
-                e = error ? sd_bus_reply_method_error(r->message, error)
-                          : r->send(r->message, answer);
-        if (e < 0)
-                (void) log_warning_errno(e, "cannot answer a write, ignoring");
-        reply_free(r);
-}
-
-static BusAccess *get_access(void *userdata)
-{
-        return ((StoreBus *) userdata)->access;
-}
-
-/* ---- writes ---- */
-
-static StoreWrite write_of(const BusCaller *caller)
-{
-        return (StoreWrite){
-                .by = caller->uid,
-                .privileged = bus_caller_may(caller, BUS_PRIVILEGED),
-                .answered = on_answered,
-        };
-}
-
-static int send_created(sd_bus_message *m, const StoreAnswer *a)
-{
-        return sd_bus_reply_method_return(m, "stt", a->uid, a->generation, a->revision);
-}
-
-static int send_applied(sd_bus_message *m, const StoreAnswer *a)
-{
-        return sd_bus_reply_method_return(
-                        m, "stts", a->uid, a->generation, a->revision, a->changed);
-}
-
-static int send_deleted(sd_bus_message *m, const StoreAnswer *a)
-{
-        return sd_bus_reply_method_return(m, "bt", a->existed, a->revision);
-}
-
-static int method_create_authorized(
-                sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
-{
-        StoreWrite w = write_of(caller);
-        StoreBus *b = userdata;
-        const char *text;
-        Reply *reply;
-        int r;
-
-        if ((r = sd_bus_message_read(m, "s", &text)) < 0 ||
-                        (r = bus_read_options(m, NULL, 0, reterr)) < 0)
-                return r;
-        reply = w.userdata = reply_new(b, m, send_created);
-        if (!reply)
-                return -ENOMEM;
-        r = store_create(b->store, text, strlen(text), &w, reterr);
-        if (r < 0)
-                reply_free(reply);
-        return r < 0 ? r : 1;
-}
-BUS_METHOD(method_create, BUS_MANAGE, get_access)
-
-static int method_apply_authorized(
-                sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
-{
-        StoreWrite w = write_of(caller);
-        StoreBus *b = userdata;
-        const BusOption options[] = {
-                { "if-revision", 't', &w.if_revision, &w.has_if_revision },
-        };
-        const char *text;
-        Reply *reply;
-        int r;
-
-        if ((r = sd_bus_message_read(m, "s", &text)) < 0 ||
-                        (r = bus_read_options(m, options, ARRAY_SIZE(options), reterr)) < 0)
-                return r;
-        reply = w.userdata = reply_new(b, m, send_applied);
-        if (!reply)
-                return -ENOMEM;
-        r = store_apply(b->store, text, strlen(text), &w, reterr);
-        if (r < 0)
-                reply_free(reply);
-        return r < 0 ? r : 1;
-}
-BUS_METHOD(method_apply, BUS_MANAGE, get_access)
-
-static int method_delete_authorized(
-                sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
-{
-        StoreWrite w = write_of(caller);
-        StoreBus *b = userdata;
-        const BusOption options[] = {
-                { "if-revision", 't', &w.if_revision, &w.has_if_revision },
-        };
-        const char *type, *namespace, *name;
-        Reply *reply;
-        int r;
-
-        if ((r = sd_bus_message_read(m, "sss", &type, &namespace, &name)) < 0 ||
-                        (r = bus_read_options(m, options, ARRAY_SIZE(options), reterr)) < 0)
-                return r;
-        reply = w.userdata = reply_new(b, m, send_deleted);
-        if (!reply)
-                return -ENOMEM;
-        r = store_delete(b->store, type, namespace, name, &w, reterr);
-        if (r < 0)
-                reply_free(reply);
-        return r < 0 ? r : 1;
-}
-BUS_METHOD(method_delete, BUS_MANAGE, get_access)
-
-/* ---- reads ---- */
-
-static int method_get_authorized(
-                sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
-{
-        CLEANUP_FREE char *text = NULL;
-        const char *type, *namespace, *name;
-        StoreBus *b = userdata;
-        int r;
-
-        r = sd_bus_message_read(m, "sss", &type, &namespace, &name);
-        if (r < 0)
-                return r;
-        r = store_get(b->store, type, namespace, name, &text, reterr);
-        if (r < 0)
-                return r;
-        return sd_bus_reply_method_return(m, "s", text);
-}
-BUS_METHOD(method_get, BUS_INSPECT, get_access)
-
-static int append_document(const char *text, void *userdata)
-{
-        return sd_bus_message_append(userdata, "s", text);
-}
-
-static int method_list_authorized(
-                sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
-{
-        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
-        CLEANUP_FREE char *next = NULL;
-        const char *type, *namespace, *token = "";
-        StoreBus *b = userdata;
-        uint32_t limit = 0;
-        bool limited = false;
-        const BusOption options[] = {
-                { "limit", 'u', &limit, &limited },
-                { "continue", 's', &token, NULL },
-        };
-        uint64_t revision;
-        int r;
-
-        if ((r = sd_bus_message_read(m, "ss", &type, &namespace)) < 0 ||
-                        (r = bus_read_options(m, options, ARRAY_SIZE(options), reterr)) < 0)
-                return r;
-        if (limited && limit == 0)
-                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
-                                "option \"limit\": must be greater than 0");
-        if ((r = sd_bus_message_new_method_return(m, &reply)) < 0 ||
-                        (r = sd_bus_message_open_container(reply, 'a', "s")) < 0)
-                return r;
-        r = store_list(b->store, type, namespace, limit, token, append_document, reply, &next,
-                        &revision, reterr);
-        if (r < 0)
-                return r;
-        if ((r = sd_bus_message_close_container(reply)) < 0 ||
-                        (r = sd_bus_message_append(reply, "st", strempty(next), revision)) < 0)
-                return r;
-        return sd_bus_message_send(reply);
-}
-BUS_METHOD(method_list, BUS_INSPECT, get_access)
-
-static int append_change(
-                uint64_t revision, const StoreChange *c, const char *document, void *userdata)
-{
-        return sd_bus_message_append(userdata, "(tsssss)", revision,
-                        operation_to_string(c->operation), c->key.type, c->key.namespace,
-                        c->key.name, document);
-}
-
-static int method_get_changes_authorized(
-                sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
-{
-        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
-        StoreBus *b = userdata;
-        uint32_t limit = 0;
-        bool documents = false, limited = false, more;
-        const BusOption options[] = {
-                { "documents", 'b', &documents, NULL },
-                { "limit", 'u', &limit, &limited },
-        };
-        uint64_t since, revision;
-        const char *id;
-        int r;
-
-        if ((r = sd_bus_message_read(m, "st", &id, &since)) < 0 ||
-                        (r = bus_read_options(m, options, ARRAY_SIZE(options), reterr)) < 0)
-                return r;
-        if (limited && limit == 0)
-                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
-                                "option \"limit\": must be greater than 0");
-        if ((r = sd_bus_message_new_method_return(m, &reply)) < 0 ||
-                        (r = sd_bus_message_open_container(reply, 'a', "(tsssss)")) < 0)
-                return r;
-        r = store_changes(b->store, id, since, limit, documents, append_change, reply, &more,
-                        &revision, reterr);
-        if (r < 0)
-                return r;
-        if ((r = sd_bus_message_close_container(reply)) < 0 ||
-                        (r = sd_bus_message_append(reply, "bt", more, revision)) < 0)
-                return r;
-        return sd_bus_message_send(reply);
-}
-BUS_METHOD(method_get_changes, BUS_INSPECT, get_access)
 
 /* ---- properties ---- */
 
@@ -336,24 +63,41 @@ static const sd_bus_vtable store_vtable[] = {
         SD_BUS_PROPERTY("DegradedReason", "s", property_degraded_reason, 0,
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_METHOD_WITH_ARGS("Create", SD_BUS_ARGS("s", document, "a{sv}", options),
-                        SD_BUS_RESULT("s", uid, "t", generation, "t", revision), method_create,
-                        SD_BUS_VTABLE_UNPRIVILEGED),
+                        SD_BUS_RESULT("s", uid, "t", generation, "t", revision),
+                        store_method_create, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Apply", SD_BUS_ARGS("s", document, "a{sv}", options),
                         SD_BUS_RESULT("s", uid, "t", generation, "t", revision, "s", changed),
-                        method_apply, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("Get", SD_BUS_ARGS("s", type, "s", namespace, "s", name),
-                        SD_BUS_RESULT("s", document), method_get, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("List", SD_BUS_ARGS("s", type, "s", namespace, "a{sv}", options),
-                        SD_BUS_RESULT("as", documents, "s", next, "t", revision), method_list,
-                        SD_BUS_VTABLE_UNPRIVILEGED),
+                        store_method_apply, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Delete",
                         SD_BUS_ARGS("s", type, "s", namespace, "s", name, "a{sv}", options),
-                        SD_BUS_RESULT("b", existed, "t", revision), method_delete,
+                        SD_BUS_RESULT("b", existed, "t", revision), store_method_delete,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Rollback",
+                        SD_BUS_ARGS("s", type, "s", namespace, "s", name, "t", revision, "a{sv}",
+                                        options),
+                        SD_BUS_RESULT("s", uid, "t", generation, "t", new_revision, "s", changed),
+                        store_method_rollback, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Transaction",
+                        SD_BUS_ARGS("a(sa{sv})", operations, "a{sv}", options),
+                        SD_BUS_RESULT("t", revision, "a(stts)", results), store_method_transaction,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Get", SD_BUS_ARGS("s", type, "s", namespace, "s", name),
+                        SD_BUS_RESULT("s", document), store_method_get, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetVersion",
+                        SD_BUS_ARGS("s", type, "s", namespace, "s", name, "t", revision),
+                        SD_BUS_RESULT("s", document), store_method_get_version,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("List", SD_BUS_ARGS("s", type, "s", namespace, "a{sv}", options),
+                        SD_BUS_RESULT("as", documents, "s", next, "t", revision), store_method_list,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("History",
+                        SD_BUS_ARGS("s", type, "s", namespace, "s", name, "a{sv}", options),
+                        SD_BUS_RESULT("a(tssttu)", versions, "s", next), store_method_history,
                         SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetChanges",
                         SD_BUS_ARGS("s", database_id, "t", since, "a{sv}", options),
                         SD_BUS_RESULT("a(tsssss)", changes, "b", more, "t", revision),
-                        method_get_changes, SD_BUS_VTABLE_UNPRIVILEGED),
+                        store_method_get_changes, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL_WITH_ARGS("Changed",
                         SD_BUS_ARGS("s", database_id, "t", revision, "a(ssss)", keys), 0),
         SD_BUS_VTABLE_END,
@@ -421,6 +165,8 @@ static int on_name_acquired(sd_bus_message *m, void *userdata, sd_bus_error *ret
         const char *name;
         int r;
 
+        if (!bus_message_is_from_bus(m))
+                return 0;
         r = sd_bus_message_read(m, "s", &name);
         if (r < 0)
                 return r;
@@ -467,8 +213,7 @@ static void on_disconnected(void *userdata)
 {
         StoreBus *b = userdata;
 
-        for (Reply *r = b->replies; r; r = r->next)
-                r->message = sd_bus_message_unref(r->message);
+        store_bus_forget_callers(b);
         b->name_slot = sd_bus_slot_unref(b->name_slot);
         b->acquired_slot = sd_bus_slot_unref(b->acquired_slot);
         b->vtable_slot = sd_bus_slot_unref(b->vtable_slot);

@@ -12,11 +12,16 @@ typedef enum StoreState {
         STORE_BROKEN, /* only reads */
 } StoreState;
 
-/* One write under way. */
+/* One transaction under way: its operations, or nothing when they changed nothing. */
 typedef struct Write {
         Transaction transaction;
-        Op op;
-        StoreAnswer answer;
+        Op *ops;       /* of which the transaction has n_ops */
+        Op **shadowed; /* what stood in the overlay before each of them, or NULL */
+        StoreAnswer *answers;
+        StoreOutcome outcome;
+        size_t bytes, bytes_read; /* of rows; of documents that stand or stood */
+        size_t n_namespaces;      /* deleted */
+        bool rests;               /* upon a write under way: not to be answered before it */
         StoreAnswered answered;
         void *userdata;
 } Write;
@@ -52,8 +57,6 @@ int store_check_writable(Store *s, bool is_delete, sd_bus_error *reterr);
 /* store.c */
 void store_on_batch(const CommitBatch *batch, void *userdata);
 int store_on_failure(sd_event_source *source, void *userdata);
-int store_refuse_key(
-                const char *type, const char *namespace, const char *name, sd_bus_error *reterr);
 
 /* store-open.c */
 int store_open_database(Store *s);
@@ -67,7 +70,15 @@ void overlay_drop(Store *s, const Op *op); /* unless a newer one stands there */
 typedef void (*OverlayEach)(Store *s, const Op *op, void *userdata);
 void overlay_walk(Store *s, OverlayEach each, void *userdata);
 
+/* store-history.c */
+/* The version that @revision made of an object; borrows from *ret_buffer. */
+int store_version_load(Store *s, const ObjectKey *key, uint64_t revision, StoreRecord *ret,
+                char **ret_buffer, sd_bus_error *reterr);
+
 /* store-read.c */
+int store_refuse_key(
+                const char *type, const char *namespace, const char *name, sd_bus_error *reterr);
+int store_read_failed(int r, sd_bus_error *reterr);
 /* What a write has to build upon: the write under way, else the committed record (then its bytes
  * are in *ret_buffer). -ENOENT: absent, or about to be; -EBADMSG, -EPROTONOSUPPORT: unreadable. */
 int store_lookup(Store *s, const ObjectKey *key, StoreRecord *ret, char **ret_buffer);

@@ -159,3 +159,12 @@ int change_key_decode(const void *data, size_t size, uint64_t *ret_revision, uin
         *ret_index = be32toh(i);
         return 0;
 }
+
+int history_key_decode(const void *data, size_t size, const StoreKey *prefix,
+                uint64_t *ret_revision, uint32_t *ret_index)
+{
+        if (!key_has_prefix(data, size, prefix))
+                return -EBADMSG;
+        return change_key_decode((const char *) data + prefix->size, size - prefix->size,
+                        ret_revision, ret_index);
+}

@@ -49,5 +49,8 @@ StoreKey key_behind_type(const char *type);
 bool key_has_prefix(const void *data, size_t size, const StoreKey *prefix);
 
 StoreKey history_key_encode(const ObjectKey *k, uint64_t revision, uint32_t index);
+/* Of a key that key_prefix_history() begins. -EBADMSG. */
+int history_key_decode(const void *data, size_t size, const StoreKey *prefix,
+                uint64_t *ret_revision, uint32_t *ret_index);
 StoreKey change_key_encode(uint64_t revision, uint32_t index);
 int change_key_decode(const void *data, size_t size, uint64_t *ret_revision, uint32_t *ret_index);

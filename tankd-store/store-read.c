@@ -12,7 +12,19 @@
 #include "quantity.h"
 #include "store-internal.h"
 
-static int read_failed(int r, sd_bus_error *reterr)
+int store_refuse_key(
+                const char *type, const char *namespace, const char *name, sd_bus_error *reterr)
+{
+        return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
+                        "no object can have the type \"%.80s\", namespace \"%.80s\" and name "
+                        "\"%.80s\": "
+                        "names are 1 to 63 of a-z, 0-9 and '-'; a namespace itself stands in none, "
+                        "all "
+                        "else stands in one",
+                        type, strempty(namespace), name);
+}
+
+int store_read_failed(int r, sd_bus_error *reterr)
 {
         if (r == -ENOMEM)
                 return tank_error_set(reterr, TANK_ERROR_INTERNAL, "out of memory");
@@ -156,7 +168,7 @@ int store_get(Store *s, const char *type, const char *namespace, const char *nam
                 return tank_error_set(reterr, TANK_ERROR_NOT_FOUND, "there is no %s",
                                 object_key_format(&key, text));
         if (r < 0)
-                return read_failed(r, reterr);
+                return store_read_failed(r, reterr);
         r = store_record_decode(value, size, &record);
         if (r < 0)
                 return tank_error_set(reterr, TANK_ERROR_INTERNAL,
@@ -165,7 +177,7 @@ int store_get(Store *s, const char *type, const char *namespace, const char *nam
                                 "anew",
                                 object_key_format(&key, text), errno_words(r));
         r = store_record_to_text(&record, ret);
-        return r < 0 ? read_failed(r, reterr) : 0;
+        return r < 0 ? store_read_failed(r, reterr) : 0;
 }
 
 /* A token is "1.<revision of the first page>.<namespace>.<name>" of the last object told; no part
@@ -300,7 +312,7 @@ int store_list(Store *s, const char *type, const char *namespace, uint32_t limit
         }
         r = list_page(s, &l, isempty(token) ? NULL : &behind, &next);
         if (r < 0)
-                return read_failed(r, reterr);
+                return store_read_failed(r, reterr);
         *ret_next = TAKE_PTR(next);
         *ret_revision = l.revision;
         return 0;
@@ -419,7 +431,7 @@ int store_changes(Store *s, const char *database_id, uint64_t since, uint32_t li
         if (r >= 0)
                 r = meta_get_u64(s->db, view, META_REVISION, &revision);
         if (r < 0)
-                return read_failed(r, reterr);
+                return store_read_failed(r, reterr);
         if (since > revision)
                 return tank_error_set(reterr, TANK_ERROR_FAILED_PRECONDITION,
                                 "revision %" PRIu64
@@ -429,7 +441,7 @@ int store_changes(Store *s, const char *database_id, uint64_t since, uint32_t li
         if (since < revision) {
                 r = changes_page(s, view, since, &p);
                 if (r < 0)
-                        return read_failed(r, reterr);
+                        return store_read_failed(r, reterr);
         }
         *ret_more = p.more;
         *ret_revision = p.more ? p.last : revision;

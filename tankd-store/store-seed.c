@@ -26,7 +26,7 @@ static void skip(Seed *seed, unsigned number, const sd_bus_error *e)
         seed->skipped++;
 }
 
-static void on_answer(const StoreAnswer *answer, const sd_bus_error *error, void *userdata)
+static void on_answer(const StoreOutcome *outcome, const sd_bus_error *error, void *userdata)
 {
         SeedLine *line = userdata;
 
@@ -43,6 +43,8 @@ static bool seed_line(Store *s, Seed *seed, unsigned number, const char *text, s
         sd_bus_error e = SD_BUS_ERROR_NULL;
         SeedLine *line;
         StoreWrite w = { .by = geteuid(), .privileged = true, .answered = on_answer };
+        const StoreOperation o = { .verb = STORE_CREATE, .document = text, .document_size = size };
+        size_t at;
         bool again;
         int r;
 
@@ -54,7 +56,7 @@ static bool seed_line(Store *s, Seed *seed, unsigned number, const char *text, s
         }
         *line = (SeedLine){ seed, number };
         w.userdata = line;
-        r = store_create(s, text, size, &w, &e);
+        r = store_write(s, &o, 1, &w, &at, &e);
         if (r >= 0)
                 return true;
         free(line);

@@ -1,191 +1,64 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Writes: read, authorise, validate, then one Write into the overlay and the commit queue. Until
- * store_submit() nothing of the store changes. */
+/* Writes. The operations of a transaction go into the overlay one after the other, so that each
+ * sees those before it and is seen by those behind it; then all of them go into the commit queue at
+ * once. Until then it can be undone, and is when one of them is refused: the loop does nothing else
+ * in between. */
 
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "document.h"
 #include "error.h"
+#include "limit.h"
 #include "log.h"
-#include "spec.h"
-#include "store-internal.h"
-
-/* What a put was asked for, taken apart. */
-typedef struct Put {
-        bool create;
-        bool has_if_revision;
-        uint64_t if_revision;
-        json_t *document; /* normalized */
-        char *text;       /* its stored form */
-        ObjectKey key;
-        StoreRecord previous;
-        char *previous_buffer;
-        bool exists;
-} Put;
-
-static void put_done(Put *p)
-{
-        json_decref(p->document);
-        free(p->text);
-        free(p->previous_buffer);
-}
+#include "store-operation.h"
 
 static int oom(sd_bus_error *reterr)
 {
         return tank_error_set(reterr, TANK_ERROR_INTERNAL, "out of memory");
 }
 
-static int refuse_spec(int r, const SpecError *e, sd_bus_error *reterr)
+/* ---- one transaction ---- */
+
+/* One piece of memory: for a single write, which is what most are, this is all there is. */
+static Write *write_new(const StoreWrite *w, size_t n, uint64_t revision)
 {
-        if (r == -ENOMEM)
-                return oom(reterr);
-        return tank_error_set(reterr, e->name, "%s%s%s", e->path, isempty(e->path) ? "" : ": ",
-                        e->message);
+        Write *x = calloc(1, sizeof(Write) + n * (sizeof(Op) + sizeof(Op *) + sizeof(StoreAnswer)));
+
+        if (!x)
+                return NULL;
+        x->ops = (Op *) (x + 1);
+        x->shadowed = (Op **) (x->ops + n);
+        x->answers = (StoreAnswer *) (x->shadowed + n);
+        x->transaction.ops = x->ops;
+        x->transaction.revision = revision;
+        x->outcome.answers = x->answers;
+        x->answered = w->answered;
+        x->userdata = w->userdata;
+        return x;
 }
 
-/* Takes "meta" out of the document. In an apply its revision is a precondition (a document that
- * was read, edited and brought back); an option of the call goes before it. */
-static int take_meta(Put *p, json_t *doc, sd_bus_error *reterr)
+Write *write_free(Write *x)
 {
-        const json_t *meta = json_object_get(doc, "meta"), *revision;
-
-        if (!meta)
-                return 0;
-        if (p->create)
-                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
-                                "meta: is the store's to give: leave it out, or apply instead");
-        if (!json_is_object(meta))
-                return tank_error_set(
-                                reterr, TANK_ERROR_INVALID_ARGUMENT, "meta: must be an object");
-        revision = json_object_get(meta, "revision");
-        if (revision && (!json_is_integer(revision) || json_integer_value(revision) < 0))
-                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
-                                "meta.revision: must be a whole number, 0 or greater");
-        if (revision && !p->has_if_revision) {
-                p->has_if_revision = true;
-                p->if_revision = (uint64_t) json_integer_value(revision);
-        }
-        (void) json_object_del(doc, "meta");
-        return 0;
+        if (!x)
+                return NULL;
+        for (size_t i = 0; i < x->transaction.n_ops; i++)
+                op_done(&x->ops[i]);
+        free(x);
+        return NULL;
 }
 
-static int parse_put(Put *p, const char *text, size_t size, sd_bus_error *reterr)
+static void undo(Store *s, Write *x)
 {
-        CLEANUP_JSON json_t *doc = NULL;
-        const char *type, *namespace, *name;
-        SpecError e = {};
-        int r;
-
-        r = document_parse(text, size, &doc, reterr);
-        if (r < 0)
-                return r;
-        if (json_object_get(doc, "status"))
-                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
-                                "status: is observed, not declared: leave it out");
-        r = take_meta(p, doc, reterr);
-        if (r < 0)
-                return r;
-        r = spec_normalize(doc, SPEC_DEFAULT, &p->document, &e);
-        if (r < 0)
-                return refuse_spec(r, &e, reterr);
-        if (document_format(p->document, &p->text) < 0)
-                return oom(reterr);
-
-        type = strempty(json_get_string(p->document, "kind"));
-        namespace = strempty(json_get_string(p->document, "namespace"));
-        name = strempty(json_get_string(p->document, "name"));
-        if (object_key_init(&p->key, type, namespace, name) < 0)
-                return store_refuse_key(type, namespace, name, reterr);
-        return 0;
+        for (size_t i = x->transaction.n_ops; i > 0; i--)
+                if (x->shadowed[i - 1])
+                        (void) overlay_set(s, x->shadowed[i - 1]); /* replaces: cannot fail */
+                else
+                        overlay_drop(s, &x->ops[i - 1]);
 }
 
-/* 1 when the stored document @r is one that only a privileged caller may change. */
-static int record_is_privileged(const StoreRecord *r)
-{
-        CLEANUP_JSON json_t *doc = NULL;
-        char field[256];
-
-        doc = json_loadb(r->document, r->document_size, 0, NULL);
-        return !doc || spec_privileged_field(doc, field);
-}
-
-static int check_privileges(
-                const StoreWrite *w, const Put *p, const char *what, sd_bus_error *reterr)
-{
-        char text[OBJECT_KEY_TEXT_SIZE], buf[256];
-        const char *field;
-
-        if (w->privileged)
-                return 0;
-        field = p->document ? spec_privileged_field(p->document, buf) : NULL;
-        if (field)
-                return tank_error_set(reterr, TANK_ERROR_ACCESS_DENIED,
-                                "%s: needs the right 'privileged': be root", field);
-        if (p->exists && record_is_privileged(&p->previous))
-                return tank_error_set(reterr, TANK_ERROR_ACCESS_DENIED,
-                                "%s declares privileged fields: to %s it needs the right "
-                                "'privileged': be "
-                                "root",
-                                object_key_format(&p->key, text), what);
-        return 0;
-}
-
-static int check_namespace(Store *s, const ObjectKey *key, sd_bus_error *reterr)
-{
-        ObjectKey k;
-        int r;
-
-        if (type_is_global(key->type))
-                return 0;
-        r = object_key_init(&k, "namespace", "", key->namespace);
-        if (r >= 0)
-                r = store_exists(s, &k);
-        if (r == 0)
-                return tank_error_set(reterr, TANK_ERROR_NOT_FOUND,
-                                "namespace: there is no namespace '%s': declare it first",
-                                key->namespace);
-        if (r < 0)
-                return tank_error_set_errno(
-                                reterr, r, "namespace: '%s' cannot be read", key->namespace);
-        return 0;
-}
-
-/* Fills in what the write builds upon. */
-static int find_previous(Store *s, Put *p, sd_bus_error *reterr)
-{
-        char text[OBJECT_KEY_TEXT_SIZE];
-        int r;
-
-        r = store_lookup(s, &p->key, &p->previous, &p->previous_buffer);
-        p->exists = r >= 0;
-        if (r >= 0 || r == -ENOENT)
-                return 0;
-        return tank_error_set(reterr, TANK_ERROR_FAILED_PRECONDITION,
-                        "the stored record of %s cannot be read: %s; delete it first",
-                        object_key_format(&p->key, text), errno_words(r));
-}
-
-static int check_revision(const Put *p, sd_bus_error *reterr)
-{
-        uint64_t revision = p->exists ? p->previous.revision : 0;
-        char text[OBJECT_KEY_TEXT_SIZE];
-
-        if (!p->has_if_revision || p->if_revision == revision)
-                return 0;
-        (void) object_key_format(&p->key, text);
-        if (!p->exists)
-                return tank_error_set(reterr, TANK_ERROR_CONFLICT,
-                                "%s is not there, revision %" PRIu64 " was expected: read it again",
-                                text, p->if_revision);
-        return tank_error_set(reterr, TANK_ERROR_CONFLICT,
-                        "%s stands at revision %" PRIu64 ", %" PRIu64
-                        " was expected: read it again",
-                        text, revision, p->if_revision);
-}
-
-/* ---- making the write ---- */
+/* ---- one operation of it ---- */
 
 /* The text of a document's labels, NULL when it has none. */
 static int labels_of(const json_t *doc, char **ret)
@@ -210,7 +83,7 @@ static int labels_of_record(const StoreRecord *r, char **ret)
         return doc ? labels_of(doc, ret) : -ENOMEM;
 }
 
-static int encode_op(Op *op, const Put *p, uid_t by)
+static int encode_op(Op *op, const Step *p, uid_t by)
 {
         CLEANUP_FREE char *labels = NULL, *previous_labels = NULL;
         StoreChange c = {
@@ -238,41 +111,145 @@ static int encode_op(Op *op, const Put *p, uid_t by)
         return 0;
 }
 
-static Write *write_new(const StoreWrite *w)
+static int make_op(const Step *p, uint64_t revision, uid_t by, Op *ret, sd_bus_error *reterr)
 {
-        Write *n = calloc(1, sizeof(*n));
-
-        if (!n)
-                return NULL;
-        n->answered = w->answered;
-        n->userdata = w->userdata;
-        return n;
-}
-
-/* Hands the write to the commit thread; consumes it. */
-static int submit(Store *s, Write *consumed, sd_bus_error *reterr)
-{
-        CLEANUP(write_freep) Write *w = consumed;
-        Op *shadowed = NULL;
-        bool writes = w->transaction.ops;
+        uint64_t now = now_realtime_usec();
         int r;
 
-        if (writes) {
-                shadowed = overlay_find(s, &w->op.key);
-                if (overlay_set(s, &w->op) < 0)
-                        return oom(reterr);
+        ret->key = p->key;
+        ret->record = (StoreRecord){
+                .operation = p->effect,
+                .generation = p->exists ? p->previous.generation : 1,
+                .revision = revision,
+                .created_usec = p->exists ? p->previous.created_usec : now,
+                .updated_usec = now,
+                .document = p->text,
+                .document_size = p->text ? strlen(p->text) : 0,
+        };
+        if (p->exists)
+                memcpy(ret->record.uid, p->previous.uid, sizeof(ret->record.uid));
+        else {
+                r = random_id(ret->record.uid);
+                if (r < 0)
+                        return tank_error_set_errno(reterr, r, "no random bits for a uid");
         }
-        r = commit_submit(s->commit, &w->transaction);
+        if (p->effect == OPERATION_UPDATED)
+                ret->record.generation++;
+        return encode_op(ret, p, by) < 0 ? oom(reterr) : 0;
+}
+
+static int add_op(Store *s, Write *x, const Step *p, uid_t by, sd_bus_error *reterr)
+{
+        size_t i = x->transaction.n_ops;
+        Op *op = &x->ops[i];
+        int r;
+
+        r = make_op(p, x->transaction.revision, by, op, reterr);
         if (r >= 0) {
-                if (writes)
-                        s->allocated = w->transaction.revision;
-                (void) TAKE_PTR(w);
+                x->bytes += op->value_size + op->change_size;
+                if (x->bytes > LIMIT_TRANSACTION_BYTES)
+                        r = tank_error_set(reterr, TANK_ERROR_TOO_LARGE,
+                                        "a transaction writes at most %u MiB: make several of it",
+                                        LIMIT_TRANSACTION_BYTES >> 20);
+        }
+        if (r >= 0) {
+                x->shadowed[i] = overlay_find(s, &op->key);
+                if (overlay_set(s, op) < 0)
+                        r = oom(reterr);
+        }
+        if (r < 0) {
+                op_done(op);
+                return r;
+        }
+        x->transaction.n_ops++;
+        return 0;
+}
+
+static void answer_for(const Step *p, const Op *op, bool dry_run, StoreAnswer *ret)
+{
+        const StoreRecord *r = op ? &op->record : &p->previous;
+        bool made_up = op && dry_run; /* nobody shall remember what was never given */
+
+        if (!op && !p->exists) {
+                ret->changed = "absent";
+                return;
+        }
+        ret->changed = op ? operation_to_string(op->record.operation) : "unchanged";
+        ret->generation = r->generation;
+        ret->revision = made_up ? 0 : r->revision;
+        if (!made_up || p->exists)
+                memcpy(ret->uid, r->uid, sizeof(ret->uid));
+}
+
+/* What is read is no part of the message, and may be read again and again. */
+static int check_read(Write *x, const Step *p, sd_bus_error *reterr)
+{
+        x->bytes_read += p->previous.document_size;
+        if (p->operation->verb == STORE_ROLLBACK)
+                x->bytes_read += strlen(p->text);
+        if (x->bytes_read <= LIMIT_TRANSACTION_READ)
+                return 0;
+        return tank_error_set(reterr, TANK_ERROR_TOO_LARGE,
+                        "a transaction is about at most %u MiB of what is stored: make several of "
+                        "it",
+                        LIMIT_TRANSACTION_READ >> 20);
+}
+
+/* The loop stands still meanwhile, and whether a namespace is empty is asked of every type. */
+static int check_namespaces(Write *x, const Step *p, sd_bus_error *reterr)
+{
+        if (p->operation->verb != STORE_DELETE || !streq(p->key.type, "namespace") ||
+                        x->n_namespaces++ < LIMIT_TRANSACTION_SPACES)
+                return 0;
+        return tank_error_set(reterr, TANK_ERROR_TOO_LARGE,
+                        "a transaction deletes at most %u namespaces: make several of it",
+                        LIMIT_TRANSACTION_SPACES);
+}
+
+static int add(Store *s, Write *x, const StoreOperation *o, const StoreWrite *w,
+                sd_bus_error *reterr)
+{
+        CLEANUP(step_done) Step p = {};
+        char text[OBJECT_KEY_TEXT_SIZE];
+        const Op *pending;
+        int r;
+
+        r = step_read(&p, s, o, reterr);
+        if (r < 0)
+                return r;
+        pending = overlay_find(s, &p.key);
+        if (pending >= x->ops && pending < x->ops + x->transaction.n_ops)
+                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
+                                "an operation before this one writes %s: there can be one for each "
+                                "object",
+                                object_key_format(&p.key, text));
+        x->rests = x->rests || pending;
+        r = check_namespaces(x, &p, reterr);
+        if (r >= 0)
+                r = step_check(&p, s, w, reterr);
+        if (r >= 0)
+                r = check_read(x, &p, reterr);
+        if (r >= 0 && p.writes)
+                r = add_op(s, x, &p, w->by, reterr);
+        if (r < 0)
+                return r;
+        answer_for(&p, p.writes ? &x->ops[x->transaction.n_ops - 1] : NULL, w->dry_run,
+                        &x->answers[x->outcome.n++]);
+        return 0;
+}
+
+/* ---- the whole ---- */
+
+/* Hands the write to the commit thread. */
+static int submit(Store *s, Write *x, sd_bus_error *reterr)
+{
+        int r = commit_submit(s->commit, &x->transaction);
+
+        if (r >= 0) {
+                if (x->transaction.n_ops > 0)
+                        s->allocated = x->transaction.revision;
                 return 0;
         }
-        if (shadowed)
-                (void) overlay_set(s, shadowed); /* replaces: cannot fail */
-        else if (writes)
-                overlay_drop(s, &w->op);
         if (r == -EBUSY)
                 return tank_error_set(reterr, TANK_ERROR_BUSY,
                                 "too many writes wait for the disk: wait for answers, then try "
@@ -281,197 +258,50 @@ static int submit(Store *s, Write *consumed, sd_bus_error *reterr)
                         "an earlier write failed (%s): try again in a moment", errno_words(r));
 }
 
-/* A write of nothing: answered at once, or behind the write under way that it rests upon. */
-static int submit_nothing(Store *s, const ObjectKey *key, const StoreAnswer *answer,
-                const StoreWrite *w, sd_bus_error *reterr)
+static int check_count(size_t n, sd_bus_error *reterr)
 {
-        Write *n;
+        if (n <= LIMIT_TRANSACTION_OPS)
+                return 0;
+        return tank_error_set(reterr, TANK_ERROR_TOO_LARGE,
+                        "a transaction has at most %u operations: make several of it",
+                        LIMIT_TRANSACTION_OPS);
+}
 
-        if (!overlay_find(s, key)) {
-                w->answered(answer, NULL, w->userdata);
+int store_write(Store *s, const StoreOperation *operations, size_t n, const StoreWrite *w,
+                size_t *reterr_index, sd_bus_error *reterr)
+{
+        CLEANUP(write_freep) Write *x = NULL;
+        bool writes;
+        int r;
+
+        *reterr_index = STORE_WHOLE;
+        r = check_count(n, reterr);
+        if (r < 0)
+                return r;
+        x = write_new(w, n, s->allocated + 1);
+        if (!x)
+                return oom(reterr);
+        for (size_t i = 0; i < n; i++) {
+                r = add(s, x, &operations[i], w, reterr);
+                if (r < 0) {
+                        *reterr_index = i;
+                        undo(s, x);
+                        return r;
+                }
+        }
+        writes = x->transaction.n_ops > 0 && !w->dry_run;
+        x->outcome.revision = writes     ? x->transaction.revision
+                              : x->rests ? s->allocated
+                                         : s->revision;
+        if (w->dry_run || (!writes && !x->rests)) {
+                undo(s, x);
+                w->answered(&x->outcome, NULL, w->userdata);
                 return 0;
         }
-        n = write_new(w);
-        if (!n)
-                return oom(reterr);
-        n->answer = *answer;
-        return submit(s, n, reterr);
-}
-
-static int submit_op(Store *s, const Put *p, Operation operation, const StoreWrite *w,
-                sd_bus_error *reterr)
-{
-        CLEANUP(write_freep) Write *n = write_new(w);
-        uint64_t now = now_realtime_usec();
-        Op *op;
-        int r;
-
-        if (!n)
-                return oom(reterr);
-        op = &n->op;
-        op->key = p->key;
-        op->record = (StoreRecord){
-                .operation = operation,
-                .generation = p->exists ? p->previous.generation : 1,
-                .revision = s->allocated + 1,
-                .created_usec = p->exists ? p->previous.created_usec : now,
-                .updated_usec = now,
-                .document = p->text,
-                .document_size = p->text ? strlen(p->text) : 0,
-        };
-        if (p->exists)
-                memcpy(op->record.uid, p->previous.uid, sizeof(op->record.uid));
-        else {
-                r = random_id(op->record.uid);
-                if (r < 0)
-                        return tank_error_set_errno(reterr, r, "no random bits for a uid");
-        }
-        if (operation == OPERATION_UPDATED)
-                op->record.generation++;
-        r = encode_op(op, p, w->by);
+        r = submit(s, x, reterr);
         if (r < 0)
-                return oom(reterr);
-
-        n->transaction = (Transaction){ .revision = op->record.revision, .ops = op, .n_ops = 1 };
-        n->answer = (StoreAnswer){
-                .generation = op->record.generation,
-                .revision = op->record.revision,
-                .changed = operation_to_string(operation),
-                .existed = p->exists,
-        };
-        memcpy(n->answer.uid, op->record.uid, sizeof(n->answer.uid));
-        return submit(s, TAKE_PTR(n), reterr);
-}
-
-static bool is_unchanged(const Put *p)
-{
-        return p->exists && p->previous.document_size == strlen(p->text) &&
-               memcmp(p->previous.document, p->text, p->previous.document_size) == 0;
-}
-
-static int put(Store *s, Put *p, const char *text, size_t size, const StoreWrite *w,
-                sd_bus_error *reterr)
-{
-        char buf[OBJECT_KEY_TEXT_SIZE];
-        int r;
-
-        if ((r = parse_put(p, text, size, reterr)) < 0 || (r = find_previous(s, p, reterr)) < 0 ||
-                        (r = check_privileges(w, p, "change", reterr)) < 0 ||
-                        (r = check_namespace(s, &p->key, reterr)) < 0)
-                return r;
-        if (p->create && p->exists)
-                return tank_error_set(reterr, TANK_ERROR_ALREADY_EXISTS, "%s is there already",
-                                object_key_format(&p->key, buf));
-        r = check_revision(p, reterr);
-        if (r < 0)
-                return r;
-        if (is_unchanged(p)) {
-                StoreAnswer answer = {
-                        .generation = p->previous.generation,
-                        .revision = p->previous.revision,
-                        .changed = "unchanged",
-                        .existed = true,
-                };
-
-                memcpy(answer.uid, p->previous.uid, sizeof(answer.uid));
-                return submit_nothing(s, &p->key, &answer, w, reterr);
-        }
-        r = store_check_writable(s, false, reterr);
-        if (r < 0)
-                return r;
-        return submit_op(s, p, p->exists ? OPERATION_UPDATED : OPERATION_CREATED, w, reterr);
-}
-
-int store_create(Store *s, const char *text, size_t size, const StoreWrite *w, sd_bus_error *reterr)
-{
-        CLEANUP(put_done) Put p = { .create = true };
-
-        return put(s, &p, text, size, w, reterr);
-}
-
-int store_apply(Store *s, const char *text, size_t size, const StoreWrite *w, sd_bus_error *reterr)
-{
-        CLEANUP(put_done)
-        Put p = {
-                .has_if_revision = w->has_if_revision,
-                .if_revision = w->if_revision,
-        };
-
-        return put(s, &p, text, size, w, reterr);
-}
-
-/* ---- delete ---- */
-
-static int check_namespace_delete(Store *s, const ObjectKey *key, sd_bus_error *reterr)
-{
-        const size_t max = 1000;
-        size_t n;
-        int r;
-
-        if (!streq(key->type, "namespace"))
-                return 0;
-        if (streq(key->name, "default") || streq(key->name, "system"))
-                return tank_error_set(reterr, TANK_ERROR_FAILED_PRECONDITION,
-                                "the namespace '%s' always exists", key->name);
-        r = store_count_namespace(s, key->name, max, &n);
-        if (r < 0)
-                return tank_error_set_errno(reterr, r,
-                                "cannot tell whether the namespace '%s' is empty", key->name);
-        if (n > 0)
-                return tank_error_set(reterr, TANK_ERROR_FAILED_PRECONDITION,
-                                "the namespace '%s' still holds %s%zu object%s: delete %s first",
-                                key->name, n >= max ? "at least " : "", n, n == 1 ? "" : "s",
-                                n == 1 ? "it" : "them");
-        return 0;
-}
-
-/* A record that nobody can read can still be deleted: by whoever may delete anything. */
-static int find_deleted(Store *s, Put *p, const StoreWrite *w, sd_bus_error *reterr)
-{
-        char text[OBJECT_KEY_TEXT_SIZE];
-        int r;
-
-        r = store_lookup(s, &p->key, &p->previous, &p->previous_buffer);
-        p->exists = r != -ENOENT;
-        if (r >= 0 || r == -ENOENT)
-                return 0;
-        if (!w->privileged)
-                return tank_error_set(reterr, TANK_ERROR_ACCESS_DENIED,
-                                "the stored record of %s cannot be read: deleting it needs the "
-                                "right "
-                                "'privileged': be root",
-                                object_key_format(&p->key, text));
-        log_warning("deleting the unreadable record of %s", object_key_format(&p->key, text));
-        p->previous = (StoreRecord){ .generation = 1, .created_usec = now_realtime_usec() };
-        return random_id(p->previous.uid);
-}
-
-int store_delete(Store *s, const char *type, const char *namespace, const char *name,
-                const StoreWrite *w, sd_bus_error *reterr)
-{
-        CLEANUP(put_done)
-        Put p = {
-                .has_if_revision = w->has_if_revision,
-                .if_revision = w->if_revision,
-        };
-        int r;
-
-        if (object_key_init(&p.key, type, namespace, name) < 0)
-                return store_refuse_key(type, namespace, name, reterr);
-        if ((r = find_deleted(s, &p, w, reterr)) < 0 ||
-                        (r = check_privileges(w, &p, "delete", reterr)) < 0 ||
-                        (r = check_revision(&p, reterr)) < 0)
-                return r;
-        if (!p.exists) {
-                StoreAnswer answer = {
-                        .revision = overlay_find(s, &p.key) ? s->allocated : s->revision,
-                        .changed = "unchanged",
-                };
-
-                return submit_nothing(s, &p.key, &answer, w, reterr);
-        }
-        if ((r = check_namespace_delete(s, &p.key, reterr)) < 0 ||
-                        (r = store_check_writable(s, true, reterr)) < 0)
-                return r;
-        return submit_op(s, &p, OPERATION_DELETED, w, reterr);
+                undo(s, x);
+        else
+                (void) TAKE_PTR(x);
+        return r;
 }

@@ -31,26 +31,6 @@ uint64_t store_compacted_revision(const Store *s)
         return s->compacted;
 }
 
-int store_refuse_key(
-                const char *type, const char *namespace, const char *name, sd_bus_error *reterr)
-{
-        return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
-                        "no object can have the type \"%.80s\", namespace \"%.80s\" and name "
-                        "\"%.80s\": "
-                        "names are 1 to 63 of a-z, 0-9 and '-'; a namespace itself stands in none, "
-                        "all "
-                        "else stands in one",
-                        type, strempty(namespace), name);
-}
-
-Write *write_free(Write *w)
-{
-        if (w)
-                op_done(&w->op);
-        free(w);
-        return NULL;
-}
-
 static void answer_failure(Write *w, int error)
 {
         sd_bus_error e = SD_BUS_ERROR_NULL;
@@ -115,12 +95,12 @@ void store_on_batch(const CommitBatch *batch, void *userdata)
         for (Transaction *t = batch->first; t; t = t->next) {
                 Write *w = container_of(t, Write, transaction);
 
-                if (t->n_ops > 0)
-                        overlay_drop(s, &w->op);
+                for (size_t i = 0; i < t->n_ops; i++)
+                        overlay_drop(s, &t->ops[i]);
                 if (batch->error < 0)
                         answer_failure(w, batch->error);
                 else
-                        w->answered(&w->answer, NULL, w->userdata);
+                        w->answered(&w->outcome, NULL, w->userdata);
         }
         if (tell && s->hooks.changed)
                 s->hooks.changed(batch, s->hooks.userdata);

@@ -43,33 +43,64 @@ const char *store_degraded_reason(const Store *s); /* what is wrong and what to 
 
 /* ---- writes ---- */
 
+/* What a transaction is made of. Operations take effect in their order: each sees what those before
+ * it left. Each object is written by at most one of them, so that an object and a revision name one
+ * version; preconditions are about what stood there before the transaction. */
+typedef enum StoreVerb {
+        STORE_CREATE,   /* the document, which must not be there */
+        STORE_APPLY,    /* the document, there or not */
+        STORE_DELETE,   /* the object, there or not */
+        STORE_ROLLBACK, /* the object's document becomes that of an earlier version */
+        STORE_CHECK,    /* writes nothing: a precondition on an object */
+        _STORE_VERB_MAX,
+        _STORE_VERB_INVALID = -EINVAL,
+} StoreVerb;
+DECLARE_STRING_TABLE(StoreVerb, store_verb);
+
+typedef struct StoreOperation {
+        StoreVerb verb;
+        const char *document; /* create, apply: JSON text */
+        size_t document_size;
+        const char *type, *namespace, *name; /* of the others; @namespace may be NULL */
+        uint64_t revision;                   /* rollback: of the version */
+        bool has_if_revision;                /* not with create */
+        uint64_t if_revision; /* refuse with Conflict unless the object stands here; 0: is absent */
+} StoreOperation;
+
 typedef struct StoreAnswer {
         char uid[ID128_SIZE];
         uint64_t generation;
-        uint64_t revision;   /* of the object; of the database for a delete of nothing */
-        const char *changed; /* "created", "updated", "unchanged"; "deleted" */
-        bool existed;        /* delete only */
+        uint64_t revision;   /* of the object */
+        const char *changed; /* "created", "updated", "deleted"; "unchanged"; "absent": nothing was
+                              * there, and nothing is: everything else is 0 */
 } StoreAnswer;
 
-/* Called once for each accepted write, with an answer or with an error. May be called before the
- * write function returns. */
-typedef void (*StoreAnswered)(const StoreAnswer *answer, const sd_bus_error *error, void *userdata);
+typedef struct StoreOutcome {
+        uint64_t revision; /* of the transaction; of the database when it changed nothing */
+        size_t n;
+        const StoreAnswer *answers; /* one for each operation */
+} StoreOutcome;
+
+/* Called once for each accepted write, with an outcome or with an error. May be called before
+ * store_write() returns. */
+typedef void (*StoreAnswered)(
+                const StoreOutcome *outcome, const sd_bus_error *error, void *userdata);
 
 typedef struct StoreWrite {
-        bool has_if_revision;
-        uint64_t if_revision; /* refuse with Conflict unless the object stands here; 0: is absent */
         uid_t by;
         bool privileged; /* the caller may use privileged fields */
+        bool dry_run; /* answer what would be, and do nothing: new uids and revisions are empty */
         StoreAnswered answered;
         void *userdata;
 } StoreWrite;
 
-/* When these fail nothing happened and answered() is not called. */
-int store_create(
-                Store *s, const char *text, size_t size, const StoreWrite *w, sd_bus_error *reterr);
-int store_apply(Store *s, const char *text, size_t size, const StoreWrite *w, sd_bus_error *reterr);
-int store_delete(Store *s, const char *type, const char *namespace, const char *name,
-                const StoreWrite *w, sd_bus_error *reterr);
+#define STORE_WHOLE SIZE_MAX
+
+/* All of the operations or none, under one revision; a single write is a transaction of one. When
+ * it fails nothing happened and answered() is not called; *reterr_index then says which operation
+ * is at fault, or STORE_WHOLE. */
+int store_write(Store *s, const StoreOperation *operations, size_t n, const StoreWrite *w,
+                size_t *reterr_index, sd_bus_error *reterr);
 
 /* ---- reads ---- */
 

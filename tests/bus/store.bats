@@ -212,10 +212,113 @@ changes_since() # REVISION [OPTION…]
   }
   for arguments in 'Get sss widget default a' 'List ssa{sv} widget default 0' \
     "GetChanges sta{sv} $(property DatabaseId) 0 0" 'Delete sssa{sv} widget default a 0' \
-    'Apply sa{sv} {} 0' 'Create sa{sv} {} 0'; do
+    'Apply sa{sv} {} 0' 'Create sa{sv} {} 0' 'Transaction a(sa{sv})a{sv} 0 0' \
+    'Rollback sssta{sv} widget default a 2 0' 'History sssa{sv} widget default a 0' \
+    'GetVersion ssst widget default a 2'; do
     # shellcheck disable=SC2086 # words
     run -1 as_nobody $arguments
     [[ $output == *'needs the right'* ]]
   done
   [ "$(property Revision)" = 2 ]
+}
+
+transaction() # COUNT OPERATION… [OPTIONS…]
+{
+  call Transaction 'a(sa{sv})a{sv}' "$@"
+}
+
+@test "a transaction is all or nothing, under one revision, told by one Changed" {
+  start_store
+  apply old '"x":1'
+  busctl --system --json=short monitor --match \
+    "type='signal',interface='org.tankd.Store1',member='Changed'" >"$dir/signals" 2>"$dir/monitor" 3>&- &
+  # shellcheck disable=SC2034 # teardown ends it
+  monitor_pid=$!
+  wait_for grep -q Monitoring "$dir/monitor"
+
+  # The last one is bad: its index is told, and nothing is left of the others.
+  refused 'operations[2]: namespace: there is no namespace' Transaction 'a(sa{sv})a{sv}' 3 \
+    apply 1 document s "$(widget new)" \
+    delete 3 type s widget namespace s default name s old \
+    apply 1 document s "$(widget a '"namespace":"nowhere"')" 0
+  [ "$(property Revision)" = 2 ]
+  refused 'there is no widget default/new' Get sss widget default new
+  call Get sss widget default old
+
+  run -0 transaction 5 \
+    apply 1 document s '{"kind":"namespace","name":"prod"}' \
+    create 1 document s "$(widget a '"namespace":"prod"')" \
+    apply 2 document s "$(widget old '"x":2')" if-revision t 2 \
+    delete 3 type s widget namespace s default name s never \
+    check 4 type s namespace namespace s '' name s default if-revision t 1 \
+    0
+  [ "$(jq -c '[.[0], (.[1] | map([.[1], .[2], .[3]]))]' <<<"$output")" = \
+    '[3,[[1,3,"created"],[1,3,"created"],[2,3,"updated"],[0,0,"absent"],[1,1,"unchanged"]]]' ]
+  run -0 changes_since 2
+  [ "$(jq -c '.[0] | map([.[0], .[1], .[4]])' <<<"$output")" = \
+    '[[3,"created","prod"],[3,"created","a"],[3,"updated","old"]]' ]
+  apply last
+  wait_for grep -q last "$dir/signals"
+  [ "$(jq -c 'select(.member == "Changed") | [.payload.data[1], (.payload.data[2] | length)]' \
+    "$dir/signals")" = $'[3,3]\n[4,1]' ]
+}
+
+@test "what is no operation; a dry run does nothing" {
+  start_store
+  bad()
+  {
+    local part=$1
+    shift
+    refused "$part" Transaction 'a(sa{sv})a{sv}' "$@"
+  }
+  bad 'operations[0]: there is no operation "replace"' 1 replace 0 0
+  bad 'operations[0]: "document" is missing: apply needs it' 1 apply 0 0
+  bad 'operations[0]: there is no option "if-revision"' 1 create 2 document s "$(widget a)" if-revision t 1 0
+  bad 'operations[0]: "name" is missing' 1 delete 1 type s widget 0
+  bad 'operations[0]: "if-revision" is missing: check needs it' 1 check 3 type s widget namespace s default name s a 0
+  bad 'operations[0]: "revision" is missing' 1 rollback 3 type s widget namespace s default name s a 0
+  bad "must be of the type 't', not 's'" 1 delete 1 if-revision s x 0
+  bad 'operations[1]: an operation before this one writes widget default/a' 2 \
+    apply 1 document s "$(widget a)" apply 1 document s "$(widget a '"x":1')" 0
+  bad 'there is no option "force"' 0 1 force b true
+  [ "$(transaction 0 0)" = '[1,[]]' ]
+  run -0 transaction 1 apply 1 document s "$(widget a)" 1 dry-run b true
+  [ "$output" = '[1,[["",1,0,"created"]]]' ]
+  refused 'there is no widget' Get sss widget default a
+  [ "$(property Revision)" = 1 ]
+}
+
+@test "history, versions, rollback, undelete; who and when" {
+  start_store
+  apply a '"x":1'
+  apply a '"x":2'
+  call Delete 'sssa{sv}' widget default a 0
+  run -0 call History 'sssa{sv}' widget default a 0
+  [ "$(jq -c '[.[0] | map([.[0], .[1], .[3], .[5]])[]]' <<<"$output")" = \
+    '[[4,"deleted",2,0],[3,"updated",2,0],[2,"created",1,0]]' ]
+  uid=$(jq -r '.[0][0][2]' <<<"$output")
+  at=$(jq '.[0][0][4]' <<<"$output")
+  [ $((at / 1000000)) -le "$(date +%s)" ] && [ $((at / 1000000)) -gt $(($(date +%s) - 60)) ]
+  page=$(call History 'sssa{sv}' widget default a 1 limit u 2)
+  [ "$(jq '.[0] | length' <<<"$page")" = 2 ]
+  page=$(call History 'sssa{sv}' widget default a 1 continue s "$(jq -r '.[1]' <<<"$page")")
+  [ "$(jq -c '[(.[0] | map(.[0])), .[1]]' <<<"$page")" = '[[2],""]' ]
+
+  [ "$(call GetVersion ssst widget default a 2 | jq -c '.[0] | fromjson | [.x, .meta.revision]')" = '[1,2]' ]
+  refused 'revision 4 deleted widget default/a' GetVersion ssst widget default a 4
+  refused 'revision 9 is no version of widget default/a' GetVersion ssst widget default a 9
+  refused 'there never was a widget default/b' History 'sssa{sv}' widget default b 0
+  refused 'greater than 0' History 'sssa{sv}' widget default a 1 limit u 0
+  refused 'not a token' History 'sssa{sv}' widget default a 1 continue s x
+
+  refused 'revision 4 deleted widget default/a' Rollback 'sssta{sv}' widget default a 4 0
+  run -0 call Rollback 'sssta{sv}' widget default a 2 1 if-revision t 0
+  [ "$(jq -c '.[1:]' <<<"$output")" = '[1,5,"created"]' ]
+  [ "$(jq -r '.[0]' <<<"$output")" != "$uid" ]
+  refused 'stands at revision 5' Rollback 'sssta{sv}' widget default a 3 1 if-revision t 4
+  run -0 call Rollback 'sssta{sv}' widget default a 3 0
+  [ "$(jq -c '.[1:]' <<<"$output")" = '[2,6,"updated"]' ]
+  run -0 call Rollback 'sssta{sv}' widget default a 3 0
+  [ "$(jq -c '.[1:]' <<<"$output")" = '[2,6,"unchanged"]' ]
+  [ "$(property Revision)" = 6 ]
 }

@@ -56,8 +56,22 @@ static int method_echo_authorized(
 }
 BUS_METHOD(method_echo, BUS_INSPECT, server_access)
 
+/* How many of these calls were served, this one included. */
+static int method_number_authorized(
+                sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
+{
+        uint64_t end = now_boottime_usec() + 300;
+        static uint32_t served;
+
+        while (now_boottime_usec() < end) /* slower than the bus brings the next one */
+                ;
+        return sd_bus_reply_method_return(m, "u", ++served);
+}
+BUS_METHOD(method_number, BUS_INSPECT, server_access)
+
 static const sd_bus_vtable server_vtable[] = {
         SD_BUS_VTABLE_START(0),
+        SD_BUS_METHOD("Number", "", "u", method_number, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Echo", "u", "uu", method_echo, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
@@ -158,7 +172,9 @@ static int group_setup(void **state)
                                     "<allow receive_type=\"method_return\"/>"
                                     "<allow receive_type=\"error\"/><allow "
                                     "receive_type=\"signal\"/>"
-                                    "</policy></busconfig>",
+                                    "</policy>"
+                                    "<limit name=\"max_replies_per_connection\">8192</limit>"
+                                    "</busconfig>",
                                     test_address) > 0);
         dir_fd = open(test_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         assert_int_equal(write_file_atomic_at(
@@ -296,6 +312,117 @@ static void a_burst_is_answered(void **state)
         }
 }
 
+/* ---- turns ---- */
+
+typedef struct Client {
+        sd_bus *bus;
+        unsigned sent, served, refused;
+        uint32_t number; /* of the last that was served */
+} Client;
+
+static int on_number(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+{
+        Client *c = userdata;
+
+        if (sd_bus_message_is_method_error(m, TANK_ERROR_LIMIT_EXCEEDED))
+                c->refused++;
+        else if (sd_bus_message_read(m, "u", &c->number) >= 0)
+                c->served++;
+        return 0;
+}
+
+static void client_send(Client *c, unsigned n)
+{
+        for (unsigned i = 0; i < n; i++)
+                assert_true(sd_bus_call_method_async(c->bus, NULL, TEST_NAME, TEST_PATH, TEST_NAME,
+                                            "Number", on_number, c, NULL) >= 0);
+        c->sent += n;
+}
+
+static void client_wait(Client *c)
+{
+        uint64_t deadline = now_boottime_usec() + 60 * USEC_PER_SEC;
+
+        while (c->served + c->refused < c->sent) {
+                int r = sd_bus_process(c->bus, NULL);
+
+                assert_true(r >= 0);
+                assert_true(now_boottime_usec() < deadline);
+                if (r == 0)
+                        assert_true(sd_bus_wait(c->bus, USEC_PER_SEC) >= 0);
+        }
+}
+
+/* A client that the server knows. */
+static void client_init(Client *c)
+{
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+
+        *c = (Client){ 0 };
+        assert_true(bus_open_client(&c->bus, &error) >= 0);
+        wait_for_name(c->bus);
+        client_send(c, 1);
+        client_wait(c);
+        assert_int_equal(c->served, 1);
+}
+
+/* What was sent before is on its way to the server, ahead of what others send now. */
+static void client_settle(Client *c)
+{
+        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
+
+        assert_true(sd_bus_call_method(c->bus, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+                                    "org.freedesktop.DBus", "GetId", NULL, &reply, NULL) >= 0);
+}
+
+static void server_stop(void)
+{
+        int status;
+
+        assert_int_equal(kill(server_pid, SIGSTOP), 0);
+        assert_int_equal(waitpid(server_pid, &status, WUNTRACED), server_pid);
+        assert_true(WIFSTOPPED(status));
+}
+
+/* Who sends a thousand calls at once waits for them himself. */
+static void senders_take_turns(void **state)
+{
+        Client many, one;
+
+        client_init(&many);
+        client_init(&one);
+        server_stop();
+        client_send(&many, 1000);
+        client_settle(&many);
+        client_send(&one, 1);
+        client_settle(&one);
+        assert_int_equal(kill(server_pid, SIGCONT), 0);
+        client_wait(&one);
+        client_wait(&many);
+        assert_int_equal(many.served, 1001);
+        assert_int_equal(one.served, 2);
+        /* some of the many are served while the others are read, to starve nobody */
+        assert_true(one.number < many.number - 600);
+        sd_bus_flush_close_unref(many.bus);
+        sd_bus_flush_close_unref(one.bus);
+}
+
+/* Beyond their number calls are refused by name, and all are answered. */
+static void too_many_are_refused(void **state)
+{
+        Client c;
+
+        client_init(&c);
+        server_stop();
+        client_send(&c, 6000);
+        client_settle(&c);
+        assert_int_equal(kill(server_pid, SIGCONT), 0);
+        client_wait(&c);
+        assert_int_equal(c.served + c.refused, 6001);
+        assert_true(c.served > 4000);
+        sd_bus_flush_close_unref(c.bus);
+}
+
 static void the_bus_may_die(void **state)
 {
         uint32_t uid = 1;
@@ -315,6 +442,8 @@ int main(void)
                 cmocka_unit_test(root_may),
                 cmocka_unit_test(nobody_may_not),
                 cmocka_unit_test(a_burst_is_answered),
+                cmocka_unit_test(senders_take_turns),
+                cmocka_unit_test(too_many_are_refused),
                 cmocka_unit_test(the_bus_may_die),
         };
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The bus policy, on a real dbus-daemon: who owns tank's names, who reaches them, and who hears
- * their signals. Three connections of root stand for the daemons and a shim; a child that has
- * become nobody stands for everyone else. */
+/* The bus policy, on a real dbus-daemon: who owns tank's names, who reaches them, who hears their
+ * signals, and who can speak in their place. Three connections of root stand for the daemons and a
+ * shim; a child that has become a member of group tank for its members, and one that has become
+ * nobody for everyone else. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,11 +12,15 @@
 #include <stdio.h>
 #include <cmocka.h>
 
+#include <grp.h>
+#include <pwd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "bus-names.h"
 #include "bus-util.h"
+#include "fd.h"
+#include "member.h"
 #include "private-bus.h"
 
 #define NOBODY    65534
@@ -29,7 +34,9 @@ typedef struct Peer {
 } Peer;
 
 static PrivateBus private_bus;
+static uid_t member_uid;
 static sd_bus *other_bus; /* of someone who has nothing to do with tank */
+static const char *other_unique;
 static Peer peers[] = {
         { TANK_STORE_NAME, TANK_STORE_PATH, TANK_STORE_INTERFACE, NULL, NULL },
         { TANK_RECONCILE_NAME, TANK_RECONCILE_POD_PREFIX "/default/web",
@@ -39,7 +46,17 @@ static Peer peers[] = {
 
 static int group_setup(void **state)
 {
-        if (private_bus_init(&private_bus) < 0 || sd_bus_open_system(&other_bus) < 0)
+        char etc[] = "/tmp/tank-test-etc.XXXXXX";
+        const struct passwd *member;
+
+        if (!mkdtemp(etc) || member_provide(etc) < 0 || remove_tree_at(AT_FDCWD, etc) < 0)
+                return -1;
+        member = getpwnam(MEMBER_USER);
+        if (!member)
+                return -1;
+        member_uid = member->pw_uid;
+        if (private_bus_init(&private_bus) < 0 || sd_bus_open_system(&other_bus) < 0 ||
+                        sd_bus_get_unique_name(other_bus, &other_unique) < 0)
                 return -1;
         for (size_t i = 0; i < ARRAY_SIZE(peers); i++)
                 if (sd_bus_open_system(&peers[i].bus) < 0 ||
@@ -110,8 +127,10 @@ static int as_user(uid_t uid, int (*func)(sd_bus *bus, int ready_fd), int ready_
                 sd_bus *bus = NULL;
                 int r = -1;
 
-                if (setresgid(uid, uid, uid) >= 0 && setresuid(uid, uid, uid) >= 0 &&
-                                sd_bus_open_system(&bus) >= 0)
+                if ((uid == member_uid ? initgroups(MEMBER_USER, NOBODY) : setgroups(0, NULL)) >=
+                                                0 &&
+                                setresgid(NOBODY, NOBODY, NOBODY) >= 0 &&
+                                setresuid(uid, uid, uid) >= 0 && sd_bus_open_system(&bus) >= 0)
                         r = func(bus, ready_fd);
                 sd_bus_unref(bus);
                 _exit(r == 0 ? 0 : 1);
@@ -169,6 +188,90 @@ static void root_hears_every_signal(void **state)
         assert_int_equal(heard_by(0, hear_all), 0);
 }
 
+static void members_hear_every_signal(void **state)
+{
+        assert_int_equal(heard_by(member_uid, hear_all), 0);
+}
+
+/* ---- in the daemons' place ---- */
+
+static const char *const false_words[][3] = {
+        { TANK_STORE_PATH, TANK_STORE_INTERFACE, "Changed" },
+        { TANK_STORE_PATH, "org.freedesktop.DBus.Properties", "PropertiesChanged" },
+        { TANK_RECONCILE_PATH, TANK_RECONCILE_INTERFACE, "PodEvent" },
+        { TANK_RECONCILE_PATH, "org.freedesktop.DBus.Properties", "PropertiesChanged" },
+        { TANK_SHIM_PATH, TANK_SHIM_INTERFACE, "Changed" },
+        { TANK_SHIM_PATH, "org.freedesktop.DBus.Properties", "PropertiesChanged" },
+};
+
+static int send_signal(sd_bus *bus, const char *destination, const char *const words[static 3])
+{
+        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
+        int r;
+
+        r = sd_bus_message_new_signal(bus, &m, words[0], words[1], words[2]);
+        if (r >= 0 && destination)
+                r = sd_bus_message_set_destination(m, destination);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "s", "false");
+        return r < 0 ? r : sd_bus_send(bus, m, NULL);
+}
+
+/* To all, and to each of the daemons by itself: what is sent to one needs no match to arrive, and
+ * sd-bus believes a well-known sender of its own matches. */
+static int speak_falsely(sd_bus *bus, int ready_fd)
+{
+        static const char *const bus_words[3] = { "/org/freedesktop/DBus", "org.freedesktop.DBus",
+                "NameOwnerChanged" };
+        for (size_t i = 0; i < ARRAY_SIZE(false_words); i++) {
+                if (send_signal(bus, NULL, false_words[i]) < 0 ||
+                                send_signal(bus, other_unique, false_words[i]) < 0)
+                        return -1;
+                for (size_t j = 0; j < ARRAY_SIZE(peers); j++)
+                        if (send_signal(bus, peers[j].unique, false_words[i]) < 0)
+                                return -1;
+        }
+        /* A shim listens to nobody; the others' names are known to the policy. */
+        for (size_t j = 0; j < 2; j++)
+                if (send_signal(bus, peers[j].unique, bus_words) < 0)
+                        return -1;
+        settle(bus);
+        return 0;
+}
+
+/* Nothing arrived that @bus got from nobody else than the bus itself. */
+static void assert_silence(sd_bus *bus)
+{
+        for (;;) {
+                CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
+                const char *sender;
+
+                assert_true(sd_bus_process(bus, &m) >= 0);
+                if (!m)
+                        return;
+                sender = sd_bus_message_get_sender(m);
+                assert_true(!sender || streq(sender, "org.freedesktop.DBus"));
+        }
+}
+
+static void nobody_speaks_for_the_daemons(void **state)
+{
+        uid_t uids[] = { NOBODY, member_uid };
+
+        assert_true(sd_bus_add_match(other_bus, NULL, "type='signal'", NULL, NULL) >= 0);
+        for (size_t i = 0; i < ARRAY_SIZE(uids); i++) {
+                assert_int_equal(exit_status_of(as_user(uids[i], speak_falsely, -1)), 0);
+                settle(other_bus);
+                assert_silence(other_bus);
+                for (size_t j = 0; j < ARRAY_SIZE(peers); j++) {
+                        settle(peers[j].bus);
+                        assert_silence(peers[j].bus);
+                }
+        }
+}
+
+/* ---- methods ---- */
+
 static bool is_refused(sd_bus *bus, const char *destination, const char *path,
                 const char *interface, const char *member)
 {
@@ -196,6 +299,14 @@ static int reach_nothing(sd_bus *bus, int ready_fd)
                                 !is_refused(bus, p->name, p->path,
                                                 "org.freedesktop.DBus.Introspectable",
                                                 "Introspect") ||
+                                !is_refused(bus, p->name, p->path,
+                                                "org.freedesktop.DBus.ObjectManager",
+                                                "GetManagedObjects") ||
+                                !is_refused(bus, p->unique, p->path, "org.freedesktop.DBus.Peer",
+                                                "GetMachineId") ||
+                                !is_refused(bus, p->unique, "/",
+                                                "org.freedesktop.DBus.Introspectable",
+                                                "Introspect") ||
                                 !is_refused(bus, p->name, p->path, NULL, "Get"))
                         return -1;
         }
@@ -205,6 +316,28 @@ static int reach_nothing(sd_bus *bus, int ready_fd)
 static void strangers_reach_nothing(void **state)
 {
         assert_int_equal(exit_status_of(as_user(NOBODY, reach_nothing, -1)), 0);
+}
+
+/* The daemons here answer nobody: a call that the bus lets through gets no answer. */
+static int reach_everything(sd_bus *bus, int ready_fd)
+{
+        for (size_t i = 0; i < ARRAY_SIZE(peers); i++) {
+                const Peer *p = &peers[i];
+
+                if (is_refused(bus, p->name, p->path, p->interface, "Get") ||
+                                is_refused(bus, p->name, p->path, "org.freedesktop.DBus.Properties",
+                                                "GetAll") ||
+                                is_refused(bus, p->name, p->path,
+                                                "org.freedesktop.DBus.Introspectable",
+                                                "Introspect"))
+                        return -1;
+        }
+        return 0;
+}
+
+static void members_reach_everything(void **state)
+{
+        assert_int_equal(exit_status_of(as_user(member_uid, reach_everything, -1)), 0);
 }
 
 static int own_nothing(sd_bus *bus, int ready_fd)
@@ -226,6 +359,11 @@ static void strangers_own_nothing(void **state)
         assert_int_equal(exit_status_of(as_user(NOBODY, own_nothing, -1)), 0);
 }
 
+static void members_own_nothing(void **state)
+{
+        assert_int_equal(exit_status_of(as_user(member_uid, own_nothing, -1)), 0);
+}
+
 /* The bus' own bound of 256 connections for a user would stop the 257th container. */
 static void root_has_a_thousand_connections(void **state)
 {
@@ -244,8 +382,12 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(strangers_hear_no_signal),
                 cmocka_unit_test(root_hears_every_signal),
+                cmocka_unit_test(members_hear_every_signal),
+                cmocka_unit_test(nobody_speaks_for_the_daemons),
                 cmocka_unit_test(strangers_reach_nothing),
+                cmocka_unit_test(members_reach_everything),
                 cmocka_unit_test(strangers_own_nothing),
+                cmocka_unit_test(members_own_nothing),
                 cmocka_unit_test(root_has_a_thousand_connections),
         };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Exec sessions of a real container, called over a real bus: bytes, codes, signals, terminals, and
- * what is left when a client dies. */
+/* Exec sessions of a real container, called over a real bus: bytes, codes, signals, terminals,
+ * identity and surroundings. How they end otherwise: test-shim-session-end.c. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,327 +13,13 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "bus-names.h"
 #include "bus-util.h"
 #include "clock.h"
-#include "error.h"
 #include "fd.h"
-#include "limit.h"
-#include "record.h"
-#include "shim-fixture.h"
-
-#define NOBODY 65534
-
-static ShimFixture fixture;
-
-/* ---- a client ---- */
-
-typedef struct Options {
-        const char *const *env;
-        const char *user, *working_dir;
-        bool tty;
-        uint16_t rows, cols;
-} Options;
-
-typedef struct Client {
-        uint32_t number;
-        int control, stdio[3]; /* with a terminal: [0] is its master */
-        bool tty;
-        pid_t pid; /* of `started` */
-        /* of `exit` */
-        char kind[16], stage[32];
-        int code;
-} Client;
-
-typedef struct Bytes {
-        char *data;
-        size_t size;
-} Bytes;
-
-static void bytes_done(Bytes *b)
-{
-        free(b->data);
-}
-
-static void client_close(Client *c)
-{
-        c->control = safe_close(c->control);
-        for (int i = 0; i < 3; i++)
-                c->stdio[i] = safe_close(c->stdio[i]);
-}
-
-static void append_strings(sd_bus_message *m, const char *const *v)
-{
-        assert_true(sd_bus_message_open_container(m, 'a', "ay") >= 0);
-        for (; v && *v; v++)
-                assert_true(sd_bus_message_append_array(m, 'y', *v, strlen(*v)) >= 0);
-        assert_true(sd_bus_message_close_container(m) >= 0);
-}
-
-static void append_options(sd_bus_message *m, const Options *o)
-{
-        assert_true(sd_bus_message_open_container(m, 'a', "{sv}") >= 0);
-        if (o->tty)
-                assert_true(sd_bus_message_append(m, "{sv}", "tty", "b", 1) >= 0);
-        if (o->rows)
-                assert_true(sd_bus_message_append(m, "{sv}", "rows", "q", o->rows) >= 0);
-        if (o->cols)
-                assert_true(sd_bus_message_append(m, "{sv}", "cols", "q", o->cols) >= 0);
-        if (o->user)
-                assert_true(sd_bus_message_append(m, "{sv}", "user", "s", o->user) >= 0);
-        if (o->working_dir)
-                assert_true(sd_bus_message_append(m, "{sv}", "working-dir", "s", o->working_dir) >=
-                                0);
-        assert_true(sd_bus_message_close_container(m) >= 0);
-}
-
-static int take_fd(sd_bus_message *m)
-{
-        int fd, copy;
-
-        assert_true(sd_bus_message_read(m, "h", &fd) > 0);
-        copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-        assert_true(copy >= 0);
-        return copy;
-}
-
-static int call_exec(sd_bus *bus, const char *const *argv, const Options *o, Client *ret,
-                sd_bus_error *reterr)
-{
-        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL, *reply = NULL;
-        Client c = { .stdio = { -EBADF, -EBADF, -EBADF }, .tty = o->tty };
-        int r;
-
-        assert_true(sd_bus_message_new_method_call(bus, &m, fixture.bus_name, TANK_SHIM_PATH,
-                                    TANK_SHIM_INTERFACE, "Exec") >= 0);
-        append_strings(m, argv);
-        append_strings(m, o->env);
-        append_options(m, o);
-        r = sd_bus_call(bus, m, FIXTURE_TIMEOUT_USEC, reterr, &reply);
-        if (r < 0)
-                return r;
-
-        assert_true(sd_bus_message_read(reply, "u", &c.number) >= 0);
-        c.control = take_fd(reply);
-        assert_true(sd_bus_message_enter_container(reply, 'a', "h") >= 0);
-        for (int i = 0; i < (o->tty ? 1 : 3); i++)
-                c.stdio[i] = take_fd(reply);
-        assert_true(sd_bus_message_at_end(reply, false) > 0);
-        *ret = c;
-        return 0;
-}
-
-static sd_bus *open_bus(void)
-{
-        sd_bus *bus = NULL;
-
-        assert_true(sd_bus_open_system(&bus) >= 0);
-        return bus;
-}
-
-static Client start(const char *const *argv, const Options *o)
-{
-        CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = open_bus();
-        CLEANUP(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
-        Client c;
-
-        if (call_exec(bus, argv, o ? o : &(Options){}, &c, &error) < 0)
-                fail_msg("Exec: %s: %s", error.name, error.message);
-        return c;
-}
-
-/* -EAGAIN when there is none yet, 0 at end of file, else 1. */
-static int read_control(Client *c)
-{
-        char buf[4096];
-        const char *type;
-        uint64_t v;
-        ssize_t n;
-        Record r;
-
-        n = packet_recv(c->control, buf, sizeof(buf), NULL, 0, NULL);
-        assert_true(n >= 0 || n == -EAGAIN); /* never a reset */
-        if (n <= 0)
-                return (int) n;
-        assert_int_equal(record_parse(buf, (size_t) n, 1, &r), 0);
-        type = record_get(&r, "type");
-        assert_non_null(type);
-        assert_string_equal(c->kind, ""); /* nothing comes behind `exit` */
-        if (streq(type, "started")) {
-                assert_int_equal(c->pid, 0);
-                assert_int_equal(record_get_u64(&r, "pid", &v), 0);
-                c->pid = (pid_t) v;
-        } else {
-                assert_string_equal(type, "exit");
-                assert_int_equal(record_get_u64(&r, "code", &v), 0);
-                c->code = (int) v;
-                (void) snprintf(c->kind, sizeof(c->kind), "%s", record_get(&r, "kind"));
-                (void) snprintf(c->stage, sizeof(c->stage), "%s",
-                                strempty(record_get(&r, "stage")));
-        }
-        return 1;
-}
-
-static void wait_started(Client *c)
-{
-        struct pollfd p = { .fd = c->control, .events = POLLIN };
-
-        assert_int_equal(poll(&p, 1, (int) (FIXTURE_TIMEOUT_USEC / USEC_PER_MSEC)), 1);
-        assert_int_equal(read_control(c), 1);
-        assert_true(c->pid > 0);
-}
-
-static void append_from(int fd, Bytes *b, bool *eof)
-{
-        static char buf[65536];
-        ssize_t n = read(fd, buf, sizeof(buf));
-
-        if (n < 0 && errno == EIO)
-                n = 0; /* a terminal's end */
-        if (n < 0)
-                assert_int_equal(errno, EAGAIN);
-        *eof = n == 0;
-        if (n > 0) {
-                b->data = realloc(b->data, b->size + (size_t) n + 1);
-                assert_non_null(b->data);
-                memcpy(b->data + b->size, buf, (size_t) n);
-                b->size += (size_t) n;
-                b->data[b->size] = '\0';
-        }
-}
-
-/* From a terminal, until @word has come. */
-static void read_until(Client *c, Bytes *out, const char *word)
-{
-        struct pollfd p = { .fd = c->stdio[0], .events = POLLIN };
-        bool eof = false;
-
-        while (!out->data || !strstr(out->data, word)) {
-                assert_false(eof);
-                assert_int_equal(poll(&p, 1, (int) (FIXTURE_TIMEOUT_USEC / USEC_PER_MSEC)), 1);
-                append_from(c->stdio[0], out, &eof);
-        }
-}
-
-static void feed(Client *c, const Bytes *input, size_t *offset)
-{
-        ssize_t n = write(c->stdio[0], input->data + *offset, input->size - *offset);
-
-        if (n < 0) {
-                assert_int_equal(errno, EAGAIN);
-                return;
-        }
-        *offset += (size_t) n;
-        if (*offset == input->size)
-                c->stdio[0] = safe_close(c->stdio[0]);
-}
-
-/* Runs the session to its end: input in, output out, until `exit` and the end of every stream, or
- * 100 ms of silence behind `exit`. Closes it. */
-static void finish(Client *c, const Bytes *input, Bytes *out, Bytes *err)
-{
-        uint64_t deadline = now_boottime_usec() + 3 * FIXTURE_TIMEOUT_USEC;
-        Bytes *to[3] = { c->tty ? out : NULL, out, err };
-        bool control_eof = false;
-        size_t offset = 0;
-
-        signal(SIGPIPE, SIG_IGN);
-        for (int i = 0; i < 3; i++)
-                if (c->stdio[i] >= 0)
-                        assert_int_equal(fd_set_nonblock(c->stdio[i], true), 0);
-        if (!c->tty && (!input || input->size == 0))
-                c->stdio[0] = safe_close(c->stdio[0]);
-
-        for (;;) {
-                struct pollfd p[4] = {
-                        { .fd = c->stdio[0], .events = c->tty ? POLLIN : POLLOUT },
-                        { .fd = c->stdio[1], .events = POLLIN },
-                        { .fd = c->stdio[2], .events = POLLIN },
-                        { .fd = control_eof ? -1 : c->control, .events = POLLIN },
-                };
-                bool ended = c->kind[0] != '\0', eof;
-                int n;
-
-                if (ended && control_eof && c->stdio[0] < 0 && c->stdio[1] < 0 && c->stdio[2] < 0)
-                        break;
-                n = poll(p, 4, ended ? 100 : 1000);
-                assert_true(n >= 0 && now_boottime_usec() < deadline);
-                if (n == 0 && ended)
-                        break;
-                if (p[3].revents && read_control(c) == 0)
-                        control_eof = true;
-                for (int i = 0; i < 3; i++) {
-                        if (!p[i].revents)
-                                continue;
-                        if (i == 0 && !c->tty) {
-                                feed(c, input, &offset);
-                                continue;
-                        }
-                        append_from(c->stdio[i], to[i], &eof);
-                        if (eof)
-                                c->stdio[i] = safe_close(c->stdio[i]);
-                }
-        }
-        client_close(c);
-}
-
-/* Everything at once; the program's output as a string. */
-static Client run(const char *const *argv, const Options *o, Bytes *out)
-{
-        CLEANUP(bytes_done) Bytes err = {};
-        Client c = start(argv, o);
-
-        finish(&c, NULL, out, &err);
-        if (err.size > 0)
-                print_message("# standard error: %s", err.data);
-        return c;
-}
-
-#define SH(script) ((const char *const[]){ "sh", "-c", script, NULL })
-
-static void send_control(Client *c, const char *type, const char *key, unsigned v, const char *key2,
-                unsigned v2)
-{
-        CLEANUP(record_done) RecordWriter w = {};
-
-        record_start(&w, 1);
-        record_put(&w, "type", type);
-        record_put_u64(&w, key, v);
-        if (key2)
-                record_put_u64(&w, key2, v2);
-        assert_int_equal(record_finish(&w), 0);
-        assert_true(packet_send(c->control, w.data, w.size, NULL, 0) >= 0);
-}
-
-static void expect_output(const char *const *argv, const Options *o, const char *expected)
-{
-        CLEANUP(bytes_done) Bytes out = {};
-        Client c = run(argv, o, &out);
-
-        assert_string_equal(out.data ? out.data : "", expected);
-        assert_string_equal(c.kind, "exited");
-        assert_int_equal(c.code, 0);
-}
-
-static void expect_exit(const Client *c, const char *kind, int code)
-{
-        assert_string_equal(c->kind, kind);
-        assert_int_equal(c->code, code);
-}
-
-static void wait_gone(pid_t pid)
-{
-        CLEANUP_CLOSE int fd = (int) syscall(SYS_pidfd_open, pid, 0);
-        struct pollfd p = { .fd = fd, .events = POLLIN };
-
-        if (fd >= 0)
-                assert_int_equal(poll(&p, 1, (int) (FIXTURE_TIMEOUT_USEC / USEC_PER_MSEC)), 1);
-}
+#include "session-client.h"
 
 /* ---- codes and bytes ---- */
 
@@ -459,20 +145,31 @@ static void test_input(void **state)
         assert_memory_equal(out.data, in.data, SIZE);
 }
 
-/* A child that holds the pipes open delays neither `exit` nor the client. */
+/* A child that holds the pipes open delays neither `exit` nor the client. When that has read to its
+ * end, the child is hung up. */
 static void test_background_child(void **state)
 {
         CLEANUP(bytes_done) Bytes out = {};
         uint64_t begin = now_boottime_usec();
         Client c = run(SH("sleep 1000 & echo $!"), NULL, &out);
-        char path[256];
 
         expect_exit(&c, "exited", 0);
         assert_true(now_boottime_usec() - begin < 5 * USEC_PER_SEC);
-        /* It stays in the container, in the session's cgroup. */
-        (void) snprintf(path, sizeof(path), "kill -9 %s", out.data);
-        c = run(SH(path), NULL, &out);
+        wait_session(c.number, "state", "gone");
+        expect_output(SH("ps | grep -c '[s]leep 1000$'; true"), NULL, "0\n");
+}
+
+/* Of what it has still to say nothing is lost, as long as its client reads: far more than a pipe
+ * holds, without a pause. */
+static void test_background_writer(void **state)
+{
+        CLEANUP(bytes_done) Bytes out = {};
+        Client c = run(SH("{ i=0; while test $i -lt 50000; do i=$((i+1)); echo $i; done; } &"),
+                        NULL, &out);
+
         expect_exit(&c, "exited", 0);
+        assert_true(out.size > 7);
+        assert_string_equal(out.data + out.size - 7, "\n50000\n");
 }
 
 /* ---- terminals ---- */
@@ -649,189 +346,7 @@ static void test_cgroup(void **state)
         assert_int_equal(access(path, F_OK), -1);
 }
 
-/* ---- ends that are not the program's ---- */
-
-static void test_client_dies(void **state)
-{
-        static const char *const scripts[] = {
-                "exec sleep 1000", "sleep 1000; true",              /* a shell and its child */
-                "trap '' HUP; sleep 1000; true",                    /* takes no notice: killed */
-                "trap '' HUP; setsid sleep 1000 & exec sleep 1000", /* left behind: killed */
-        };
-
-        for (size_t i = 0; i < ARRAY_SIZE(scripts) * 2; i++) {
-                Options o = { .tty = i % 2 };
-                Client c = start(SH(scripts[i / 2]), &o);
-                char path[128], events[64] = "";
-                CLEANUP_CLOSE int fd = -EBADF;
-                uint64_t deadline = now_boottime_usec() + FIXTURE_TIMEOUT_USEC;
-
-                wait_started(&c);
-                (void) snprintf(path, sizeof(path),
-                                "/sys/fs/cgroup/unified/%s/ctr/exec-%u/cgroup.events",
-                                fixture.cgroup, c.number);
-                fd = open(path, O_RDONLY | O_CLOEXEC);
-                if (fd < 0) {
-                        (void) snprintf(path, sizeof(path),
-                                        "/sys/fs/cgroup/%s/ctr/exec-%u/cgroup.events",
-                                        fixture.cgroup, c.number);
-                        fd = open(path, O_RDONLY | O_CLOEXEC);
-                }
-                assert_true(fd >= 0);
-                client_close(&c);
-
-                wait_gone(c.pid);
-                for (;;) {
-                        struct pollfd p = { .fd = fd, .events = POLLPRI };
-                        ssize_t n = pread(fd, events, sizeof(events) - 1, 0);
-
-                        if (n < 0 || strstr(events, "populated 0"))
-                                break; /* ENODEV: removed already */
-                        assert_true(now_boottime_usec() < deadline);
-                        (void) poll(&p, 1, 1000);
-                }
-        }
-}
-
-static void test_malformed_request(void **state)
-{
-        Client c = start((const char *const[]){ "sleep", "1000", NULL }, NULL);
-
-        wait_started(&c);
-        assert_true(packet_send(c.control, "rubbish", 7, NULL, 0) >= 0);
-        wait_gone(c.pid); /* such a client is taken for dead */
-        client_close(&c);
-
-        /* What is only unknown is ignored. */
-        CLEANUP(bytes_done) Bytes out = {};
-        c = start((const char *const[]){ "cat", NULL }, NULL);
-        send_control(&c, "frobnicate", "x", 1, NULL, 0);
-        finish(&c, NULL, &out, &out);
-        expect_exit(&c, "exited", 0);
-}
-
-/* A client that talks until the last moment still reads the end. */
-static void test_late_requests(void **state)
-{
-        for (unsigned i = 0; i < 100; i++) {
-                CLEANUP(bytes_done) Bytes out = {};
-                Client c = start((const char *const[]){ "true", NULL }, &(Options){ .tty = true });
-                struct pollfd p = { .fd = c.stdio[0], .events = 0 };
-                const char request[] = "v=1\0type=resize\0rows=5\0cols=5";
-                ssize_t n;
-
-                do /* until the terminal is hung up or the shim takes no more */
-                        n = send(c.control, request, sizeof(request), MSG_NOSIGNAL | MSG_DONTWAIT);
-                while (n > 0 || (errno == EAGAIN && poll(&p, 1, 0) == 0));
-                finish(&c, NULL, &out, &out);
-                expect_exit(&c, "exited", 0);
-        }
-}
-
-static uint32_t count_sessions(sd_bus *bus)
-{
-        uint32_t n = UINT32_MAX;
-
-        assert_true(sd_bus_get_property_trivial(bus, fixture.bus_name, TANK_SHIM_PATH,
-                                    TANK_SHIM_INTERFACE, "Sessions", NULL, 'u', &n) >= 0);
-        return n;
-}
-
-static void test_limit(void **state)
-{
-        CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = open_bus();
-        CLEANUP(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
-        const char *const argv[] = { "cat", NULL };
-        static Client clients[LIMIT_SESSIONS];
-        Client one_more;
-
-        for (unsigned i = 0; i < LIMIT_SESSIONS; i++) {
-                clients[i] = start(argv, &(Options){ .tty = i % 2 });
-                wait_started(&clients[i]);
-        }
-        assert_int_equal(count_sessions(bus), LIMIT_SESSIONS);
-        assert_true(call_exec(bus, argv, &(Options){}, &one_more, &error) < 0);
-        assert_string_equal(error.name, TANK_ERROR_LIMIT_EXCEEDED);
-
-        for (unsigned i = 0; i < LIMIT_SESSIONS; i++)
-                client_close(&clients[i]);
-        for (unsigned i = 0; i < LIMIT_SESSIONS; i++)
-                wait_gone(clients[i].pid);
-        expect_output((const char *const[]){ "true", NULL }, NULL, "");
-}
-
-static void expect_refused(const char *const *argv, const Options *o, const char *name)
-{
-        CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = open_bus();
-        CLEANUP(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
-        Client c;
-
-        assert_true(call_exec(bus, argv, o, &c, &error) < 0);
-        assert_string_equal(error.name, name);
-}
-
-static void test_refused(void **state)
-{
-        CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = open_bus();
-        CLEANUP(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
-        const char *const ok[] = { "true", NULL };
-        CLEANUP_FREE char *big = malloc(LIMIT_ARGV_ENV_MAX + 2);
-
-        expect_refused((const char *const[]){ NULL }, &(Options){}, TANK_ERROR_INVALID_ARGUMENT);
-        expect_refused((const char *const[]){ "", NULL }, &(Options){},
-                        TANK_ERROR_INVALID_ARGUMENT);
-        expect_refused(ok, &(Options){ .env = (const char *const[]){ "NOVALUE", NULL } },
-                        TANK_ERROR_INVALID_ARGUMENT);
-        expect_refused(ok, &(Options){ .env = (const char *const[]){ "=x", NULL } },
-                        TANK_ERROR_INVALID_ARGUMENT);
-        expect_refused(ok, &(Options){ .working_dir = "tmp" }, TANK_ERROR_INVALID_ARGUMENT);
-        memset(big, 'x', LIMIT_ARGV_ENV_MAX + 1);
-        big[LIMIT_ARGV_ENV_MAX + 1] = '\0';
-        expect_refused((const char *const[]){ "true", big, NULL }, &(Options){},
-                        TANK_ERROR_TOO_LARGE);
-
-        assert_true(sd_bus_call_method(bus, fixture.bus_name, TANK_SHIM_PATH, TANK_SHIM_INTERFACE,
-                                    "Exec", &error, NULL, "aayaaya{sv}", 1, 1, 'x', 0, 1, "detach",
-                                    "b", 1) < 0);
-        assert_string_equal(error.name, TANK_ERROR_INVALID_ARGUMENT);
-        sd_bus_error_free(&error);
-        assert_true(sd_bus_call_method(bus, fixture.bus_name, TANK_SHIM_PATH, TANK_SHIM_INTERFACE,
-                                    "Exec", &error, NULL, "aayaaya{sv}", 1, 3, 'x', 0, 'y', 0,
-                                    0) < 0);
-        assert_string_equal(error.name, TANK_ERROR_INVALID_ARGUMENT);
-        sd_bus_error_free(&error);
-        assert_true(sd_bus_call_method(bus, fixture.bus_name, TANK_SHIM_PATH, TANK_SHIM_INTERFACE,
-                                    "Kill", &error, NULL, "i", 65) < 0);
-        assert_string_equal(error.name, TANK_ERROR_INVALID_ARGUMENT);
-}
-
-static void test_nobody_may_not(void **state)
-{
-        int status;
-        pid_t pid = fork();
-
-        if (pid == 0) {
-                sd_bus_error error = SD_BUS_ERROR_NULL;
-                sd_bus *bus = NULL;
-                int r;
-
-                if (setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
-                                setresuid(NOBODY, NOBODY, NOBODY) < 0 ||
-                                sd_bus_open_system(&bus) < 0)
-                        _exit(2);
-                /* By the bus policy, and where that lets it through by the shim, which looks at
-                 * the caller before the arguments. */
-                r = sd_bus_call_method(bus, fixture.bus_name, TANK_SHIM_PATH, TANK_SHIM_INTERFACE,
-                                "Exec", &error, NULL, "aayaaya{sv}", 0, 0, 0);
-                _exit(r < 0 && (streq_ptr(error.name, TANK_ERROR_ACCESS_DENIED) ||
-                                               streq_ptr(error.name, SD_BUS_ERROR_ACCESS_DENIED))
-                                                ? 0
-                                                : 1);
-        }
-        assert_int_equal(waitpid(pid, &status, 0), pid);
-        assert_true(WIFEXITED(status));
-        assert_int_equal(WEXITSTATUS(status), 0);
-}
+/* ---- beside ---- */
 
 static void test_properties(void **state)
 {
@@ -848,24 +363,6 @@ static void test_properties(void **state)
         assert_true(sd_bus_get_property_trivial(bus, fixture.bus_name, TANK_SHIM_PATH,
                                     TANK_SHIM_INTERFACE, "Pid", NULL, 'u', &pid) >= 0);
         assert_int_equal(pid, fixture.container);
-}
-
-/* A session is descriptors: the bus may die and come back, and the session works on. */
-static void test_bus_dies(void **state)
-{
-        CLEANUP(bytes_done) Bytes out = {};
-        Bytes input = { (char *) "still here\n", 11 };
-        Client c = start(SH("cat; exit 5"), NULL);
-
-        wait_started(&c);
-        private_bus_kill(&fixture.bus);
-        finish(&c, &input, &out, &out);
-        expect_exit(&c, "exited", 5);
-        assert_string_equal(out.data, "still here\n");
-
-        assert_int_equal(private_bus_start(&fixture.bus), 0);
-        shim_fixture_wait_for_name(&fixture);
-        expect_output(SH("echo again"), NULL, "again\n");
 }
 
 static int compare_u64(const void *a, const void *b)
@@ -902,34 +399,6 @@ static void test_latency(void **state)
                         took[ARRAY_SIZE(took) / 2], took[ARRAY_SIZE(took) * 95 / 100]);
 }
 
-/* The last of this container: it ends under its sessions. */
-static void test_container_ends(void **state)
-{
-        CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = open_bus();
-        CLEANUP(bytes_done) Bytes out = {};
-        CLEANUP_FREE char *kind = NULL;
-        Client a = start((const char *const[]){ "cat", NULL }, NULL);
-        Client b = start((const char *const[]){ "cat", NULL }, &(Options){ .tty = true });
-        Client gone = start(SH("trap '' HUP; while :; do sleep 1000; done"), NULL);
-
-        wait_started(&a);
-        wait_started(&b);
-        wait_started(&gone);
-        client_close(&gone); /* in its grace when the end comes */
-        assert_true(sd_bus_call_method(bus, fixture.bus_name, TANK_SHIM_PATH, TANK_SHIM_INTERFACE,
-                                    "Kill", NULL, NULL, "i", SIGKILL) >= 0);
-
-        kind = shim_fixture_wait_for_state(&fixture, "exited", "result.kind");
-        assert_string_equal(kind, "signaled");
-        finish(&a, NULL, &out, &out);
-        expect_exit(&a, "signaled", SIGKILL);
-        finish(&b, NULL, &out, &out);
-        assert_string_equal(b.kind, "signaled"); /* SIGKILL, or SIGHUP of its terminal */
-
-        assert_int_equal(waitpid(fixture.shim, NULL, 0), fixture.shim);
-        fixture.shim = 0;
-}
-
 static void set_up(const char *const *extra)
 {
         shim_fixture_init(&fixture, &(FixtureOptions){ .extra = extra });
@@ -952,7 +421,6 @@ static void test_other_containers(void **state)
                 test_nothing_leaks(state);
                 test_namespaces(state);
                 test_cgroup(state);
-                test_client_dies(state);
         }
 }
 
@@ -979,6 +447,7 @@ int main(void)
                 cmocka_unit_test(test_sequence_pty),
                 cmocka_unit_test(test_input),
                 cmocka_unit_test(test_background_child),
+                cmocka_unit_test(test_background_writer),
                 cmocka_unit_test(test_window_size),
                 cmocka_unit_test(test_resize),
                 cmocka_unit_test(test_terminal_is_theirs),
@@ -988,16 +457,8 @@ int main(void)
                 cmocka_unit_test(test_nothing_leaks),
                 cmocka_unit_test(test_namespaces),
                 cmocka_unit_test(test_cgroup),
-                cmocka_unit_test(test_client_dies),
-                cmocka_unit_test(test_malformed_request),
-                cmocka_unit_test(test_late_requests),
-                cmocka_unit_test(test_limit),
-                cmocka_unit_test(test_refused),
-                cmocka_unit_test(test_nobody_may_not),
                 cmocka_unit_test(test_properties),
-                cmocka_unit_test(test_bus_dies),
                 cmocka_unit_test(test_latency),
-                cmocka_unit_test(test_container_ends),
                 cmocka_unit_test(test_other_containers),
         };
         const char *missing = shim_fixture_missing();

@@ -3,6 +3,7 @@
 /* kill -9 of tankd-store in the middle of its work: every write that was acknowledged is there
  * afterwards, with the revision that was told. Several writes are under way when it dies; which of
  * the others count is left open, but each is there whole or not at all, and revisions never repeat.
+ * Of a large transaction, killed at any moment of it, all is there or nothing.
  *
  * This shows that a killed process loses nothing; a power cut is another matter, and shown in a
  * virtual machine. */
@@ -29,6 +30,9 @@
 #define ROUNDS       200
 #define UNDER_WAY    4
 #define TIMEOUT_USEC (20 * USEC_PER_SEC)
+
+#define TRANSACTION_ROUNDS 60
+#define OPERATIONS         500U
 
 typedef struct Test {
         sd_bus *bus;
@@ -217,10 +221,183 @@ static void test_acknowledged_writes_survive(void **state)
         print_message("# %d kills, %u acknowledged writes, all there\n", ROUNDS, acknowledged);
 }
 
+/* ---- transactions ---- */
+
+typedef struct Told {
+        uint64_t revision, usec;
+        bool answered;
+} Told;
+
+static int on_transaction(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+{
+        Told *told = userdata;
+
+        if (sd_bus_message_is_method_error(m, NULL))
+                return 0; /* it died before it answered */
+        assert_true(sd_bus_message_read(m, "t", &told->revision) >= 0);
+        told->answered = true;
+        told->usec = now_boottime_usec();
+        return 0;
+}
+
+/* Makes half of the objects of this round, and unmakes or remakes those of an earlier one. */
+static void send_transaction(Test *t, unsigned round, Told *told)
+{
+        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
+        char text[128], name[64];
+
+        assert_true(sd_bus_message_new_method_call(t->bus, &m, TANK_STORE_NAME, TANK_STORE_PATH,
+                                    TANK_STORE_INTERFACE, "Transaction") >= 0);
+        assert_true(sd_bus_message_open_container(m, 'a', "(sa{sv})") >= 0);
+        for (unsigned i = 0; i < OPERATIONS; i++) {
+                if (i % 2 == 0) {
+                        (void) snprintf(text, sizeof(text),
+                                        "{\"kind\":\"gadget\",\"name\":\"t-%u-%u\"}", round, i);
+                        assert_true(sd_bus_message_append(m, "(sa{sv})", "create", 1, "document",
+                                                    "s", text) >= 0);
+                } else {
+                        (void) snprintf(name, sizeof(name), "kept-%u", i);
+                        (void) snprintf(text, sizeof(text),
+                                        "{\"kind\":\"gadget\",\"name\":\"%s\",\"round\":%u}", name,
+                                        round);
+                        assert_true(sd_bus_message_append(m, "(sa{sv})", "apply", 1, "document",
+                                                    "s", text) >= 0);
+                }
+        }
+        assert_true(sd_bus_message_close_container(m) >= 0);
+        assert_true(sd_bus_message_append(m, "a{sv}", 0) >= 0);
+        assert_true(sd_bus_call_async(t->bus, NULL, m, on_transaction, told, 0) >= 0);
+        assert_true(sd_bus_flush(t->bus) >= 0);
+}
+
+static void turn_until(Test *t, uint64_t when, const bool *stop)
+{
+        while (!*stop) {
+                uint64_t now = now_boottime_usec();
+                int r = sd_bus_process(t->bus, NULL);
+
+                assert_true(r >= 0);
+                if (now >= when)
+                        return;
+                if (r == 0)
+                        assert_true(sd_bus_wait(t->bus, when - now) >= 0);
+        }
+}
+
+static char *database_id(Test *t)
+{
+        char *id = NULL;
+
+        assert_true(sd_bus_get_property_string(t->bus, TANK_STORE_NAME, TANK_STORE_PATH,
+                                    TANK_STORE_INTERFACE, "DatabaseId", NULL, &id) >= 0);
+        return id;
+}
+
+/* What is in the change log behind *revision: nothing, or one transaction that names all of its
+ * objects; then *revision is its own. Whether there was one. */
+static bool one_whole_transaction(Test *t, unsigned round, uint64_t *revision)
+{
+        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
+        CLEANUP_FREE char *id = database_id(t);
+        const char *operation, *type, *namespace, *name, *document;
+        uint64_t at, since = *revision;
+        unsigned n = 0;
+        int r;
+
+        assert_true(sd_bus_call_method(t->bus, TANK_STORE_NAME, TANK_STORE_PATH,
+                                    TANK_STORE_INTERFACE, "GetChanges", NULL, &reply, "sta{sv}", id,
+                                    since, 1, "documents", "b", true) >= 0);
+        assert_true(sd_bus_message_enter_container(reply, 'a', "(tsssss)") >= 0);
+        while ((r = sd_bus_message_read(reply, "(tsssss)", &at, &operation, &type, &namespace,
+                                &name, &document)) > 0) {
+                CLEANUP_JSON json_t *doc = json_loads(document, JSON_REJECT_DUPLICATES, NULL);
+                char expected[64];
+
+                assert_true(at == since + 1);
+                if (n % 2 == 0)
+                        (void) snprintf(expected, sizeof(expected), "t-%u-%u", round, n);
+                else
+                        (void) snprintf(expected, sizeof(expected), "kept-%u", n);
+                assert_string_equal(name, expected);
+                if (n % 2 == 1)
+                        assert_int_equal(json_get_int(doc, "round", -1), round);
+                *revision = at;
+                n++;
+        }
+        assert_true(r >= 0);
+        assert_true(n == 0 || n == OPERATIONS);
+        return n > 0;
+}
+
+/* The object as the read path gives it, beside what the change log says. */
+static void check_kept(Test *t, unsigned round)
+{
+        for (unsigned i = 1; i < OPERATIONS; i += OPERATIONS - 2) {
+                CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
+                CLEANUP_JSON json_t *doc = NULL;
+                const char *text;
+                char name[64];
+
+                (void) snprintf(name, sizeof(name), "kept-%u", i);
+                assert_true(sd_bus_call_method(t->bus, TANK_STORE_NAME, TANK_STORE_PATH,
+                                            TANK_STORE_INTERFACE, "Get", NULL, &reply, "sss",
+                                            "gadget", "default", name) >= 0);
+                assert_true(sd_bus_message_read(reply, "s", &text) >= 0);
+                doc = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+                assert_int_equal(json_get_int(doc, "round", -1), round);
+        }
+}
+
+static void test_transactions_are_whole(void **state)
+{
+        unsigned whole = 0, nothing = 0, unanswered = 0, newest = 0;
+        uint64_t revision = 0, usual = 0;
+        Test *t = &test;
+
+        if (!t->served) {
+                spawn_store(t);
+                wait_served(t, true);
+        }
+        assert_true(sd_bus_get_property_trivial(t->bus, TANK_STORE_NAME, TANK_STORE_PATH,
+                                    TANK_STORE_INTERFACE, "Revision", NULL, 't', &revision) >= 0);
+        for (unsigned round = 0; round < TRANSACTION_ROUNDS; round++) {
+                uint64_t begin;
+                Told told = {};
+                bool there;
+
+                begin = now_boottime_usec();
+                send_transaction(t, round, &told);
+                /* The first tells how long one takes; the others die at moments spread over it. */
+                turn_until(t, begin + (round == 0 ? TIMEOUT_USEC : usual * (round % 20) * 6 / 100),
+                                &told.answered);
+                kill_store(t);
+                wait_served(t, false);
+                if (round == 0) {
+                        assert_true(told.answered);
+                        usual = told.usec - begin;
+                }
+                spawn_store(t);
+                wait_served(t, true);
+                there = one_whole_transaction(t, round, &revision);
+                if (told.answered)
+                        assert_true(there && told.revision == revision);
+                if (there)
+                        newest = round;
+                check_kept(t, newest);
+                whole += there;
+                nothing += !there;
+                unanswered += there && !told.answered;
+        }
+        assert_true(whole > 1 && nothing > 0);
+        print_message("# %d kills in transactions of %u: %u whole (%u unanswered), %u not at all\n",
+                        TRANSACTION_ROUNDS, OPERATIONS, whole, unanswered, nothing);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_acknowledged_writes_survive),
+                cmocka_unit_test(test_transactions_are_whole),
         };
 
         return cmocka_run_group_tests(tests, group_setup, group_teardown);

@@ -9,11 +9,18 @@
  *   die-started    dies when it is let go, before it says so
  *   die-running    dies of SIGKILL as soon as the workload runs
  *   fail-setup     reports a failed set-up
- *   refuse-update  refuses new limits
+ *   refuse-update  refuses new limits and hosts
+ *   refuse-hosts   refuses new hosts; the limits are in force
+ *   mute-update    does not answer an update
+ *   drop-update    closes the channel instead of answering the first update
  *
- * Each start, stop, update and --cleanup is noted in the file $FAKE_SHIM_NOTES, a line each. */
+ * The refusals last until there is a file $FAKE_SHIM_NOTES.accept.
+ *
+ * Each start, stop, update, refusal and --cleanup is noted in the file $FAKE_SHIM_NOTES, a
+ * line each. */
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -40,7 +47,7 @@ typedef struct Fake {
         Record launch;
         int channel, listener, signals, lock;
         RunState state;
-        bool started;
+        bool started, dropped;
         pid_t pid;
         uint64_t started_usec, started_boot_usec, ended_usec, ended_boot_usec;
         RunResult result;
@@ -205,17 +212,40 @@ static void stop(Fake *f, const Record *m)
         (void) kill(-f->pid, (int) signo);
 }
 
-static void refuse(Fake *f, const char *request)
+static bool refuses_updates(void)
+{
+        char path[PATH_MAX];
+
+        (void) snprintf(path, sizeof(path), "%s.accept", strempty(getenv("FAKE_SHIM_NOTES")));
+        return access(path, F_OK) < 0;
+}
+
+static void refuse(Fake *f, const char *request, const char *applied)
 {
         RecordWriter w;
+
+        note("refused %s %s\n", record_get(&f->launch, "container"), request);
 
         record_start(&w, 1);
         record_put(&w, "type", "error");
         record_put(&w, "request", request);
         record_put_u64(&w, "errno", EBUSY);
         record_put(&w, "message", "asked for by the test");
+        if (applied)
+                record_put(&w, "applied", applied);
         (void) packet_send(f->channel, w.data, w.size, NULL, 0);
         record_done(&w);
+}
+
+static void note_hosts(Fake *f, const Record *m)
+{
+        CLEANUP_STRV char **hosts = NULL;
+
+        (void) record_get_strv(m, "extra_host", &hosts);
+        STRV_FOREACH(i, hosts)
+        {
+                note("host %s %s\n", record_get(&f->launch, "container"), *i);
+        }
 }
 
 static void on_message(Fake *f)
@@ -240,12 +270,20 @@ static void on_message(Fake *f)
                 stop(f, &m);
         else if (streq(type, "kill") && record_get_u64(&m, "signal", &signo) >= 0)
                 (void) kill(f->pid, (int) signo);
-        else if (streq(type, "update") && has_fault(f, "refuse-update"))
-                refuse(f, "update");
+        else if (streq(type, "update") && has_fault(f, "mute-update") && refuses_updates())
+                note("unanswered %s\n", record_get(&f->launch, "container"));
+        else if (streq(type, "update") && has_fault(f, "drop-update") && !f->dropped) {
+                f->dropped = true;
+                f->channel = safe_close(f->channel);
+        } else if (streq(type, "update") && has_fault(f, "refuse-update") && refuses_updates())
+                refuse(f, "update", NULL);
+        else if (streq(type, "update") && has_fault(f, "refuse-hosts") && refuses_updates())
+                refuse(f, "update", "limits");
         else if (streq(type, "update")) {
                 note("update %s memory=%s pids=%s\n", record_get(&f->launch, "container"),
                                 strempty(record_get(&m, "limit.memory")),
                                 strempty(record_get(&m, "limit.pids")));
+                note_hosts(f, &m);
                 say(f, "status");
         }
 }

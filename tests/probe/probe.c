@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -324,6 +325,43 @@ static int applet_swap(int argc, char **argv)
                         return 1;
 }
 
+/* Passes standard input on, read so many bytes at a time, with so many microseconds in between. */
+static int applet_sip(int argc, char **argv)
+{
+        static char buf[65536];
+        size_t size = argc > 1 ? (size_t) atoi(argv[1]) : 0;
+        useconds_t pause = argc > 2 ? (useconds_t) atoi(argv[2]) : 0;
+        ssize_t n;
+
+        if (size < 1 || size > sizeof(buf))
+                return 2;
+        while ((n = read(0, buf, size)) > 0) {
+                if (fwrite(buf, 1, (size_t) n, stdout) != (size_t) n)
+                        return 1;
+                if (pause > 0)
+                        (void) usleep(pause);
+        }
+        return n < 0 || fflush(stdout) != 0;
+}
+
+/* Runs a command that holds FILE's lock for as long as any process of it lives. When somebody else
+ * holds it, that is written into FILE. */
+static int applet_alone(int argc, char **argv)
+{
+        static const char word[] = "not alone\n";
+        int fd;
+
+        if (argc < 3)
+                return 2;
+        fd = open(argv[1], O_WRONLY | O_CREAT | O_APPEND, 0666);
+        if (fd < 0)
+                return 1;
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+                return write(fd, word, sizeof(word) - 1) < 0 ? 1 : 99;
+        (void) execvp(argv[2], argv + 2);
+        return 127;
+}
+
 static int applet_exit(int argc, char **argv)
 {
         return argc > 1 ? atoi(argv[1]) : 0;
@@ -345,6 +383,8 @@ static const struct {
         { "spew", applet_spew },
         { "winsize", applet_winsize },
         { "swap", applet_swap },
+        { "sip", applet_sip },
+        { "alone", applet_alone },
         { "exit", applet_exit },
         { "compat", applet_compat },
         { "clone-parent", applet_clone_parent },

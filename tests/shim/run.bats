@@ -110,7 +110,7 @@ teardown_file()
   [[ $output = *'result=setup-failed 2 volume /nonexistent'* ]]
   run drive user=nobody-here @end wait -- true
   [ "$status" = 0 ]
-  [[ $output = *"result=setup-failed 2 user user 'nobody-here' is not in"* ]]
+  [[ $output = *"result=setup-failed 22 user user 'nobody-here' is not in"* ]]
   run drive cwd=/not/there @end wait -- true
   [ "$status" = 0 ]
   [[ $output = *'result=setup-failed 2 cwd'* ]]
@@ -211,7 +211,8 @@ teardown_file()
   local point
   TANK_FAILPOINT=shim.locked run drive @end failpoint -- sleep 1000
   [[ $output = *shim=killed* ]] || skip 'this build has no failpoints (--enable-failpoints)'
-  for point in record started cgroup cloned ready running exited; do
+  for point in record hello started cgroup scratch cloned trees pins ready workload running exited \
+    empty told finished cgroup-removed removed; do
     TANK_FAILPOINT=shim.$point run drive @end failpoint -- sh -c 'echo x >/x; sleep 0.1'
     [ "$status" = 0 ] && [[ $output = *shim=killed* && $output != *leftover* ]] || {
       echo "$point: $output"

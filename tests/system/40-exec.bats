@@ -266,6 +266,15 @@ sessions_of()
   [ "$(in_pod -t web sh -c 'ls /dev/pts | wc -l' </dev/null | tr -d '\r')" -le 2 ]
 }
 
+@test "-it from a pipe: the end of the input is the program's, also behind half a line" {
+  start web -- sleep 1000
+  run -0 timeout 10 bash -c "printf abc | tankctl exec -it -n $NS web sh -c 'stty -echo; cat; echo; echo end'"
+  says 'abc.?$'
+  says '^end'
+  run -0 timeout 10 bash -c "tankctl exec -it -n $NS web cat </dev/null"
+  [ -z "$output" ]
+}
+
 @test "-t: a big paste arrives whole" {
   start web -- sleep 1000
   paste=$(for i in $(seq 400); do printf 'line %04d of the paste\\n' "$i"; done)
@@ -290,4 +299,14 @@ sessions_of()
   code=0
   wait "$client" || code=$?
   [ "$code" = 143 ] || [ "$code" = 137 ] || [ "$code" = 129 ] || [ "$code" = 125 ]
+}
+
+@test "a user that cannot be is told in one whole sentence" {
+  start web -- sleep 1000
+  local user
+  for user in nosuch root:disk : ''; do
+    run -125 tankctl exec -u "$user" web -n "$NS" -- true
+    [[ ${#lines[@]} = 1 && $output != *"Invalid argument"* ]]
+    [ "$user" != root:disk ] || [[ $output != *"add it there"* ]]
+  done
 }

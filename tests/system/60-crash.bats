@@ -42,8 +42,7 @@ sync_now()
 # The workloads of this sandbox: what a shim has beneath it.
 count_workloads()
 {
-  grep -lFx "0::/tank-$TANK_INSTANCE" /proc/[0-9]*/cgroup >/dev/null 2>&1 || true
-  grep -lE "^0::/tank-$TANK_INSTANCE/" /proc/[0-9]*/cgroup 2>/dev/null |
+  grep -lE "$in_tank" /proc/[0-9]*/cgroup 2>/dev/null |
     while read -r file; do
       tr '\0' ' ' <"${file%/cgroup}/cmdline" 2>/dev/null | grep -x 'sleep 54321 ' || true
     done | wc -l
@@ -291,7 +290,7 @@ life_with_death_at()
   until_state web deleted 30
   wait_for 20 all_ready
   [ "$(wc -l <"$MARK/once")" = 1 ]
-  wait_for 10 equals 0 sh -c "grep -lE '^0::/tank-$TANK_INSTANCE/' /proc/[0-9]*/cgroup 2>/dev/null | wc -l"
+  wait_for 10 equals 0 sh -c "grep -lE '$in_tank' /proc/[0-9]*/cgroup 2>/dev/null | wc -l"
   [ -e "$BATS_TEST_TMPDIR/once" ] || {
     echo "$1: no life of a pod passes there"
     return 1
@@ -304,26 +303,5 @@ life_with_death_at()
   [ -n "$names" ]
   for name in $names; do
     life_with_death_at "$name"
-  done
-}
-
-@test "kill -9 of a shim between any two steps: never two runs, never none" {
-  has_failpoints || skip "this build has no failpoints: configure with --enable-failpoints"
-  names=$(failpoints tank-shim)
-  [ -n "$names" ]
-  for name in $names; do
-    : >"$MARK/starts"
-    with_failpoint "$name"
-    pod web "$with_mark" -- sh -c 'echo x >>/mark/starts; exec sleep 54321' | apply
-    until_state web running
-    wait_for 10 equals 1 count_workloads
-    [ "$(shims | wc -l)" = 1 ]
-    tankctl delete pod web -n "$NS"
-    until_state web deleted 30
-    [ "$(count_workloads)" = 0 ]
-    [ -e "$BATS_TEST_TMPDIR/once" ] || {
-      echo "$name: no run passes there"
-      return 1
-    }
   done
 }

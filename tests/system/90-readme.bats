@@ -52,3 +52,17 @@ tour()
   tankctl wait redis --for=running --timeout 20
   wait_for 20 equals v tankctl exec redis -- redis-cli get k
 }
+
+@test "the example of two containers and an init container: what one writes the other serves" {
+  tankctl validate -f "$top/examples/counter.yaml"
+  tankctl apply --wait -f "$top/examples/counter.yaml"
+  [ "$(tankctl get pod counter -o json | jq -r '.status.init_containers[0].state')" = exited ]
+  # tick may have been there before redis listened: then it is started again, alone
+  wait_for 30 at_least 2 tankctl exec counter -- redis-cli get ticks
+  tankctl logs counter/tick | grep -qx 1
+  tankctl logs counter | grep -q 'Ready to accept connections'
+  redis=$(tankctl get pod counter -o json | jq -r '.status.containers[0].pid')
+  tankctl restart counter/tick
+  tankctl wait counter --for=ready --timeout 20
+  [ "$(tankctl get pod counter -o json | jq -r '.status.containers[0].pid')" = "$redis" ]
+}

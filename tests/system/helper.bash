@@ -20,6 +20,17 @@ build=$(dirname "$(dirname "$(readlink -f "$TANK_SANDBOX_DIR/bin/tankctl")")")
 : "${TANK_TEST_SECONDS:=20}" # how long an event may take before a test gives up
 export ROOT
 
+# Where this tank's containers are, as /proc/PID/cgroup and as find have it: directories of our own
+# where systemd does not run, scopes of tank.slice where it does.
+if [ -n "$TANK_INSTANCE" ]; then
+  # shellcheck disable=SC2034
+  in_tank="^0::/tank-$TANK_INSTANCE/" tank_cgroups="*/tank-$TANK_INSTANCE/*"
+else
+  # shellcheck disable=SC2034
+  in_tank='^0::/tank\.slice/tank-' tank_cgroups='*/tank.slice/tank-*'
+fi
+export in_tank
+
 # ---- fixtures --------------------------------------------------------------------------------
 
 # make_root DIR: a root file system of busybox and the probe.
@@ -324,7 +335,7 @@ what_is_left()
 {
   local dir
   grep -F -e "$TANK_RUN_DIR/" -e "$TANK_STATE_DIR/" /proc/self/mountinfo | sed 's/^/mount: /'
-  find /sys/fs/cgroup -mindepth 2 -type d -path "*/tank-$TANK_INSTANCE/*" -prune |
+  find /sys/fs/cgroup -mindepth 2 -type d -path "$tank_cgroups" -prune |
     sed 's/^/cgroup: /'
   shims | sed 's/^/shim: /'
   for dir in "$TANK_RUN_DIR/pods" "$TANK_STATE_DIR/containers" "$TANK_STATE_DIR/results"; do

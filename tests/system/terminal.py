@@ -3,7 +3,9 @@
 """terminal.py ROWSxCOLS SCRIPT COMMAND… runs COMMAND on a terminal of its own.
 
 SCRIPT is lines of "expect REGEX", "send TEXT" (with \\n, \\x03), "resize ROWSxCOLS", "signal N",
-"close"; each expect has ten seconds. Prints what the terminal showed; exits with COMMAND's status,
+"type N" (N times "x"), "run COMMAND" (of a shell, beside; it must succeed), "stopped" (COMMAND was stopped by a signal,
+and the terminal's modes are put back), "close" (the terminal is gone; no more is read, or looked
+at); each expect has ten seconds. Prints what the terminal showed; exits with COMMAND's status,
 99 when an expect was not met, 98 when the terminal's modes were not put back.
 """
 
@@ -14,6 +16,7 @@ import re
 import select
 import signal
 import struct
+import subprocess
 import sys
 import termios
 import time
@@ -60,6 +63,26 @@ class Terminal:
             if left <= 0 or not self.read(left):
                 return False
 
+    def type(self, left):
+        while left > 0 and select.select([], [self.master], [], SECONDS)[1]:
+            left -= os.write(self.master, b"x" * min(left, 100))
+        return left == 0
+
+    def stopped(self):
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            self.read(0.02)
+            pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED)
+            if pid:
+                return os.WIFSTOPPED(status) and termios.tcgetattr(self.slave) == self.modes
+        return False
+
+    def close(self):
+        os.close(self.slave)
+        os.close(self.master)
+        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return code if code >= 0 else 128 - code
+
     def wait(self):
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
@@ -86,10 +109,24 @@ def main():
                 break
         elif word == "send":
             os.write(terminal.master, rest.encode().decode("unicode_escape").encode())
+        elif word == "type":
+            if not terminal.type(int(rest)):
+                print("terminal.py: COMMAND takes no more", file=sys.stderr)
+                code = 99
+                break
         elif word == "resize":
             set_size(terminal.master, rest)
         elif word == "signal":
             os.kill(terminal.pid, int(rest))
+        elif word == "run":
+            subprocess.run(rest, shell=True, check=True, stdout=subprocess.DEVNULL)
+        elif word == "stopped":
+            if not terminal.stopped():
+                print("terminal.py: not stopped, or its modes were not put back", file=sys.stderr)
+                code = 99
+                break
+        elif word == "close":
+            return terminal.close()
         elif word:
             raise SystemExit(f"terminal.py: {word}?")
     if code:

@@ -22,8 +22,10 @@ typedef struct Fixture {
 
 typedef struct Outcome {
         bool answered;
-        StoreAnswer answer;
-        char error[128]; /* its name; "" for none */
+        StoreAnswer answer; /* of the first operation */
+        uint64_t revision;  /* of the whole */
+        size_t n, at;       /* how many answers; which operation is at fault */
+        char error[128];    /* its name; "" for none */
         char message[512];
 } Outcome;
 
@@ -67,31 +69,22 @@ static void fixture_done(Fixture *f)
         (void) remove_tree_at(AT_FDCWD, f->logs);
 }
 
-static void fixture_on_answer(const StoreAnswer *a, const sd_bus_error *e, void *userdata)
+static void fixture_on_answer(const StoreOutcome *outcome, const sd_bus_error *e, void *userdata)
 {
         Outcome *o = userdata;
 
         assert_false(o->answered);
         o->answered = true;
-        if (a)
-                o->answer = *a;
+        if (outcome) {
+                o->n = outcome->n;
+                o->revision = outcome->revision;
+                if (o->n > 0)
+                        o->answer = outcome->answers[0];
+        }
         if (e) {
                 (void) snprintf(o->error, sizeof(o->error), "%s", e->name);
                 (void) snprintf(o->message, sizeof(o->message), "%s", e->message);
         }
-}
-
-static void fixture_outcome(Outcome *o, int r, sd_bus_error *e)
-{
-        if (r < 0) {
-                assert_false(o->answered);
-                assert_true(sd_bus_error_is_set(e));
-                assert_int_equal(r, tank_error_to_errno(e->name));
-                o->answered = true;
-                (void) snprintf(o->error, sizeof(o->error), "%s", e->name);
-                (void) snprintf(o->message, sizeof(o->message), "%s", e->message);
-        }
-        sd_bus_error_free(e);
 }
 
 static inline StoreWrite fixture_write(Outcome *o)
@@ -105,41 +98,80 @@ static inline StoreWrite fixture_write(Outcome *o)
 }
 
 /* Begin a write; its outcome is complete after store_flush() at the latest. */
-static inline void begin_apply_as(Fixture *f, Outcome *o, const StoreWrite *w, const char *text)
+static inline void begin_as(Fixture *f, Outcome *o, const StoreWrite *w,
+                const StoreOperation *operations, size_t n)
 {
         sd_bus_error e = SD_BUS_ERROR_NULL;
+        int r;
 
-        fixture_outcome(o, store_apply(f->store, text, strlen(text), w, &e), &e);
+        *o = (Outcome){};
+        r = store_write(f->store, operations, n, w, &o->at, &e);
+        if (r < 0) {
+                assert_false(o->answered);
+                assert_true(sd_bus_error_is_set(&e));
+                assert_int_equal(r, tank_error_to_errno(e.name));
+                o->answered = true;
+                (void) snprintf(o->error, sizeof(o->error), "%s", e.name);
+                (void) snprintf(o->message, sizeof(o->message), "%s", e.message);
+        }
+        sd_bus_error_free(&e);
+}
+
+static inline void begin(Fixture *f, Outcome *o, const StoreOperation *operations, size_t n)
+{
+        StoreWrite w = fixture_write(o);
+
+        begin_as(f, o, &w, operations, n);
+}
+
+static inline StoreOperation op_document(StoreVerb verb, const char *text)
+{
+        return (StoreOperation){ .verb = verb, .document = text, .document_size = strlen(text) };
+}
+
+static inline StoreOperation op_object(
+                StoreVerb verb, const char *type, const char *ns, const char *name)
+{
+        return (StoreOperation){ .verb = verb, .type = type, .namespace = ns, .name = name };
+}
+
+static inline StoreOperation op_if(StoreOperation o, uint64_t revision)
+{
+        o.has_if_revision = true;
+        o.if_revision = revision;
+        return o;
 }
 
 static inline void begin_apply(Fixture *f, Outcome *o, const char *text)
 {
-        StoreWrite w;
+        const StoreOperation op = op_document(STORE_APPLY, text);
 
-        *o = (Outcome){};
-        w = fixture_write(o);
-        begin_apply_as(f, o, &w, text);
+        begin(f, o, &op, 1);
 }
 
 static inline void begin_create(Fixture *f, Outcome *o, const char *text)
 {
-        sd_bus_error e = SD_BUS_ERROR_NULL;
-        StoreWrite w;
+        const StoreOperation op = op_document(STORE_CREATE, text);
 
-        *o = (Outcome){};
-        w = fixture_write(o);
-        fixture_outcome(o, store_create(f->store, text, strlen(text), &w, &e), &e);
+        begin(f, o, &op, 1);
 }
 
 static inline void begin_delete(
                 Fixture *f, Outcome *o, const char *type, const char *ns, const char *name)
 {
-        sd_bus_error e = SD_BUS_ERROR_NULL;
-        StoreWrite w;
+        const StoreOperation op = op_object(STORE_DELETE, type, ns, name);
 
-        *o = (Outcome){};
-        w = fixture_write(o);
-        fixture_outcome(o, store_delete(f->store, type, ns, name, &w, &e), &e);
+        begin(f, o, &op, 1);
+}
+
+static inline Outcome run(Fixture *f, const StoreOperation *operations, size_t n)
+{
+        Outcome o;
+
+        begin(f, &o, operations, n);
+        store_flush(f->store);
+        assert_true(o.answered);
+        return o;
 }
 
 static inline Outcome apply(Fixture *f, const char *text)

@@ -9,14 +9,18 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <cmocka.h>
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "ctl.h"
 #include "ctl-diff.h"
-#include "ctl-log-reader.h"
+#include "clock.h"
+#include "ctl-log-merge.h"
 #include "ctl-source.h"
 #include "ctl-table.h"
+#include "ctl-text.h"
 #include "document.h"
 #include "error.h"
 #include "fd.h"
@@ -117,8 +121,8 @@ static void test_usage_errors(void **state)
         assert_usage("get -o xml", EXIT_CODE_USAGE);
         assert_usage("get -A -n x", EXIT_CODE_USAGE);
         assert_usage("get a b c", EXIT_CODE_USAGE);
-        assert_usage("get --watch", EXIT_CODE_USAGE);
-        assert_usage("get --limit 3", EXIT_CODE_USAGE);
+        assert_usage("seed --follow x", EXIT_CODE_USAGE);
+        assert_usage("get --limit", EXIT_CODE_USAGE);
         assert_usage("get --all-namespaces=yes", EXIT_CODE_USAGE);
         assert_usage("apply -o json -f x", EXIT_CODE_USAGE);
         assert_usage("apply -A -f x", EXIT_CODE_USAGE);
@@ -126,8 +130,168 @@ static void test_usage_errors(void **state)
         assert_usage("describe", EXIT_CODE_USAGE);
         assert_usage("exec", EXIT_CODE_REFUSED);
         assert_usage("exec web", EXIT_CODE_REFUSED);
-        assert_usage("exec -d web true", EXIT_CODE_REFUSED);
         assert_usage("-w get", EXIT_CODE_USAGE);
+}
+
+/* What tankctl says to a line of words, on standard error; its exit code. There is no bus. */
+static int say(const char *line, char *buf, size_t size)
+{
+        CLEANUP_FREE char *copy = strdup(line);
+        char *argv[MAX_WORDS + 1] = { (char *) "tankctl" }, *rest = copy;
+        CLEANUP_CLOSE int kept = -EBADF, said = -EBADF;
+        int argc = 1, code;
+        ssize_t n;
+
+        for (char *word; (word = strsep(&rest, " "));)
+                argv[argc++] = word;
+        assert_true(argc <= MAX_WORDS);
+        assert_int_equal(setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus", 1), 0);
+        said = memfd_create("said", MFD_CLOEXEC);
+        kept = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+        assert_true(said >= 0 && kept >= 0);
+        assert_true(dup2(said, STDERR_FILENO) >= 0);
+        code = ctl_run(argc, argv);
+        assert_true(dup2(kept, STDERR_FILENO) >= 0);
+        n = pread(said, buf, size - 1, 0);
+        assert_true(n >= 0);
+        buf[n] = '\0';
+        return code;
+}
+
+/* Of the verbs that look back and on: what cannot be meant is refused before anybody is asked, with
+ * the code of usage errors and one line that tells what may be said. */
+static void test_usage_lines(void **state)
+{
+        static const struct {
+                const char *line, *expected;
+        } cases[] = {
+                { "history", "something is missing; usage: tankctl history TYPE NAME" },
+                { "history pod", "history which pod? history pod NAME" },
+                { "history web", "there is no type \"web\"; did you mean \"history pod web\"?" },
+                { "history pood", "there is no type \"pood\"; did you mean \"pod\"?" },
+                { "history namespaec",
+                                "there is no type \"namespaec\"; did you mean \"namespace\"?" },
+                { "history pod a b", "\"b\" is one word too many" },
+                { "history pod a b c", "too many words; usage: tankctl history TYPE NAME" },
+                { "history pod a --diff", "option --diff needs a value: FROM [TO]" },
+                { "history pod a --diff x",
+                                "\"x\" is no revision: \"tankctl history\" lists them" },
+                { "history pod a --diff 0",
+                                "\"0\" is no revision: \"tankctl history\" lists them" },
+                { "history pod a --diff 1 x",
+                                "\"x\" is no revision: \"tankctl history\" lists them" },
+                { "history pod --diff 1", "history which pod? history pod NAME" },
+                { "history pod/a --diff 1 2 3", "\"3\" is one word too many" },
+                { "history pod a --diff 1 --revision 2",
+                                "--revision and --diff exclude each other" },
+                { "history pod a --diff 1 -o json", "--diff has no other output format" },
+                { "history pod a --dif 1", "unknown option --dif; did you mean --diff?" },
+                { "history pod A", "\"A\" is no name: a-z, 0-9, and - between; at most 63" },
+                { "history pod a -A", "history does not take --all-namespaces" },
+                { "watch pod a", "watch takes a type and no name" },
+                { "watch pod a b", "too many words; usage: tankctl watch [TYPE]" },
+                { "watch pod b --since x -o yaml", "watch has no output format \"yaml\"" },
+                { "watch pod --since x",
+                                "\"x\" is no revision: a number, as meta.revision has it" },
+                { "watch P", "\"P\" is no type of resource" },
+                { "watch --nofollow", "unknown option --nofollow; did you mean --no-follow?" },
+                { "watch -A -n x", "--namespace and --all-namespaces exclude each other" },
+                { "events a b", "too many words; usage: tankctl events [POD]" },
+                { "events A", "\"A\" is no name of a pod" },
+                { "events --since x",
+                                "\"x\" is no time: a duration like 10m, or 2026-01-31T12:00:00Z" },
+                { "events --sinc 1m", "unknown option --sinc; did you mean --since?" },
+                { "events -o yaml", "events has no output format \"yaml\"" },
+                { "sessions lost", "sessions lost? There are list, kill and wait" },
+                { "sessions list a b", "sessions list: too many words" },
+                { "sessions list a/b/c", "\"a/b/c\" is neither POD nor POD/CONTAINER" },
+                { "sessions list -s HUP", "sessions list takes no signal" },
+                { "sessions list -i", "sessions list takes no input" },
+                { "sessions list a -A", "\"a\" and --all-namespaces exclude each other" },
+                { "sessions list -c x", "-c x: of which pod?" },
+                { "sessions list a -c X", "-c X: that is no name of a container" },
+                { "sessions kill a",
+                                "which? usage: tankctl sessions kill [-s SIGNAL] POD[/CONTAINER] "
+                                "SESSION…" },
+                { "sessions kill a x",
+                                "\"x\" is no session: a number of \"tankctl sessions list\"" },
+                { "sessions kill a 1 0",
+                                "\"0\" is no session: a number of \"tankctl sessions list\"" },
+                { "sessions kill -s SIGNIX a 1",
+                                "\"SIGNIX\" is no signal: a name like SIGHUP, or 1-64" },
+                { "sessions kill a 1 -A", "sessions kill takes neither -o nor -A" },
+                { "doctor now", "too many words; usage: tankctl doctor" },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                char said[1024], expected[512];
+                int code = say(cases[i].line, said, sizeof(said));
+
+                (void) snprintf(expected, sizeof(expected), "tankctl: %s\n", cases[i].expected);
+                if (code != EXIT_CODE_USAGE || !streq(said, expected))
+                        fail_msg("%s: exits with %d and says %s", cases[i].line, code, said);
+        }
+}
+
+/* Nobody reads back a hundred thousand characters of his own. */
+static void test_long_words(void **state)
+{
+        static const char *const lines[] = {
+                "%s",
+                "get pod %s",
+                "get %s/a",
+                "get pod/a/%s",
+                "describe pod/x %s",
+                "get -n %s",
+                "get -o %s",
+                "get --%s",
+                "get --limit %s",
+                "describe pod %s",
+                "events %s",
+                "events --since %s",
+                "watch %s",
+                "history pod a --diff %s",
+                "logs %s",
+                "logs a -c %s",
+                "logs a --tail %s",
+                "kill a -s %s",
+                "wait a --for %s",
+                "wait a --for ready --timeout %s",
+                "exec -e %s a b",
+                "attach --detach-keys %s a",
+                "sessions %s",
+                "sessions kill a %s",
+                "apply -f %s",
+                "help %s",
+                "completion %s",
+        };
+        size_t size = 100000;
+        CLEANUP_FREE char *word = malloc(size + 1), *line = malloc(size + 64);
+
+        assert_true(word && line);
+        memset(word, 'A', size);
+        word[size] = '\0';
+        for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+                char said[1024];
+                const char *place = strstr(lines[i], "%s");
+
+                assert_non_null(place);
+                (void) snprintf(line, size + 64, "%.*s%s%s", (int) (place - lines[i]), lines[i],
+                                word, place + 2);
+                assert_int_not_equal(say(line, said, sizeof(said)), 0);
+                if (strlen(said) > 240 || !strstr(said, "AAAAAA…"))
+                        fail_msg("%s: says %s", lines[i], said);
+        }
+        {
+                char buf[TEXT_CUT_SIZE];
+
+                /* Never half a character. */
+                memset(word, 'a', 47);
+                strcpy(word + 47, "\xe2\x82\xac\xe2\x82\xac");
+                memset(buf, 0, sizeof(buf));
+                assert_string_equal(text_cut(word, buf) + 47, "…");
+                assert_ptr_equal(text_cut("short", buf), "short");
+        }
 }
 
 static void test_targets(void **state)
@@ -213,9 +377,9 @@ static void test_table(void **state)
         table_add(t, "a\nb\xff", COLOR_NONE);
         assert_int_equal(table_print(t, f), 0);
         assert_int_equal(fclose(f), 0);
-        assert_string_equal(text, "NAME               STATE     MESSAGE\n"
-                                  "web                running   -\n"
-                                  "\u00fc\\x1b[2J\\xc2\\x9b   7         a\\x0ab\\xff\n");
+        assert_string_equal(text, "NAME             STATE     MESSAGE\n"
+                                  "web              running   -\n"
+                                  "\u00fc\\x1b[2J\\u009b   7         a\\x0ab\\xff\n");
 }
 
 static void assert_diff(const char *old, const char *new, const char *expected, int n)
@@ -364,7 +528,7 @@ static void append_records(const Scratch *s, const char *name, const char *text)
 }
 
 /* Runs @step with standard output and error in files; what they got, joined by '|'. */
-static char *capture(const Scratch *s, LogReader *r, int (*step)(LogReader *r))
+static char *capture(const Scratch *s, LogMerge *r, int (*step)(LogMerge *r))
 {
         int saved[2] = { dup(1), dup(2) };
         CLEANUP_FREE char *out = NULL, *err = NULL;
@@ -389,13 +553,15 @@ static char *capture(const Scratch *s, LogReader *r, int (*step)(LogReader *r))
         return both;
 }
 
+static char *const app[] = { (char *) "app", NULL };
+
 static void assert_prints(const Scratch *s, const LogSelection *selection, const char *expected)
 {
-        CLEANUP(log_reader_freep) LogReader *r = NULL;
+        CLEANUP(log_merge_freep) LogMerge *r = NULL;
         CLEANUP_FREE char *got = NULL;
 
-        assert_int_equal(log_reader_new(s->fd, "app.log", selection, &r), 0);
-        got = capture(s, r, log_reader_print);
+        assert_int_equal(log_merge_new(s->fd, app, selection, &r), 0);
+        got = capture(s, r, log_merge_print);
         assert_string_equal(got, expected);
 }
 
@@ -429,22 +595,51 @@ static void rotate(const Scratch *s)
         assert_int_equal(renameat(s->fd, "app.log", s->fd, "app.log.1"), 0);
 }
 
-static void assert_follows(const Scratch *s, LogReader *r, const char *expected)
+static void assert_follows(const Scratch *s, LogMerge *r, const char *expected)
 {
-        CLEANUP_FREE char *got = capture(s, r, log_reader_follow);
+        CLEANUP_FREE char *got = capture(s, r, log_merge_follow);
 
         assert_string_equal(got, expected);
+}
+
+/* Several containers: by time, and no line within another's. */
+static void test_logs_merged(void **state)
+{
+        static char *const both[] = { (char *) "app", (char *) "side", NULL };
+        CLEANUP(log_merge_freep) LogMerge *all = NULL, *tail = NULL, *prefixed = NULL;
+        CLEANUP_FREE char *got_all = NULL, *got_tail = NULL, *got_prefixed = NULL, *got_more = NULL;
+        Scratch *s = *state;
+
+        append_records(s, "app.log", AT(1) "out F 1 one\n" AT(3) "out P 2 th\n");
+        append_records(s, "app.log", AT(5) "out F 3 ree\n" AT(6) "err F 4 six\n");
+        append_records(s, "side.log", AT(2) "out F 1 two\n" AT(4) "out F 2 four\n");
+        assert_int_equal(log_merge_new(s->fd, both, &(LogSelection){}, &all), 0);
+        got_all = capture(s, all, log_merge_print);
+        assert_string_equal(got_all, "one\ntwo\nthree\nfour\n|six\n");
+        assert_int_equal(log_merge_new(s->fd, both, &(LogSelection){ .tail = 2 }, &tail), 0);
+        got_tail = capture(s, tail, log_merge_print);
+        assert_string_equal(got_tail, "four\n|six\n");
+        assert_int_equal(log_merge_new(s->fd, both, &(LogSelection){ .prefix = true }, &prefixed),
+                        0);
+        got_prefixed = capture(s, prefixed, log_merge_print);
+        assert_string_equal(got_prefixed,
+                        "[app] one\n[side] two\n[app] three\n[side] four\n|[app] six\n");
+        /* What comes later, of both. */
+        append_records(s, "side.log", AT(8) "out F 3 eight\n");
+        append_records(s, "app.log", AT(7) "out F 5 seven\n");
+        got_more = capture(s, all, log_merge_follow);
+        assert_string_equal(got_more, "seven\neight\n|");
 }
 
 static void test_logs_follow(void **state)
 {
         Scratch *s = *state;
-        CLEANUP(log_reader_freep) LogReader *r = NULL;
+        CLEANUP(log_merge_freep) LogMerge *r = NULL;
         CLEANUP_FREE char *got = NULL;
 
         append_records(s, "app.log", AT(1) "out F 1 one\n" AT(1) "out F 2 tw");
-        assert_int_equal(log_reader_new(s->fd, "app.log", &(LogSelection){}, &r), 0);
-        got = capture(s, r, log_reader_print);
+        assert_int_equal(log_merge_new(s->fd, app, &(LogSelection){}, &r), 0);
+        got = capture(s, r, log_merge_print);
         assert_string_equal(got, "one\n|");
         assert_follows(s, r, "|");
         append_records(s, "app.log", "o\n");
@@ -479,6 +674,8 @@ int main(void)
                 cmocka_unit_test(test_options_anywhere),
                 cmocka_unit_test(test_exec_stops),
                 cmocka_unit_test(test_usage_errors),
+                cmocka_unit_test(test_usage_lines),
+                cmocka_unit_test(test_long_words),
                 cmocka_unit_test(test_targets),
                 cmocka_unit_test(test_help_fits),
                 cmocka_unit_test(test_table),
@@ -486,6 +683,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_directory, scratch_up, scratch_down),
                 cmocka_unit_test_setup_teardown(test_declarations, scratch_up, scratch_down),
                 cmocka_unit_test_setup_teardown(test_logs, scratch_up, scratch_down),
+                cmocka_unit_test_setup_teardown(test_logs_merged, scratch_up, scratch_down),
                 cmocka_unit_test_setup_teardown(test_logs_follow, scratch_up, scratch_down),
         };
 

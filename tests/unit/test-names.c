@@ -35,6 +35,35 @@ static void test_names(void **state)
                         "../x", "a b", "a\n", "ä", SIXTY "0123");
 }
 
+static bool is_hostname(const char *s)
+{
+        return host_name_is_valid(s, 64);
+}
+
+static void test_hosts(void **state)
+{
+        static const char *const addresses[][2] = { { "10.0.0.1", "10.0.0.1" },
+                { "0.0.0.0", "0.0.0.0" }, { "::1", "::1" }, { "FD00:0:0:0:0:0:0:7", "fd00::7" },
+                { "::ffff:1.2.3.4", "::ffff:1.2.3.4" }, { "", NULL }, { "10.0.0", NULL },
+                { "010.0.0.1", NULL }, { "10.0.0.256", NULL }, { "10.0.0.1 ", NULL },
+                { "10.0.0.1/8", NULL }, { "::1%lo", NULL }, { ":", NULL }, { "db", NULL },
+                { "10.0.0.1\n10.0.0.2", NULL } };
+        char text[ADDRESS_TEXT_SIZE];
+
+        EXPECT(is_hostname, true, "a", "web", "web.example.org", "7", "1.2.3", "10.0.0", "a--b.c",
+                        SIXTY "012", SIXTY ".abc", "ffff");
+        EXPECT(is_hostname, false, "", ".", "a.", ".a", "a..b", "-a", "a-.b", "A", "a_b", "a b",
+                        "a\nb", "10.0.0.1", "::1", "ä", SIXTY "0123", SIXTY ".abcd");
+        assert_true(host_name_is_valid(SIXTY ".abcd", 253));
+        for (size_t i = 0; i < ARRAY_SIZE(addresses); i++) {
+                int r = address_normalize(addresses[i][0], text);
+
+                assert_int_equal(r, addresses[i][1] ? 0 : -EINVAL);
+                if (r == 0)
+                        assert_string_equal(text, addresses[i][1]);
+        }
+}
+
 static void test_types(void **state)
 {
         EXPECT(type_is_valid, true, "pod", "scaling_operation", "a-b", "a1", "a" SIXTY "0");
@@ -160,6 +189,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_names),
+                cmocka_unit_test(test_hosts),
                 cmocka_unit_test(test_types),
                 cmocka_unit_test(test_label_keys),
                 cmocka_unit_test(test_label_values),

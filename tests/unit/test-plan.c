@@ -21,15 +21,17 @@ static const RunResult exited_3 = { .kind = RESULT_EXITED, .code = 3 };
 static const RunResult killed = { .kind = RESULT_SIGNALED, .code = 9 };
 static const RunResult setup_failed = { .kind = RESULT_SETUP_FAILED, .code = 2 };
 
-/* One case: at most two containers on either side, "a" and "b". The plan as text:
- * "start a create reset; wait b". */
+/* One case: a few containers on either side, "a" and "b", and as many init containers, "i" and "j".
+ * The plan as text: "start a create reset; wait b". */
 typedef struct Case {
         const char *what;
         bool undeclared, blocked;
         RestartPolicy restart;
         uint64_t generation;
-        PlanWant want[2];
-        PlanHave have[2];
+        PlanWant want[4];
+        size_t n_init; /* how many of @want are init containers */
+        PlanHave have[5];
+        const char *hosts; /* hash of the hosts that are wanted; "" unless given */
         SandboxState sandbox;
         const char *sandbox_hash; /* observed; "S" unless given */
         bool removing, no_place;
@@ -46,9 +48,23 @@ typedef struct Case {
         { \
                 .name = "b", .launch_hash = "B" \
         }
+#define WANT_I \
+        { \
+                .name = "i", .launch_hash = "I" \
+        }
+#define WANT_J \
+        { \
+                .name = "j", .launch_hash = "J" \
+        }
 #define HAVE(n, h, s, ...) \
         { \
-                .name = n, .launch_hash = h, .state = s, .generation = 1, __VA_ARGS__ \
+                .name = n, .launch_hash = h, .state = s, .generation = 1, .hosts_hash = "", \
+                __VA_ARGS__ \
+        }
+#define DONE(n, h, ...) \
+        { \
+                .name = n, .launch_hash = h, .state = RUN_EXITED, .hosts_hash = "", .init = true, \
+                .last = exited_0, .finished = true, __VA_ARGS__ \
         }
 #define ALIVE(n, h, s, ...) HAVE(n, h, s, .alive = true, __VA_ARGS__)
 /* Ended ten seconds ago, for the first time; the back-off of the cases is 10 s up to 60 s. */
@@ -197,6 +213,34 @@ static const Case cases[] = {
                         .generation = 2,
                         .have = { ALIVE("a", "A", RUN_RUNNING, .limits = { .memory = 1 }) },
                         .plan = "confirm a; update a" },
+        { .what = "limits differ, and were asked for: not again before the answer",
+                        .want = { { .name = "a", .launch_hash = "A", .limits = { .memory = 2 } } },
+                        .generation = 2,
+                        .have = { ALIVE("a", "A", RUN_RUNNING, .limits = { .memory = 1 },
+                                        .updating = true) },
+                        .plan = "confirm a" },
+        { .what = "limits differ and were refused: not before their time",
+                        .want = { { .name = "a", .launch_hash = "A", .limits = { .memory = 2 } } },
+                        .have = { ALIVE("a", "A", RUN_RUNNING, .limits = { .memory = 1 },
+                                        .update_boot_usec = NOW + 3 * SEC) },
+                        .plan = "",
+                        .wake = NOW + 3 * SEC },
+        { .what = "limits were refused, and it is time",
+                        .want = { { .name = "a", .launch_hash = "A", .limits = { .memory = 2 } } },
+                        .have = { ALIVE("a", "A", RUN_RUNNING, .limits = { .memory = 1 },
+                                        .update_boot_usec = NOW) },
+                        .plan = "update a" },
+        { .what = "limits were refused, and something else is declared: at once",
+                        .want = { { .name = "a", .launch_hash = "A", .limits = { .memory = 3 } } },
+                        .generation = 2,
+                        .have = { ALIVE("a", "A", RUN_RUNNING, .limits = { .memory = 1 },
+                                        .update_boot_usec = NOW + 3 * SEC) },
+                        .plan = "confirm a; update a" },
+        { .what = "limits were refused, and are those in force again",
+                        .want = { { .name = "a", .launch_hash = "A", .limits = { .memory = 1 } } },
+                        .have = { ALIVE("a", "A", RUN_RUNNING, .limits = { .memory = 1 },
+                                        .update_boot_usec = NOW + 3 * SEC) },
+                        .plan = "" },
         { .what = "limits differ while creating: later",
                         .want = { { .name = "a", .launch_hash = "A", .limits = { .pids = 2 } } },
                         .have = { ALIVE("a", "A", RUN_CREATING) },
@@ -387,6 +431,340 @@ static const Case cases[] = {
                                         .restart_boot_usec = NOW + 6 * SEC) },
                         .plan = "remove" },
         { .what = "deleted, nothing was ever there", .undeclared = true, .plan = "remove" },
+        { .what = "extra hosts differ: in place",
+                        .want = { WANT_A },
+                        .generation = 2,
+                        .hosts = "H",
+                        .have = { ALIVE("a", "A", RUN_RUNNING) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "confirm a; update a" },
+
+        /* several: one does not concern the others */
+        { .what = "one is added: the others are left",
+                        .want = { WANT_A, WANT_B },
+                        .generation = 2,
+                        .have = { ALIVE("a", "A", RUN_RUNNING) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "confirm a; start b reset" },
+        { .what = "one is added before the one that made the sandbox",
+                        .want = { WANT_A, WANT_B },
+                        .generation = 2,
+                        .have = { ALIVE("b", "B", RUN_RUNNING) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "start a reset; confirm b" },
+        { .what = "the one that made the sandbox is taken out, another added",
+                        .want = { WANT_B, { .name = "c", .launch_hash = "C" } },
+                        .generation = 2,
+                        .have = { ALIVE("a", "A", RUN_RUNNING), ALIVE("b", "B", RUN_RUNNING) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "stop a; confirm b; start c reset" },
+        { .what = "taken out while it makes the sandbox: the next makes it when that is over",
+                        .want = { WANT_B },
+                        .generation = 2,
+                        .have = { ALIVE("a", "A", RUN_CREATING), HAVE("b", "", RUN_WAITING) },
+                        .sandbox = SANDBOX_CREATING,
+                        .plan = "stop a" },
+        { .what = "one has failed for good, the other runs",
+                        .want = { WANT_A, WANT_B },
+                        .restart = RESTART_NEVER,
+                        .have = { ENDED("a", "A", RUN_FAILED, exited_3),
+                                        ALIVE("b", "B", RUN_RUNNING) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "finish a" },
+        { .what = "one backs off, the other runs",
+                        .want = { WANT_A, WANT_B },
+                        .have = { ENDED("a", "A", RUN_FAILED, exited_3),
+                                        ALIVE("b", "B", RUN_RUNNING) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "back-off a 6",
+                        .wake = NOW + 6 * SEC },
+
+        /* init containers */
+        { .what = "new pod: the first init container makes the sandbox, all else waits",
+                        .want = { WANT_I, WANT_J, WANT_A, WANT_B },
+                        .n_init = 2,
+                        .plan = "start i create reset; wait a; wait b" },
+        { .what = "init, no place free",
+                        .want = { WANT_I, WANT_A },
+                        .n_init = 1,
+                        .no_place = true,
+                        .plan = "wait i; wait a",
+                        .wants_place = true },
+        { .what = "init blocked",
+                        .want = { WANT_I, WANT_A },
+                        .n_init = 1,
+                        .blocked = true,
+                        .plan = "" },
+        { .what = "init runs: the others wait, however long",
+                        .want = { WANT_I, WANT_J, WANT_A },
+                        .n_init = 2,
+                        .have = { ALIVE("i", "I", RUN_RUNNING, .init = true),
+                                        HAVE("j", "", RUN_WAITING), HAVE("a", "", RUN_WAITING) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "" },
+        { .what = "the first is done: noted, and the second starts",
+                        .want = { WANT_I, WANT_J, WANT_A },
+                        .n_init = 2,
+                        .have = { ENDED("i", "I", RUN_EXITED, exited_0, .init = true),
+                                        HAVE("j", "", RUN_WAITING), HAVE("a", "", RUN_WAITING) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "finish i; start j reset" },
+        { .what = "done, and not cleaned up yet: that is nobody else's matter",
+                        .want = { WANT_I, WANT_A },
+                        .n_init = 1,
+                        .have = { ENDED("i", "I", RUN_EXITED, exited_0, .init = true, .alive = true,
+                                                  .over = true),
+                                        HAVE("a", "", RUN_WAITING) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "finish i; start a reset" },
+        { .what = "all are done: the others start",
+                        .want = { WANT_I, WANT_J, WANT_A, WANT_B },
+                        .n_init = 2,
+                        .have = { DONE("i", "I", .generation = 1),
+                                        ENDED("j", "J", RUN_EXITED, exited_0, .init = true),
+                                        HAVE("a", "", RUN_WAITING), HAVE("b", "", RUN_WAITING) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "finish j; start a reset; start b reset" },
+        { .what = "init failed: backs off by the policy",
+                        .want = { WANT_I, WANT_J, WANT_A },
+                        .n_init = 2,
+                        .have = { ENDED("i", "I", RUN_FAILED, exited_3, .init = true),
+                                        HAVE("j", "", RUN_WAITING), HAVE("a", "", RUN_WAITING) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "back-off i 6",
+                        .wake = NOW + 6 * SEC },
+        { .what = "init failed at set-up, on-failure: backs off",
+                        .want = { WANT_I, WANT_A },
+                        .n_init = 1,
+                        .restart = RESTART_ON_FAILURE,
+                        .have = { ENDED("i", "I", RUN_FAILED, setup_failed, .init = true),
+                                        HAVE("a", "", RUN_WAITING) },
+                        .plan = "back-off i 6",
+                        .wake = NOW + 6 * SEC },
+        { .what = "the back-off of an init container is over: it starts again, alone",
+                        .want = { WANT_I, WANT_J, WANT_A },
+                        .n_init = 2,
+                        .have = { DONE("i", "I", .generation = 1),
+                                        HAVE("j", "J", RUN_WAITING, .init = true, .last = killed,
+                                                        .failures = 1,
+                                                        .ended_boot_usec = NOW - 10 * SEC,
+                                                        .restart_boot_usec = NOW),
+                                        HAVE("a", "", RUN_WAITING) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "start j" },
+        { .what = "init failed under never: that is the end of it",
+                        .want = { WANT_I, WANT_A },
+                        .n_init = 1,
+                        .restart = RESTART_NEVER,
+                        .have = { ENDED("i", "I", RUN_FAILED, exited_3, .init = true),
+                                        HAVE("a", "", RUN_WAITING) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "finish i" },
+        { .what = "and nothing more is done",
+                        .want = { WANT_I, WANT_A },
+                        .n_init = 1,
+                        .restart = RESTART_NEVER,
+                        .have = { ENDED("i", "I", RUN_FAILED, exited_3, .init = true,
+                                                  .finished = true),
+                                        HAVE("a", "", RUN_WAITING) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "" },
+        { .what = "a main container starts alone: nothing of the init containers",
+                        .want = { WANT_I, WANT_A, WANT_B },
+                        .n_init = 1,
+                        .have = { DONE("i", "I", .generation = 1), ALIVE("a", "A", RUN_RUNNING),
+                                        HAVE("b", "B", RUN_WAITING, .last = killed, .failures = 1,
+                                                        .ended_boot_usec = NOW - 10 * SEC,
+                                                        .restart_boot_usec = NOW) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "start b" },
+        { .what = "a changed init container: the others stop first",
+                        .want = { WANT_I, WANT_J, WANT_A },
+                        .n_init = 2,
+                        .generation = 2,
+                        .have = { DONE("i", "I", .generation = 1), DONE("j", "J1", .generation = 1),
+                                        ALIVE("a", "A", RUN_RUNNING) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "confirm i; stop a" },
+        { .what = "a changed init container: all have stopped, it begins there",
+                        .want = { WANT_I, WANT_J, WANT_A },
+                        .n_init = 2,
+                        .generation = 2,
+                        .have = { DONE("i", "I", .generation = 2), DONE("j", "J1", .generation = 1),
+                                        HAVE("a", "A", RUN_WAITING, .last = killed,
+                                                        .stopped = true) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "start j reset; confirm a" },
+        { .what = "a changed init container: one is left, and holds it up",
+                        .want = { WANT_I, WANT_A, WANT_B },
+                        .n_init = 1,
+                        .generation = 2,
+                        .have = { DONE("i", "I1", .generation = 1), ALIVE("a", "A", RUN_STOPPING),
+                                        HAVE("b", "B", RUN_WAITING, .last = killed,
+                                                        .stopped = true) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "confirm b" },
+        { .what = "an init container is added",
+                        .want = { WANT_I, WANT_A },
+                        .n_init = 1,
+                        .generation = 2,
+                        .have = { ALIVE("a", "A", RUN_RUNNING) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "stop a" },
+        { .what = "an init container that is done is taken out: nothing to be done again",
+                        .want = { WANT_I, WANT_A },
+                        .n_init = 1,
+                        .generation = 2,
+                        .have = { DONE("i", "I", .generation = 1), ALIVE("a", "A", RUN_RUNNING),
+                                        DONE("j", "J", .generation = 1) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "forget j; confirm i; confirm a" },
+        { .what = "an init container that runs is taken out: gone before the others start",
+                        .want = { WANT_A },
+                        .generation = 2,
+                        .have = { HAVE("a", "", RUN_WAITING),
+                                        ALIVE("i", "I", RUN_RUNNING, .init = true) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "stop i" },
+        { .what = "taken out, and stopping: nor before the next init container",
+                        .want = { WANT_J, WANT_A },
+                        .n_init = 1,
+                        .generation = 2,
+                        .have = { HAVE("j", "", RUN_WAITING), HAVE("a", "", RUN_WAITING),
+                                        ALIVE("i", "I", RUN_STOPPING, .init = true) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "" },
+        { .what = "a change of what is not the init containers' leaves them done",
+                        .want = { WANT_I, WANT_A },
+                        .n_init = 1,
+                        .generation = 2,
+                        .have = { DONE("i", "I", .generation = 1), ALIVE("a", "A1", RUN_RUNNING) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "confirm i; stop a" },
+        { .what = "and then it starts alone",
+                        .want = { WANT_I, WANT_A },
+                        .n_init = 1,
+                        .generation = 2,
+                        .have = { DONE("i", "I", .generation = 2),
+                                        HAVE("a", "A1", RUN_WAITING, .last = killed,
+                                                        .stopped = true) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "start a reset" },
+        { .what = "changed while it runs: stopped, then run anew",
+                        .want = { WANT_I, WANT_A },
+                        .n_init = 1,
+                        .generation = 2,
+                        .have = { ALIVE("i", "I1", RUN_RUNNING, .init = true),
+                                        HAVE("a", "", RUN_WAITING) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "stop i" },
+        { .what = "stopped by us, it is not done, whatever it exited with",
+                        .want = { WANT_I, WANT_A },
+                        .n_init = 1,
+                        .have = { ENDED("i", "I", RUN_WAITING, exited_0, .init = true,
+                                                  .stopped = true),
+                                        HAVE("a", "", RUN_WAITING) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "start i" },
+        { .what = "an earlier one changed: the one that runs is stopped",
+                        .want = { WANT_I, WANT_J, WANT_A },
+                        .n_init = 2,
+                        .generation = 2,
+                        .have = { DONE("i", "I1", .generation = 1),
+                                        ALIVE("j", "J", RUN_RUNNING, .init = true),
+                                        HAVE("a", "", RUN_WAITING) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "stop j" },
+        { .what = "labels changed while it runs: left alone",
+                        .want = { WANT_I, WANT_A },
+                        .n_init = 1,
+                        .generation = 2,
+                        .have = { ALIVE("i", "I", RUN_RUNNING, .init = true),
+                                        HAVE("a", "", RUN_WAITING) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "confirm i" },
+        { .what = "restart of all",
+                        .want = { WANT_I, WANT_A },
+                        .n_init = 1,
+                        .have = { DONE("i", "I", .generation = 1, .restart_wanted = true),
+                                        ALIVE("a", "A", RUN_RUNNING, .restart_wanted = true) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "stop a" },
+        { .what = "restart of all, stopped",
+                        .want = { WANT_I, WANT_A },
+                        .n_init = 1,
+                        .have = { DONE("i", "I", .generation = 1, .restart_wanted = true),
+                                        HAVE("a", "A", RUN_WAITING, .last = killed, .stopped = true,
+                                                        .restart_wanted = true) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "start i reset" },
+        { .what = "another sandbox: all of it begins again",
+                        .want = { WANT_I, WANT_A },
+                        .n_init = 1,
+                        .generation = 2,
+                        .have = { DONE("i", "I1", .generation = 1),
+                                        HAVE("a", "A1", RUN_WAITING, .last = killed,
+                                                        .stopped = true) },
+                        .sandbox = SANDBOX_READY,
+                        .sandbox_hash = "S1",
+                        .plan = "start i create reset" },
+        { .what = "the sandbox is gone (a reboot), some are over for good, one is not",
+                        .want = { WANT_I, WANT_A, WANT_B },
+                        .n_init = 1,
+                        .restart = RESTART_NEVER,
+                        .have = { DONE("i", "I", .generation = 1),
+                                        ENDED("a", "A", RUN_EXITED, exited_0, .finished = true) },
+                        .plan = "start i create reset; wait b" },
+        { .what = "the sandbox is gone, and everything is over for good",
+                        .want = { WANT_I, WANT_A },
+                        .n_init = 1,
+                        .restart = RESTART_NEVER,
+                        .have = { DONE("i", "I", .generation = 1),
+                                        ENDED("a", "A", RUN_FAILED, exited_3, .finished = true) },
+                        .plan = "" },
+        { .what = "the sandbox is gone, and its init container had failed for good",
+                        .want = { WANT_I, WANT_A },
+                        .n_init = 1,
+                        .restart = RESTART_NEVER,
+                        .have = { ENDED("i", "I", RUN_FAILED, exited_3, .init = true,
+                                                  .finished = true),
+                                        HAVE("a", "", RUN_WAITING) },
+                        .plan = "" },
+        { .what = "what ran is known, the init containers are not: a damaged record",
+                        .want = { WANT_I, WANT_A },
+                        .n_init = 1,
+                        .have = { HAVE("i", "", RUN_WAITING), ALIVE("a", "", RUN_RUNNING) },
+                        .sandbox = SANDBOX_READY,
+                        .sandbox_hash = "",
+                        .plan = "" },
+        { .what = "and what starts beside it joins",
+                        .want = { WANT_I, WANT_A, WANT_B },
+                        .n_init = 1,
+                        .have = { HAVE("i", "", RUN_WAITING), ALIVE("a", "", RUN_RUNNING),
+                                        HAVE("b", "", RUN_WAITING) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "start b reset" },
+        { .what = "the sandbox is gone, and nothing is due yet: nor is an init container",
+                        .want = { WANT_I, WANT_A },
+                        .n_init = 1,
+                        .have = { DONE("i", "I", .generation = 1),
+                                        ENDED("a", "A", RUN_WAITING, killed,
+                                                        .restart_boot_usec = NOW + 6 * SEC) },
+                        .plan = "",
+                        .wake = NOW + 6 * SEC },
+        { .what = "deleted while an init container runs",
+                        .undeclared = true,
+                        .have = { ALIVE("i", "I", RUN_RUNNING, .init = true),
+                                        HAVE("a", "", RUN_WAITING) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "stop i" },
+        { .what = "an init container becomes one of the others",
+                        .want = { WANT_A, WANT_I },
+                        .generation = 2,
+                        .have = { ALIVE("a", "A", RUN_RUNNING),
+                                        DONE("i", "I as init", .generation = 1) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "confirm a; start i reset" },
         { .what = "deleted, being removed", .undeclared = true, .removing = true, .plan = "" },
 };
 
@@ -417,10 +795,11 @@ static void run_case(const Case *c)
                 .backoff_cap_usec = 60 * SEC,
                 .sandbox_hash = "S",
                 .containers = c->want,
-                .n_containers = (size_t) !!c->want[0].name + !!c->want[1].name,
+                .n_init = c->n_init,
+                .hosts_hash = c->hosts ? c->hosts : "",
                 .blocked = c->blocked,
         };
-        PlanHave have[2];
+        PlanHave have[ARRAY_SIZE(c->have)];
         PlanObserved observed = {
                 .sandbox = c->sandbox,
                 .sandbox_hash = c->sandbox_hash              ? c->sandbox_hash
@@ -433,7 +812,9 @@ static void run_case(const Case *c)
         char text[256];
         Plan plan;
 
-        for (size_t i = 0; i < 2; i++)
+        for (size_t i = 0; i < ARRAY_SIZE(c->want); i++)
+                desired.n_containers += !!c->want[i].name;
+        for (size_t i = 0; i < ARRAY_SIZE(c->have); i++)
                 if (c->have[i].name)
                         have[observed.n_containers++] = c->have[i];
         assert_int_equal(plan_pod(c->undeclared ? NULL : &desired, &observed, NOW, &plan), 0);
@@ -457,9 +838,11 @@ static void test_cases(void **state)
 static void test_places(void **state)
 {
         PlanWant want[3] = { WANT_A, WANT_B, { .name = "c", .launch_hash = "C" } };
-        PlanDesired desired = {
-                .generation = 1, .sandbox_hash = "S", .containers = want, .n_containers = 3
-        };
+        PlanDesired desired = { .generation = 1,
+                .sandbox_hash = "S",
+                .hosts_hash = "",
+                .containers = want,
+                .n_containers = 3 };
         PlanObserved observed = { .sandbox = SANDBOX_READY, .sandbox_hash = "S", .free_starts = 2 };
         char text[256];
         Plan plan;
@@ -487,6 +870,7 @@ static void test_total(void **state)
                                         .alive = bits & 1,
                                         .over = bits & 2048,
                                         .launch_hash = bits & 2 ? "A" : "A1",
+                                        .hosts_hash = "",
                                         .generation = bits & 4 ? 1 : 2,
                                         .last = bits & 8 ? exited_3 : (RunResult){},
                                         .stopped = bits & 16,
@@ -496,6 +880,7 @@ static void test_total(void **state)
                                 PlanDesired desired = { .generation = 2,
                                         .restart = policy,
                                         .sandbox_hash = "S",
+                                        .hosts_hash = "",
                                         .containers = &want,
                                         .n_containers = 1,
                                         .blocked = bits & 128 };
@@ -528,6 +913,84 @@ static void test_total(void **state)
                                 n++;
                         }
         assert_int_equal(n, (1U << 12) * _RUN_STATE_MAX * _RESTART_POLICY_MAX);
+}
+
+/* What test_total_inits() looks at, apart from the cases: nothing of the others starts beside an
+ * init container that is not over, nor before it has ended well; and of a pod that has nothing to
+ * do no init container starts. */
+static void check_inits(const PlanHave have[3], const Plan *plan)
+{
+        bool starts_init = false, starts_main = false;
+
+        for (size_t i = 0; i < plan->n_actions; i++) {
+                if (plan->actions[i].verb != PLAN_START)
+                        continue;
+                if (streq(plan->actions[i].name, "a"))
+                        starts_main = true;
+                else
+                        starts_init = true;
+        }
+        assert_false(starts_init && starts_main);
+        for (size_t i = 0; i < 2; i++)
+                if (starts_main)
+                        assert_true((!have[i].alive || have[i].over) && !have[i].stopped &&
+                                        run_result_is_success(&have[i].last) &&
+                                        !have[i].restart_wanted);
+        if (starts_init)
+                assert_false(have[2].alive);
+        if (starts_init && have[2].finished && !have[2].restart_wanted && !have[2].stopped &&
+                        have[2].last.kind != RESULT_NONE)
+                fail_msg("an init container of a pod that is over was started");
+}
+
+static void test_total_inits(void **state)
+{
+        static const RunResult none = { 0 };
+        static const RunResult *const results[] = { &none, &exited_0, &exited_3 };
+        static const char *const names[] = { "i", "j", "a" };
+        PlanWant want[] = { WANT_I, WANT_J, WANT_A };
+        size_t n = 0;
+
+        /* For each of the three: alive, over, stopped or wanted, result. */
+        for (unsigned bits = 0; bits < 24 * 24 * 24; bits++)
+                for (SandboxState sandbox = 0; sandbox < _SANDBOX_STATE_MAX; sandbox++) {
+                        PlanDesired desired = { .generation = 1,
+                                .restart = RESTART_NEVER,
+                                .sandbox_hash = "S",
+                                .hosts_hash = "",
+                                .containers = want,
+                                .n_containers = 3,
+                                .n_init = 2 };
+                        PlanHave have[3];
+                        PlanObserved observed = { .sandbox = sandbox,
+                                .sandbox_hash = "S",
+                                .containers = have,
+                                .n_containers = 3,
+                                .free_starts = 16 };
+                        unsigned rest = bits;
+                        Plan plan;
+
+                        for (size_t i = 0; i < 3; i++, rest /= 24)
+                                have[i] = (PlanHave){
+                                        .name = names[i],
+                                        .state = rest & 1 ? RUN_RUNNING : RUN_WAITING,
+                                        .alive = rest & 1,
+                                        .over = rest & 2,
+                                        .launch_hash = want[i].launch_hash,
+                                        .generation = 1,
+                                        .init = i<2, .hosts_hash = "", .stopped = rest & 4,
+                                                        .finished = rest % 24 / 8> 0,
+                                        .last = *results[rest % 24 / 8],
+                                };
+                        /* A main container runs only when the others are done. */
+                        if (!have[2].alive || have[2].over) {
+                                assert_int_equal(plan_pod(&desired, &observed, NOW, &plan), 0);
+                                check_inits(have, &plan);
+                                plan_done(&plan);
+                        }
+                        n++;
+                }
+        assert_int_equal(n, 24 * 24 * 24 * _SANDBOX_STATE_MAX);
 }
 
 static void test_backoff(void **state)
@@ -600,10 +1063,12 @@ static void test_table(void **state)
 static void test_sum(void **state)
 {
         static const struct {
-                RunState states[3];
+                RunState states[4];
                 size_t n;
                 RunState sum;
                 bool ready;
+                size_t n_init;
+                size_t decider; /* looked at with init containers */
         } sums[] = {
                 { { 0 }, 0, RUN_WAITING, false },
                 { { RUN_RUNNING }, 1, RUN_RUNNING, true },
@@ -615,14 +1080,32 @@ static void test_sum(void **state)
                 { { RUN_RUNNING, RUN_EXITED }, 2, RUN_RUNNING, false },
                 { { RUN_EXITED, RUN_FAILED }, 2, RUN_FAILED, false },
                 { { RUN_EXITED, RUN_EXITED }, 2, RUN_EXITED, false },
+
+                { { RUN_WAITING, RUN_WAITING }, 2, RUN_WAITING, false, 1, 0 },
+                { { RUN_CREATING, RUN_WAITING }, 2, RUN_CREATING, false, 1, 0 },
+                { { RUN_RUNNING, RUN_WAITING }, 2, RUN_CREATING, false, 1, 0 },
+                { { RUN_STOPPING, RUN_WAITING }, 2, RUN_STOPPING, false, 1, 0 },
+                { { RUN_FAILED, RUN_WAITING }, 2, RUN_FAILED, false, 1, 0 },
+                { { RUN_EXITED, RUN_WAITING }, 2, RUN_WAITING, false, 1, 1 },
+                { { RUN_EXITED, RUN_CREATING }, 2, RUN_CREATING, false, 1, 1 },
+                { { RUN_EXITED, RUN_RUNNING }, 2, RUN_RUNNING, true, 1, 1 },
+                { { RUN_EXITED, RUN_EXITED }, 2, RUN_EXITED, false, 1, 1 },
+                { { RUN_EXITED, RUN_RUNNING, RUN_WAITING }, 3, RUN_CREATING, false, 2, 1 },
+                { { RUN_EXITED, RUN_FAILED, RUN_EXITED, RUN_WAITING }, 4, RUN_FAILED, false, 2, 1 },
+                /* Nobody waits for them: then they are nobody's matter. */
+                { { RUN_WAITING, RUN_RUNNING }, 2, RUN_RUNNING, true, 1, 1 },
+                { { RUN_FAILED, RUN_STOPPING }, 2, RUN_STOPPING, false, 1, 1 },
+                { { RUN_EXITED, RUN_WAITING, RUN_EXITED, RUN_FAILED }, 4, RUN_FAILED, false, 2, 3 },
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(sums); i++) {
-                StateSum sum = pod_sum_states(sums[i].states, sums[i].n);
+                StateSum sum = pod_sum_states(sums[i].states, sums[i].n_init, sums[i].n);
 
                 assert_int_equal(sum.state, sums[i].sum);
                 assert_int_equal(sum.ready, sums[i].ready);
-                if (sums[i].n > 0)
+                if (sums[i].n_init > 0)
+                        assert_int_equal(sum.decider, sums[i].decider);
+                else if (sums[i].n > 0)
                         assert_int_equal(sums[i].states[sum.decider], sum.state);
         }
 }
@@ -646,6 +1129,7 @@ int main(void)
                 cmocka_unit_test(test_cases),
                 cmocka_unit_test(test_places),
                 cmocka_unit_test(test_total),
+                cmocka_unit_test(test_total_inits),
                 cmocka_unit_test(test_backoff),
                 cmocka_unit_test(test_count),
                 cmocka_unit_test(test_table),

@@ -40,10 +40,15 @@ static PodEntry *make_pod(void)
         a->generation = 6;
         a->restarts = 3;
         a->failures = 2;
-        a->creates_sandbox = true;
+        a->creates_sandbox = a->init = true;
+        (void) snprintf(a->hosts_hash, sizeof(a->hosts_hash), HASH);
         a->run_over = a->ended = a->stopped = a->finished = a->restart_wanted = true;
         a->ended_boot_usec = 12345;
         a->restart_boot_usec = 23456;
+        a->update.refusals = 4;
+        a->update.boot_usec = 34567;
+        a->update.refusal = strdup("limits: no");
+        assert_non_null(a->update.refusal);
         a->limits = (Limits){ .memory = 1, .pids = 2, .cpu_quota = 3, .cpu_period = 4 };
         for (int i = 0; i < 7; i++)
                 container_add_result(a, &(RunResult){ .kind = RESULT_EXITED,
@@ -87,6 +92,12 @@ static void test_round_trip(void **state)
         assert_int_equal(a->failures, 2);
         assert_true(a->finished && a->restart_wanted && a->stopped && a->ended && a->run_over);
         assert_int_equal(a->limits.cpu_period, 4);
+        assert_int_equal(a->update.refusals, 4);
+        assert_int_equal(a->update.boot_usec, 34567);
+        assert_string_equal(a->update.refusal, "limits: no");
+        assert_null(b->update.refusal);
+        assert_true(a->init && !b->init);
+        assert_string_equal(a->hosts_hash, HASH);
         assert_string_equal(b->run, "");
         assert_false(b->ended);
         /* Everything: the same record comes out again. */
@@ -113,6 +124,7 @@ static void test_refused(void **state)
 {
         assert_int_equal(PARSE(HEAD), 0);
         assert_int_equal(PARSE(HEAD "\0something=new\0container=c\0something=new"), 0);
+        assert_int_equal(PARSE(HEAD "\0container=c\0hosts_hash=xyz"), -EBADMSG);
         assert_int_equal(PARSE("v=2\0pod_uid=" UID "\0namespace=n\0pod=p"), -EPROTONOSUPPORT);
         assert_int_equal(parse(HEAD, sizeof(HEAD) - 1), -EBADMSG);
         assert_int_equal(parse("", 0), -EBADMSG);
@@ -128,6 +140,29 @@ static void test_refused(void **state)
         assert_int_equal(PARSE(HEAD "\0container=c\0restarts=-1"), -EBADMSG);
         assert_int_equal(PARSE(HEAD "\0container=c\0result=exploded 1 2 "), -EBADMSG);
         assert_int_equal(PARSE(HEAD "\0container=c\0result=exited"), -EBADMSG);
+}
+
+/* A record of before there were init containers and extra hosts: nobody is one, and nothing is in
+ * force. */
+static void test_older(void **state)
+{
+        static const char text[] = HEAD "\0declared=1\0sandbox_ready=1\0container=c\0run=" RUN
+                                        "\0launch_hash=" HASH "\0generation=3\0sandbox=create"
+                                        "\0restarts=2\0result=exited 3 99 ";
+        CLEANUP(pod_entry_freep) PodEntry *p = NULL;
+        char boot[ID128_SIZE];
+        ContainerEntry *c;
+
+        assert_int_equal(pod_entry_new(&p), 0);
+        assert_int_equal(pod_record_parse(text, sizeof(text), p, boot), 0);
+        c = pod_container(p, "c");
+        assert_non_null(c);
+        assert_false(c->init);
+        assert_false(container_is_init(c));
+        assert_string_equal(c->hosts_hash, "");
+        assert_int_equal(c->restarts, 2);
+        assert_int_equal(p->sandbox, SANDBOX_READY);
+        assert_ptr_equal(pod_first_container(p), c);
 }
 
 /* Any cut and any flipped bit: refused or read, never more than that. */
@@ -171,11 +206,14 @@ static Desired *desire(const char *json)
         "\"containers\":[{\"name\":\"a\",\"image\":{\"rootfs\":\"/" \
         "srv\"},\"command\":[\"x\"]" container "}]}"
 
+#define INIT_JSON "{\"name\":\"i\",\"image\":{\"rootfs\":\"/srv\"},\"command\":[\"x\"]}"
+
+/* Of the last container, which is no init container. */
 static void compare(const char *one, const char *other, bool equal)
 {
         CLEANUP(desired_freep) Desired *a = desire(one), *b = desire(other);
 
-        if (streq(a->launch_hashes[0], b->launch_hashes[0]) != equal)
+        if (streq(a->launch_hashes[a->pod->n_init], b->launch_hashes[b->pod->n_init]) != equal)
                 fail_msg("%s and %s: %s", one, other, equal ? "not equal" : "equal");
 }
 
@@ -187,6 +225,9 @@ static void test_hashes(void **state)
                 POD_JSON("\"restart\":\"never\",", ""),
                 POD_JSON("\"backoff\":{\"base\":\"1s\"},\"grace\":\"3s\",", ""),
                 POD_JSON("\"network\":\"none\",\"security\":{\"userns\":\"auto\"},", ""),
+                POD_JSON("\"hostname\":\"p\",", ""),
+                POD_JSON("\"extra_hosts\":{\"db\":\"10.0.0.1\"},", ""),
+                POD_JSON("\"init_containers\":[" INIT_JSON "],", ""),
                 POD_JSON("", ",\"limits\":{\"memory\":1048576}"),
                 POD_JSON("", ",\"stop\":{\"signal\":\"SIGINT\",\"grace\":\"1s\"}"),
                 POD_JSON("", ",\"tty\":false,\"init\":\"tank\",\"args\":[],\"env\":{}"),
@@ -195,6 +236,7 @@ static void test_hashes(void **state)
         static const char *const different[] = {
                 POD_JSON("\"network\":\"host\",", ""),
                 POD_JSON("\"security\":{\"userns\":\"host\"},", ""),
+                POD_JSON("\"hostname\":\"q\",", ""),
                 POD_JSON("", ",\"args\":[\"y\"]"),
                 POD_JSON("", ",\"env\":{\"A\":\"b\"}"),
                 POD_JSON("", ",\"user\":\"7\""),
@@ -215,6 +257,33 @@ static void test_hashes(void **state)
                         POD_JSON("", ",\"mounts\":[{\"volume\":\"v\",\"path\":\"/v\","
                                      "\"read_only\":false}]"),
                         true);
+}
+
+static void test_hashes_of_pods(void **state)
+{
+        CLEANUP(desired_freep) Desired *plain = desire(POD_JSON("", ""));
+        CLEANUP(desired_freep) Desired *named = desire(POD_JSON("\"hostname\":\"q\",", ""));
+        CLEANUP(desired_freep) Desired *own = desire(POD_JSON("\"hostname\":\"p\",", ""));
+        CLEANUP(desired_freep)
+        Desired *hosts = desire(POD_JSON("\"extra_hosts\":{\"db\":\"10.0.0.1\"},", ""));
+        CLEANUP(desired_freep) Desired *none = desire(POD_JSON("\"extra_hosts\":{},", ""));
+        CLEANUP(desired_freep)
+        Desired *init = desire(POD_JSON("\"init_containers\":[" INIT_JSON "],", ""));
+        CLEANUP(desired_freep)
+        Desired *later = desire("{\"kind\":\"pod\",\"name\":\"p\","
+                                "\"containers\":[" INIT_JSON "]}");
+
+        assert_string_equal(plain->sandbox_hash, own->sandbox_hash);
+        assert_string_not_equal(plain->sandbox_hash, named->sandbox_hash);
+        assert_string_equal(plain->sandbox_hash, hosts->sandbox_hash);
+        assert_string_equal(plain->hosts_hash, "");
+        assert_string_equal(none->hosts_hash, "");
+        assert_int_equal(strlen(hosts->hosts_hash), SHA256_HEX_SIZE - 1);
+        assert_string_equal(plain->sandbox_hash, init->sandbox_hash);
+        assert_int_equal(init->pod->n_init, 1);
+        assert_int_equal(init->pod->n_containers, 2);
+        /* The same declaration in the other list is another thing. */
+        assert_string_not_equal(init->launch_hashes[0], later->launch_hashes[0]);
 }
 
 static void test_refused_documents(void **state)
@@ -279,8 +348,10 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_round_trip),
                 cmocka_unit_test(test_refused),
+                cmocka_unit_test(test_older),
                 cmocka_unit_test(test_damaged),
                 cmocka_unit_test(test_hashes),
+                cmocka_unit_test(test_hashes_of_pods),
                 cmocka_unit_test(test_refused_documents),
                 cmocka_unit_test(test_node_names),
         };

@@ -49,13 +49,17 @@ static void make_pipe(int *ret_read, int *ret_write)
 static _Noreturn void run_client(
                 int control, int *stdio, size_t n, bool interactive, const int *local)
 {
+        const SessionOptions options = {
+                .mode = SESSION_RUNS,
+                .interactive = interactive,
+        };
         SessionEnd end = {};
         int r;
 
         for (int i = 0; i < 3; i++)
                 if (dup2(local[i], i) < 0)
                         _exit(98);
-        r = session_run(control, stdio, n, interactive, &end);
+        r = session_run(control, stdio, n, &options, &end);
         if (r < 0)
                 _exit(97);
         if (end.local_signal)
@@ -522,6 +526,36 @@ static void test_terminal(void **state)
         terminal(SIGSEGV);
 }
 
+static void expect_end_of_text(const Client *c)
+{
+        struct pollfd p = { .fd = c->program[0], .events = POLLIN };
+        char buffer[64];
+
+        assert_int_equal(poll(&p, 1, PATIENCE_MSEC), 1);
+        assert_int_equal(read(c->program[0], buffer, sizeof(buffer)), 0);
+}
+
+/* A line without its end is handed over by one such character; it takes another one for the end. */
+static void test_terminal_from_pipe_half_a_line(void **state)
+{
+        Client c = { .control = -EBADF };
+        char buffer[64];
+        int local[3];
+
+        make_pipe(&local[0], &c.local[0]);
+        make_pipe(&c.local[1], &local[1]);
+        make_pipe(&c.local[2], &local[2]);
+        start(&c, 1, true, local);
+        assert_int_equal(write(c.local[0], "a\nbc", 4), 4);
+        c.local[0] = safe_close(c.local[0]);
+        assert_int_equal(read(c.program[0], buffer, sizeof(buffer)), 2);
+        assert_int_equal(read(c.program[0], buffer, sizeof(buffer)), 2);
+        expect_end_of_text(&c);
+        send_exit(&c, "exited", 0);
+        close_program(&c, 0);
+        assert_int_equal(finish(&c), 0);
+}
+
 /* Input from a pipe into a terminal: its end is a character. */
 static void test_terminal_from_pipe(void **state)
 {
@@ -536,7 +570,7 @@ static void test_terminal_from_pipe(void **state)
         assert_int_equal(write(c.local[0], "line\n", 5), 5);
         c.local[0] = safe_close(c.local[0]);
         assert_int_equal(read(c.program[0], buffer, sizeof(buffer)), 5);
-        assert_int_equal(read(c.program[0], buffer, sizeof(buffer)), 0);
+        expect_end_of_text(&c);
         send_exit(&c, "exited", 0);
         close_program(&c, 0);
         assert_int_equal(finish(&c), 0);
@@ -558,6 +592,7 @@ int main(void)
                 cmocka_unit_test(test_reset),
                 cmocka_unit_test(test_terminal),
                 cmocka_unit_test(test_terminal_from_pipe),
+                cmocka_unit_test(test_terminal_from_pipe_half_a_line),
         };
 
         (void) signal(SIGPIPE, SIG_IGN);

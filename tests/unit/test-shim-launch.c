@@ -12,6 +12,7 @@
 #include "record.h"
 #include "shim-confine.h"
 #include "shim-launch.h"
+#include "strv.h"
 
 #define ID "0123456789abcdef0123456789abcdef"
 
@@ -97,6 +98,19 @@ static void test_refused(void **state)
                 { "id_count", "0" },
                 { "id_count", "65537" },
                 { "network", "bridge" },
+                { "hostname", NULL },
+                { "hostname", "" },
+                { "hostname", "a\nb" },
+                { "hostname", "10.0.0.1" },
+                { "extra_host", "" },
+                { "extra_host", "10.0.0.1" },
+                { "extra_host", "10.0.0.1 " },
+                { "extra_host", " db" },
+                { "extra_host", "10.0.0 db" },
+                { "extra_host", "10.0.0.1  db" },
+                { "extra_host", "10.0.0.1 db other" },
+                { "extra_host", "10.0.0.1 db\n1.1.1.1 x" },
+                { "extra_host", "1:2:3:4:5:6:7:8:9:a:b:c:d:e:f:0:1:2:3:4:5:6:7:8:9 db" },
                 { "rootfs", "srv/root" },
                 { "rootfs", "/srv/../etc" },
                 { "scratch", NULL },
@@ -155,6 +169,36 @@ static void test_mounts(void **state)
         for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
                 assert_int_equal(parse_with(NULL, NULL, bad[i], &l, error), -EINVAL);
                 assert_null(l);
+        }
+}
+
+static void test_hosts(void **state)
+{
+        static const char *const extra[] = { "extra_host", "10.0.0.1 db", "extra_host",
+                "fd00::1 v6.example.org", NULL };
+        char error[LAUNCH_ERROR_MAX];
+        char **hosts = NULL;
+        Launch *l = NULL;
+        RecordWriter w;
+        Record record;
+
+        assert_int_equal(parse_with(NULL, NULL, extra, &l, error), 0);
+        assert_string_equal(l->extra_hosts[0], "10.0.0.1 db");
+        assert_string_equal(l->extra_hosts[1], "fd00::1 v6.example.org");
+        assert_null(l->extra_hosts[2]);
+        launch_free(l);
+        /* As in an update: up to so many, and of none nothing. */
+        for (unsigned n = 0; n <= LIMIT_EXTRA_HOSTS + 1; n++) {
+                record_start(&w, 1);
+                for (unsigned i = 0; i < n; i++)
+                        record_putf(&w, "extra_host", "10.0.0.1 h%u", i);
+                assert_int_equal(record_finish(&w), 0);
+                assert_int_equal(record_parse(w.data, w.size, 1, &record), 0);
+                assert_int_equal(launch_parse_hosts(&record, &hosts, error),
+                                n > LIMIT_EXTRA_HOSTS ? -E2BIG : 0);
+                assert_int_equal(strv_length(hosts), n > LIMIT_EXTRA_HOSTS ? 0 : n);
+                hosts = strv_free(hosts);
+                record_done(&w);
         }
 }
 
@@ -229,6 +273,7 @@ int main(void)
                 cmocka_unit_test(test_defaults),
                 cmocka_unit_test(test_refused),
                 cmocka_unit_test(test_mounts),
+                cmocka_unit_test(test_hosts),
                 cmocka_unit_test(test_newer),
                 cmocka_unit_test(test_junk),
                 cmocka_unit_test(test_capabilities),

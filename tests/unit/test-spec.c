@@ -249,6 +249,34 @@ static void test_model(void **state)
         assert_int_equal(p->containers[1].stop_grace_usec, 5 * USEC_PER_SEC);
 }
 
+static void test_model_of_init(void **state)
+{
+        CLEANUP_FREE char *text = pod_text(
+                        ", 'hostname': 'web.example.org', 'extra_hosts': {'z': '10.0.0.1', "
+                        "'a': 'FD00::0:1'}, 'grace': '3s', 'init_containers': ["
+                        "{'name': 'one', 'image': {'rootfs': '/r'}, 'command': ['a']},"
+                        "{'name': 'two', 'image': {'rootfs': '/r'}, 'command': ['b'],"
+                        "'limits': {'pids': 5}}]",
+                        "");
+        CLEANUP_JSON json_t *doc = document_from(text), *normal = NULL, *again = NULL;
+        CLEANUP(pod_freep) Pod *p = NULL;
+
+        assert_int_equal(spec_normalize(doc, SPEC_DEFAULT, &normal, NULL), 0);
+        assert_int_equal(spec_normalize(normal, SPEC_DEFAULT, &again, NULL), 0);
+        assert_true(json_equal(normal, again));
+        assert_int_equal(pod_from_document(normal, &p), 0);
+        assert_string_equal(p->hostname, "web.example.org");
+        assert_true(strv_equal(p->extra_hosts,
+                        (char *[]){ (char *) "fd00::1 a", (char *) "10.0.0.1 z", NULL }));
+        assert_int_equal(p->n_init, 2);
+        assert_int_equal(p->n_containers, 3);
+        assert_string_equal(p->containers[0].name, "one");
+        assert_string_equal(p->containers[1].name, "two");
+        assert_int_equal(p->containers[1].limits.pids, 5);
+        assert_int_equal(p->containers[0].stop_grace_usec, 3 * USEC_PER_SEC);
+        assert_ptr_equal(pod_find_container(p, "two"), &p->containers[1]);
+}
+
 static void test_defaults(void **state)
 {
         CLEANUP_FREE char *text = pod_text(", 'volumes': [{'name': 'data'}]", "");
@@ -264,6 +292,9 @@ static void test_defaults(void **state)
         assert_int_equal(p->backoff_cap_usec, 300 * USEC_PER_SEC);
         assert_int_equal(p->backoff_reset_usec, 600 * USEC_PER_SEC);
         assert_int_equal(p->network, NETWORK_NONE);
+        assert_string_equal(p->hostname, p->name);
+        assert_null(p->extra_hosts);
+        assert_int_equal(p->n_init, 0);
         assert_false(p->userns_host);
         assert_false(p->volumes[0].idmap_off);
         assert_false(p->volumes[0].idmap_required);
@@ -500,6 +531,7 @@ int main(void)
                 cmocka_unit_test(test_strict_entry),
                 cmocka_unit_test(test_present),
                 cmocka_unit_test(test_model),
+                cmocka_unit_test(test_model_of_init),
                 cmocka_unit_test(test_defaults),
                 cmocka_unit_test(test_model_refuses),
                 cmocka_unit_test(test_privileged),

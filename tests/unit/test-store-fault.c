@@ -196,7 +196,7 @@ static void test_unreadable_record(void **state)
         assert_string_equal(o.error, TANK_ERROR_FAILED_PRECONDITION);
         o = delete (f, "widget", "default", "bad");
         assert_string_equal(o.error, "");
-        assert_true(o.answer.existed);
+        assert_string_equal(o.answer.changed, "deleted");
         o = apply(f, "{\"kind\":\"widget\",\"name\":\"bad\"}");
         assert_string_equal(o.error, "");
 }

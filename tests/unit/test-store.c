@@ -76,13 +76,15 @@ static void test_delete(void **state)
         Outcome first = apply(f, "{\"kind\":\"widget\",\"name\":\"a\"}"), o;
 
         o = delete (f, "widget", "default", "a");
-        assert_true(o.answer.existed && o.answer.revision == 3);
+        assert_string_equal(o.answer.changed, "deleted");
+        assert_true(o.revision == 3 && o.answer.revision == 3);
         assert_null(get(f, "widget", "default", "a", error));
         assert_string_equal(error, TANK_ERROR_NOT_FOUND);
 
         o = delete (f, "widget", "default", "a");
         assert_string_equal(o.error, "");
-        assert_true(!o.answer.existed && o.answer.revision == 3);
+        assert_string_equal(o.answer.changed, "absent");
+        assert_true(o.revision == 3);
         assert_true(store_revision(f->store) == 3);
 
         /* Another incarnation. */
@@ -98,7 +100,7 @@ static void test_refusals(void **state)
                 const char *text, *error, *part;
         } cases[] = {
                 { "nonsense", TANK_ERROR_INVALID_ARGUMENT, "line 1" },
-                { "[]", TANK_ERROR_INVALID_ARGUMENT, "object" },
+                { "[]", TANK_ERROR_INVALID_ARGUMENT, "a map with kind and name" },
                 { "{\"kind\":\"widget\"}", TANK_ERROR_INVALID_ARGUMENT, "name" },
                 { "{\"kind\":\"widget\",\"name\":\"a/b\"}", TANK_ERROR_INVALID_ARGUMENT, "name" },
                 { "{\"kind\":\"widget\",\"name\":\"a\",\"namespace\":\"nowhere\"}",
@@ -126,7 +128,7 @@ static void test_refusals(void **state)
 static void test_preconditions(void **state)
 {
         Fixture *f = *state;
-        StoreWrite w;
+        StoreOperation op;
         Outcome o;
 
         begin_create(f, &o, "{\"kind\":\"widget\",\"name\":\"a\"}");
@@ -146,34 +148,18 @@ static void test_preconditions(void **state)
         assert_string_equal(o.error, TANK_ERROR_CONFLICT);
 
         /* The option goes before the document's own. */
-        o = (Outcome){};
-        w = fixture_write(&o);
-        w.has_if_revision = true;
-        w.if_revision = 3;
-        begin_apply_as(f, &o, &w,
-                        "{\"kind\":\"widget\",\"name\":\"a\",\"x\":2,\"meta\":{\"revision\":9}}");
-        store_flush(f->store);
-        assert_true(o.answer.revision == 4);
+        op = op_if(op_document(STORE_APPLY, "{\"kind\":\"widget\",\"name\":\"a\",\"x\":2,"
+                                            "\"meta\":{\"revision\":9}}"),
+                        3);
+        assert_true(run(f, &op, 1).revision == 4);
+        /* 0: must be absent */
+        op = op_if(op_document(STORE_APPLY, "{\"kind\":\"widget\",\"name\":\"a\",\"x\":3}"), 0);
+        assert_string_equal(run(f, &op, 1).error, TANK_ERROR_CONFLICT);
 
-        o = (Outcome){};
-        w = fixture_write(&o);
-        w.has_if_revision = true;
-        w.if_revision = 0; /* must be absent */
-        begin_apply_as(f, &o, &w, "{\"kind\":\"widget\",\"name\":\"a\",\"x\":3}");
-        assert_string_equal(o.error, TANK_ERROR_CONFLICT);
-
-        sd_bus_error e = SD_BUS_ERROR_NULL;
-        o = (Outcome){};
-        w = fixture_write(&o);
-        w.has_if_revision = true;
-        w.if_revision = 3;
-        assert_true(store_delete(f->store, "widget", "default", "a", &w, &e) < 0);
-        assert_string_equal(e.name, TANK_ERROR_CONFLICT);
-        sd_bus_error_free(&e);
-        w.if_revision = 4;
-        assert_true(store_delete(f->store, "widget", "default", "a", &w, &e) >= 0);
-        store_flush(f->store);
-        assert_true(o.answer.existed);
+        op = op_if(op_object(STORE_DELETE, "widget", "default", "a"), 3);
+        assert_string_equal(run(f, &op, 1).error, TANK_ERROR_CONFLICT);
+        op.if_revision = 4;
+        assert_string_equal(run(f, &op, 1).answer.changed, "deleted");
 }
 
 /* Writes that follow unanswered ones of the same object build upon them. */
@@ -181,16 +167,13 @@ static void test_pending_writes(void **state)
 {
         Outcome a, b, c, d, e, g;
         Fixture *f = *state;
-        StoreWrite w;
+        StoreOperation op;
 
         begin_apply(f, &a, "{\"kind\":\"widget\",\"name\":\"a\",\"x\":1}");
         begin_apply(f, &b, "{\"kind\":\"widget\",\"name\":\"a\",\"x\":1}");
         begin_apply(f, &c, "{\"kind\":\"widget\",\"name\":\"a\",\"x\":2}");
-        e = (Outcome){};
-        w = fixture_write(&e);
-        w.has_if_revision = true;
-        w.if_revision = 2;
-        begin_apply_as(f, &e, &w, "{\"kind\":\"widget\",\"name\":\"a\",\"x\":9}");
+        op = op_if(op_document(STORE_APPLY, "{\"kind\":\"widget\",\"name\":\"a\",\"x\":9}"), 2);
+        begin(f, &e, &op, 1);
         assert_string_equal(e.error, TANK_ERROR_CONFLICT);
         begin_delete(f, &d, "widget", "default", "a");
         begin_delete(f, &g, "widget", "default", "a");
@@ -203,8 +186,10 @@ static void test_pending_writes(void **state)
         assert_string_equal(c.answer.changed, "updated");
         assert_true(c.answer.generation == 2);
         assert_string_equal(c.answer.uid, a.answer.uid);
-        assert_true(d.answer.existed && d.answer.revision == 4);
-        assert_true(!g.answer.existed && g.answer.revision == 4);
+        assert_string_equal(d.answer.changed, "deleted");
+        assert_true(d.revision == 4);
+        assert_string_equal(g.answer.changed, "absent");
+        assert_true(g.revision == 4);
         assert_string_equal(e.answer.changed, "created");
         assert_true(e.answer.revision == 5 && e.answer.generation == 1);
         assert_string_not_equal(e.answer.uid, a.answer.uid);
@@ -248,7 +233,7 @@ static void test_namespaces(void **state)
         begin_apply(f, &late, "{\"kind\":\"gadget\",\"name\":\"c\",\"namespace\":\"prod-2\"}");
         assert_string_equal(late.error, TANK_ERROR_NOT_FOUND);
         store_flush(f->store);
-        assert_true(q.answer.existed);
+        assert_string_equal(q.answer.changed, "deleted");
 }
 
 static const char pod[] =
@@ -257,26 +242,32 @@ static const char pod[] =
 
 static void test_privileged(void **state)
 {
+        StoreOperation op = op_document(STORE_APPLY, pod);
         Fixture *f = *state;
-        StoreWrite w;
-        Outcome o = {};
+        Outcome o;
+        StoreWrite w = fixture_write(&o);
 
-        w = fixture_write(&o);
         w.privileged = false;
-        begin_apply_as(f, &o, &w, pod);
+        begin_as(f, &o, &w, &op, 1);
         assert_string_equal(o.error, TANK_ERROR_ACCESS_DENIED);
         assert_non_null(strstr(o.message, "rootfs"));
         assert_string_equal(apply(f, pod).error, "");
 
         /* What stands there is privileged too. */
-        sd_bus_error e = SD_BUS_ERROR_NULL;
-        assert_true(store_delete(f->store, "pod", "default", "p", &w, &e) < 0);
-        assert_string_equal(e.name, TANK_ERROR_ACCESS_DENIED);
-        sd_bus_error_free(&e);
+        op = op_object(STORE_DELETE, "pod", "default", "p");
+        begin_as(f, &o, &w, &op, 1);
+        assert_string_equal(o.error, TANK_ERROR_ACCESS_DENIED);
         assert_string_equal(delete (f, "pod", "default", "p").error, "");
 
-        o = (Outcome){};
-        begin_apply_as(f, &o, &w, "{\"kind\":\"widget\",\"name\":\"w\"}");
+        /* And so is what stood there once. */
+        op = op_object(STORE_ROLLBACK, "pod", "default", "p");
+        op.revision = 2;
+        begin_as(f, &o, &w, &op, 1);
+        assert_string_equal(o.error, TANK_ERROR_ACCESS_DENIED);
+        assert_non_null(strstr(o.message, "rootfs"));
+
+        op = op_document(STORE_APPLY, "{\"kind\":\"widget\",\"name\":\"w\"}");
+        begin_as(f, &o, &w, &op, 1);
         store_flush(f->store);
         assert_string_equal(o.error, "");
 }

@@ -172,7 +172,7 @@ static void test_alias_limits(void **state)
         memset(text + n, 'x', 100000);
         n += 100000;
         sprintf(text + n, "\nb: [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a]\n");
-        assert_refuses(text, 2, 41, "larger");
+        assert_refuses(text, 2, 41, "more than 1048576 bytes");
 }
 
 static void test_depth(void **state)
@@ -218,9 +218,9 @@ static void test_refused(void **state)
         assert_refuses("a: 9223372036854775808\n", 1, 4, "64 bits");
         assert_refuses("a: 1e999\n", 1, 4, "too large");
         assert_refuses("a: \"x\\0y\"\n", 1, 4, "NUL");
-        assert_refuses("a: b: c\n", 1, 5, "mapping");
+        assert_refuses("a: b: c\n", 1, 5, "a second \":\"");
         assert_refuses("a: @x\n", 1, 4, "quote");
-        assert_refuses("a: [1, 2\nb: 3\n", 2, 2, "YAML");
+        assert_refuses("a: [1, 2\nb: 3\n", 2, 2, "the list that opens in line 1");
 }
 
 static void test_bytes(void **state)
@@ -236,10 +236,97 @@ static void test_bytes(void **state)
                         1, 1, "byte order mark");
         assert_refuses_bytes("a: 1\nb\0c\n", 9, 2, 2, "NUL");
         assert_refuses("a: 1\nb: \xc3\x28\n", 2, 5, "UTF-8");
-        assert_refuses("a: 1\nb: \x01\n", 2, 4, "UTF-8");
+        assert_refuses("a: 1\nb: \x01\n", 2, 4, "control character");
         assert_refuses("\x7f"
                        "ELF\x02\x01",
-                        1, 1, "UTF-8");
+                        1, 1, "control character");
+}
+
+/* Line breaks of YAML 1.1 alone: raw they are refused wherever they stand, or text would change;
+ * as escapes they are what they say, and so they are printed. */
+static void test_foreign_breaks(void **state)
+{
+        static const char *const breaks[] = { "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9" };
+        CLEANUP(yaml_reader_freep) YamlReader *reader = NULL;
+        CLEANUP(yaml_document_freep) YamlDocument *d = NULL;
+        CLEANUP_FREE char *printed = NULL;
+        const char *text = "{\"a\": \"x\\u0085y\\u2028\\u2029\", \"b\": \"x\\N\\L\\P\"}";
+        YamlError e;
+        size_t size;
+        FILE *f;
+
+        for (size_t i = 0; i < ARRAY_SIZE(breaks); i++) {
+                char refused[64];
+
+                (void) sprintf(refused, "a: 1\nb: \"\xc3\xa4%sc\"\n", breaks[i]);
+                assert_refuses(refused, 2, 6, "write it as an escape in double quotes");
+                (void) sprintf(refused, "{\"a\": \"b%sc\"}", breaks[i]);
+                assert_refuses(refused, 1, 9, "control character");
+                (void) sprintf(refused, "{\"a\": \"\\ud83d\\ude00%s\"}", breaks[i]);
+                assert_refuses(refused, 1, 20, "control character");
+                (void) sprintf(refused, "a: 1 # to%sb: 2\n", breaks[i]);
+                assert_refuses(refused, 1, 10, "control character");
+                (void) sprintf(refused, "a: |\n  to%s  b\n", breaks[i]);
+                assert_refuses(refused, 2, 5, "control character");
+        }
+        assert_int_equal(yaml_reader_new(text, strlen(text), &reader, &e), 0);
+        assert_int_equal(yaml_reader_next(reader, &d, &e), 1);
+        assert_string_equal(json_get_string(yaml_document_root(d), "a"),
+                        "x\xc2\x85y\xe2\x80\xa8\xe2\x80\xa9");
+        assert_string_equal(json_get_string(yaml_document_root(d), "b"),
+                        "x\xc2\x85\xe2\x80\xa8\xe2\x80\xa9");
+        f = open_memstream(&printed, &size);
+        assert_non_null(f);
+        assert_int_equal(yaml_print(f, yaml_document_root(d), false), 0);
+        assert_int_equal(fclose(f), 0);
+        assert_string_equal(printed, "a: \"x\\Ny\\L\\P\"\nb: \"x\\N\\L\\P\"\n");
+}
+
+/* libyaml gives up keys of more than 1024 characters, and misses something else then. */
+static void test_long_keys(void **state)
+{
+        static const struct {
+                const char *before, *behind;
+                size_t n;
+                size_t line, column; /* 0: is read */
+        } cases[] = {
+                { "{\"a\":1,\"", "\":2}", 1022, 0, 0 },
+                { "{\"a\":1,\"", "\":2}", 1023, 1, 8 },
+                { "{\"", "\": {\"b\": 1}}", 1500, 1, 2 },
+                { "a:\n  b: 1\n  ", ": 2\n", 1024, 0, 0 },
+                { "a:\n  b: 1\n  ", ": 2\n", 1025, 3, 3 },
+                { "", ":\n  c: 1\n", 1500, 1, 1 },
+                { "- - '", "': x\n", 1023, 1, 5 },
+                { "? ", "\n: 1\n", 1500, 0, 0 },
+                { "{\"a\": \"", "\"}", 1500, 0, 0 },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                char text[2048];
+
+                (void) sprintf(text, "%s%0*d%s", cases[i].before, (int) cases[i].n, 0,
+                                cases[i].behind);
+                if (cases[i].line > 0) {
+                        assert_refuses(text, cases[i].line, cases[i].column,
+                                        "a key has at most 1024 characters");
+                } else {
+                        CLEANUP(yaml_reader_freep) YamlReader *reader = NULL;
+                        CLEANUP(yaml_document_freep) YamlDocument *d = NULL;
+                        YamlError e;
+
+                        assert_int_equal(yaml_reader_new(text, strlen(text), &reader, &e), 0);
+                        assert_int_equal(yaml_reader_next(reader, &d, &e), 1);
+                }
+        }
+        /* A long value before a ":" too many is no key. */
+        {
+                char text[2048];
+
+                (void) sprintf(text, "a: %01500d: 1\n", 0);
+                assert_refuses(text, 1, 1504, "a second \":\"");
+                (void) sprintf(text, "{\"a\": \"%01500d\" : 1}", 0);
+                assert_refuses(text, 1, 1510, "needs \",\"");
+        }
 }
 
 static void test_size(void **state)
@@ -255,7 +342,7 @@ static void test_size(void **state)
                 n += 10;
         }
         text[n] = '\0';
-        assert_refuses(text, 131073, 3, "larger");
+        assert_refuses(text, 131073, 3, "more than 1048576 bytes");
         /* Many documents may be larger together. */
         n = 0;
         for (unsigned i = 0; n + 600020 < size; i++) {
@@ -383,6 +470,8 @@ int main(void)
                 cmocka_unit_test(test_depth),
                 cmocka_unit_test(test_refused),
                 cmocka_unit_test(test_bytes),
+                cmocka_unit_test(test_foreign_breaks),
+                cmocka_unit_test(test_long_keys),
                 cmocka_unit_test(test_size),
                 cmocka_unit_test(test_positions),
                 cmocka_unit_test(test_round_trip),

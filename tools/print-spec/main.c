@@ -37,6 +37,7 @@ static const char *kind_text(const SpecField *f)
         switch (f->kind) {
         case SPEC_KIND: return "type";
         case SPEC_NAME: return f->list ? "names" : "name";
+        case SPEC_HOSTNAME: return "name of a host";
         case SPEC_STRING: return f->list ? "texts" : "text";
         case SPEC_BOOL: return "`true` or `false`";
         case SPEC_COUNT: return "whole number";
@@ -52,6 +53,7 @@ static const char *kind_text(const SpecField *f)
         case SPEC_LABELS:
         case SPEC_ANNOTATIONS:
         case SPEC_ENVIRONMENT: return "map of texts";
+        case SPEC_HOSTS: return "map of names to addresses";
         case SPEC_OBJECT: return f->list ? "maps" : "map";
         case SPEC_WORD:
         case SPEC_OTHER: break;
@@ -203,7 +205,7 @@ static void markdown_begin(FILE *out)
               "- **Texts** are quoted where YAML would read something else: `\"8080\"`, `\"true\"`."
               "\n"
               "- **Privileged** fields need the right `org.tankd.privileged`, both to declare them "
-              "and to remove them.\n\n"
+              "and to remove them,\nand to enter a pod that uses them or send it signals.\n\n"
               "The stored form of a document has quantities as whole numbers (sizes in bytes, "
               "durations and CPU time in µs), signals and\ncapabilities by their full names, "
               "paths without `//`, `kind` and `namespace` filled in, and nothing else added: "

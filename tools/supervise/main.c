@@ -5,7 +5,8 @@
  * Owns the directory's bus, store and reconciler (service.c keeps them up), is the subreaper of
  * everything below it, and takes all of it down at the end, on failure and on signals
  * (teardown.c). Every host-global name carries the instance, a hash of the directory, so that
- * sandboxes run side by side. What a killed sandbox left in the same directory is taken down
+ * sandboxes run side by side. It has a mount namespace of its own, in which a user `tank-member` is
+ * in the group `tank` (member.c). What a killed sandbox left in the same directory is taken down
  * before it starts again. Started by tools/sandbox, which builds first.
  *
  * Order: bus, ready; store and reconciler, both ready; COMMAND. Exit status: COMMAND's own,
@@ -30,6 +31,7 @@
 
 #include "fd.h"
 #include "log.h"
+#include "member.h"
 #include "supervise.h"
 
 #define MARK              ".tank-sandbox"
@@ -136,6 +138,17 @@ static int mount_run(Sandbox *s)
         return 0;
 }
 
+/* The rules of tank's group are the same here as where tank is installed. */
+static int add_member(Sandbox *s)
+{
+        char *CLEANUP_FREE path = NULL;
+
+        if (asprintf(&path, "%s/etc", s->dir) < 0)
+                return log_oom();
+        int r = member_provide(path);
+        return r < 0 ? log_error_errno(r, "cannot add the user %s of group tank", MEMBER_USER) : 0;
+}
+
 static int fill_dir(Sandbox *s)
 {
         static const char *const folders[] = {
@@ -153,7 +166,10 @@ static int fill_dir(Sandbox *s)
         for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
                 if (mkdirat(s->dir_fd, folders[i], 0755) < 0 && errno != EEXIST)
                         return log_error_errno(-errno, "cannot make %s/%s", s->dir, folders[i]);
-        int r = mount_run(s);
+        int r = add_member(s);
+        if (r < 0)
+                return r;
+        r = mount_run(s);
         if (r < 0)
                 return r;
 

@@ -248,6 +248,7 @@ void teardown(Sandbox *s)
                 "ready",
                 "hold",
                 "env",
+                "etc",
                 "notify",
                 "bus",
         };

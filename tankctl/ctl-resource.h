@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Documents from the store together with what the reconciler sees of them. */
+
+#include "ctl-bus.h"
+#include "ctl.h"
+#include "limit.h"
+#include "quantity.h"
+
+/* One document; a pod's also with "status", if wanted. When the reconciler could not tell,
+ * *ret_silence says why, and the status is waiting/Pending with the same words. -errno, told in
+ * @reterr. */
+int resource_read(sd_bus *bus, const Resource *resource, bool with_status, json_t **ret,
+                sd_bus_error *ret_silence, sd_bus_error *reterr);
+/* The same of all of a type, as an array. @namespace "" for all. */
+int resources_read(sd_bus *bus, const char *type, const char *namespace, bool with_status,
+                json_t **ret, sd_bus_error *ret_silence, sd_bus_error *reterr);
+
+/* As ctl_bus_failure(), of a call about @x; where its type is a slip, that is said too. */
+int resource_failure(const Resource *x, const sd_bus_error *e, int r);
+
+/* "namespace/name" */
+#define RESOURCE_PATH_SIZE (2 * (LIMIT_NAME_MAX + 1))
+const char *resource_path(const json_t *doc, char buf[static RESOURCE_PATH_SIZE]);
+
+/* "2d4h" since the RFC 3339 time @at, "" when that is none. */
+const char *age_since(const char *at, char buf[static FORMAT_DURATION_SIZE]);

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* See ctl-write.h. The call is asynchronous though nothing else happens meanwhile: behind the
+ * sentence of an error the store says which operation is at fault, and a blocking call would lose
+ * it. */
+
+#include <stdio.h>
+
+#include "bus-names.h"
+#include "ctl.h"
+#include "ctl-write.h"
+#include "document.h"
+#include "error.h"
+#include "log.h"
+
+typedef struct Writing {
+        const Declarations *declarations;
+        bool deletes;
+        size_t *order; /* the operations, as indices of declarations */
+        WriteResult *results;
+
+        bool done;
+        int failure;
+        sd_bus_error error;
+        uint32_t at; /* the operation at fault; UINT32_MAX: none of them in particular */
+} Writing;
+
+static void writing_done(Writing *w)
+{
+        free(w->order);
+        free(w->results);
+        sd_bus_error_free(&w->error);
+}
+
+/* ---- the call ------------------------------------------------------------------------------ */
+
+static void put_in_order(Writing *w)
+{
+        size_t n = w->declarations->n, k = 0;
+
+        for (unsigned pass = 0; pass < 2; pass++)
+                for (size_t i = 0; i < n; i++)
+                        if (type_has_namespace(w->declarations->items[i].type) == (pass == 1))
+                                w->order[k++] = i;
+        for (size_t i = 0; w->deletes && i < n / 2; i++) {
+                size_t other = w->order[n - 1 - i];
+
+                w->order[n - 1 - i] = w->order[i];
+                w->order[i] = other;
+        }
+}
+
+static int append_apply(sd_bus_message *m, const Declaration *d)
+{
+        CLEANUP_FREE char *text = NULL;
+        int r = document_format(d->document, &text);
+
+        if (r < 0)
+                return r;
+        if (d->has_if_revision)
+                return sd_bus_message_append(m, "(sa{sv})", "apply", 2, "document", "s", text,
+                                "if-revision", "t", d->if_revision);
+        return sd_bus_message_append(m, "(sa{sv})", "apply", 1, "document", "s", text);
+}
+
+static int append_delete(sd_bus_message *m, const Declaration *d)
+{
+        return sd_bus_message_append(m, "(sa{sv})", "delete", 3, "type", "s", d->type, "namespace",
+                        "s", d->namespace, "name", "s", d->name);
+}
+
+static int make_call(sd_bus *bus, const Writing *w, bool dry_run, sd_bus_message **ret)
+{
+        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
+        int r;
+
+        if ((r = ctl_bus_new_call(bus, &ctl_store, "Transaction", &m)) < 0 ||
+                        (r = sd_bus_message_open_container(m, 'a', "(sa{sv})")) < 0)
+                return r;
+        for (size_t i = 0; i < w->declarations->n; i++) {
+                const Declaration *d = &w->declarations->items[w->order[i]];
+
+                r = w->deletes ? append_delete(m, d) : append_apply(m, d);
+                if (r < 0)
+                        return r;
+        }
+        r = sd_bus_message_close_container(m);
+        if (r >= 0)
+                r = dry_run ? sd_bus_message_append(m, "a{sv}", 1, "dry-run", "b", true)
+                            : sd_bus_message_append(m, "a{sv}", 0);
+        if (r >= 0)
+                *ret = TAKE_PTR(m);
+        return r;
+}
+
+/* ---- the answer ---------------------------------------------------------------------------- */
+
+static int read_error(Writing *w, sd_bus_message *m)
+{
+        const char *sentence;
+        int r;
+
+        r = sd_bus_error_copy(&w->error, sd_bus_message_get_error(m));
+        ctl_bus_translate(&w->error, TANK_STORE_NAME);
+        if (r == -ENOMEM || !sd_bus_message_has_signature(m, "su"))
+                return r == -ENOMEM ? r : 0;
+        r = sd_bus_message_rewind(m, true);
+        if (r >= 0)
+                r = sd_bus_message_read(m, "su", &sentence, &w->at);
+        if (r >= 0 && w->at >= w->declarations->n)
+                r = -EBADMSG;
+        if (r < 0)
+                w->at = UINT32_MAX;
+        return r;
+}
+
+static int read_results(Writing *w, sd_bus_message *m)
+{
+        const char *uid, *changed;
+        uint64_t generation, revision;
+        size_t i = 0;
+        int r;
+
+        if ((r = sd_bus_message_read(m, "t", &revision)) < 0 ||
+                        (r = sd_bus_message_enter_container(m, 'a', "(stts)")) < 0)
+                return r;
+        while ((r = sd_bus_message_read(m, "(stts)", &uid, &generation, &revision, &changed)) > 0) {
+                WriteResult *result;
+
+                if (i == w->declarations->n)
+                        return -EBADMSG;
+                result = &w->results[w->order[i++]];
+                result->generation = generation;
+                (void) snprintf(result->changed, sizeof(result->changed), "%s", changed);
+        }
+        return r < 0 ? r : i < w->declarations->n ? -EBADMSG : 0;
+}
+
+static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+{
+        Writing *w = userdata;
+
+        w->done = true;
+        w->failure = sd_bus_message_is_method_error(m, NULL) ? read_error(w, m)
+                                                             : read_results(w, m);
+        return 0;
+}
+
+/* The sentence begins with which operation it is about: people know it by its name. */
+static const char *without_index(const char *sentence, uint32_t at)
+{
+        char prefix[32];
+        const char *rest;
+
+        (void) snprintf(prefix, sizeof(prefix), "operations[%u]: ", at);
+        rest = startswith(sentence, prefix);
+        return rest ? rest : sentence;
+}
+
+static int say_failure(const Writing *w)
+{
+        CLEANUP_FREE char *what = NULL;
+        const Declarations *d = w->declarations;
+        const char *sentence = strempty(w->error.message);
+
+        if (!sd_bus_error_is_set(&w->error))
+                return ctl_bus_failure(
+                                "tankd-store gave an answer that cannot be read", NULL, w->failure);
+        if (w->at == UINT32_MAX && d->n > 1)
+                return ctl_bus_failure(NULL, &w->error, -EIO);
+        what = declaration_identity(&d->items[d->n > 1 ? w->order[w->at] : 0]);
+        sentence = without_index(sentence, w->at);
+        if (d->n == 1)
+                ctl_error("%s: %s", strempty(what), sentence);
+        else
+                ctl_error("%s: %s; none of the %zu documents %s", strempty(what), sentence, d->n,
+                                w->deletes ? "was deleted" : "was stored");
+        return tank_error_to_exit_code(w->error.name);
+}
+
+int write_together(
+                sd_bus *bus, WriteVerb verb, const Declarations *d, bool dry_run, WriteResult **ret)
+{
+        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
+        CLEANUP(writing_done)
+        Writing w = {
+                .declarations = d,
+                .deletes = verb == WRITE_DELETE,
+                .order = calloc(d->n, sizeof(size_t)),
+                .results = calloc(d->n, sizeof(WriteResult)),
+                .at = UINT32_MAX,
+        };
+        int r;
+
+        if (!w.order || !w.results)
+                return ctl_oom();
+        put_in_order(&w);
+        r = make_call(bus, &w, dry_run, &m);
+        if (r >= 0)
+                r = sd_bus_call_async(bus, NULL, m, on_answer, &w, 0);
+        while (r >= 0 && !w.done) {
+                r = sd_bus_process(bus, NULL);
+                /* That the time for an answer is over was told to on_answer(), not here. */
+                if (r == 0 && !w.done)
+                        r = sd_bus_wait(bus, UINT64_MAX);
+                if (r == -EINTR)
+                        r = 0;
+        }
+        if (r < 0)
+                return ctl_bus_failure(
+                                "the bus went away; whether it is stored is not known", NULL, r);
+        if (w.failure < 0 || sd_bus_error_is_set(&w.error))
+                return say_failure(&w);
+        *ret = TAKE_PTR(w.results);
+        return 0;
+}

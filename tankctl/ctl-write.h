@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Many declarations as one transaction of the store: all of them or none. */
+
+#include "ctl-bus.h"
+#include "ctl-source.h"
+
+typedef struct WriteResult {
+        char changed[16]; /* "created", "updated", "unchanged", "deleted", "absent" */
+        uint64_t generation;
+} WriteResult;
+
+typedef enum WriteVerb {
+        WRITE_APPLY,
+        WRITE_DELETE,
+} WriteVerb;
+
+/* Namespaces are made before what may stand in them, whatever the order
+ * of the files, and go behind it. @dry_run: only asks what the store would say. *ret has a result
+ * for each of @d. 0 or the exit code, when it is said already what is wrong. */
+int write_together(sd_bus *bus, WriteVerb verb, const Declarations *d, bool dry_run,
+                WriteResult **ret);

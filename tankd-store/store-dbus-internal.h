@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Shared by the store-dbus*.c files; nobody else includes it. */
+
+#include <systemd/sd-bus.h>
+
+#include "bus-access.h"
+#include "bus-util.h"
+#include "store-dbus.h"
+
+typedef struct Reply Reply; /* a write that is not answered yet */
+
+struct StoreBus {
+        Store *store;
+        BusLink *link;
+        BusAccess *access;
+        sd_bus_slot *vtable_slot, *name_slot, *acquired_slot;
+        Reply *replies;
+        StoreBusNamed named;
+        void *userdata;
+};
+
+static inline BusAccess *store_bus_access(void *userdata)
+{
+        return ((StoreBus *) userdata)->access;
+}
+
+/* store-dbus-write.c */
+int store_method_create(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+int store_method_apply(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+int store_method_delete(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+int store_method_rollback(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+int store_method_transaction(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+/* The connection is gone: nobody waits for an answer any more. */
+void store_bus_forget_callers(StoreBus *b);
+
+/* store-dbus-read.c */
+int store_method_get(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+int store_method_get_version(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+int store_method_list(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+int store_method_history(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+int store_method_get_changes(sd_bus_message *m, void *userdata, sd_bus_error *reterr);

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The methods that write. Each is a transaction; its message is kept in a Reply until the store
+ * answers. When the connection goes first, the Reply stays behind without a message and the write
+ * happens all the same. */
+
+#include <stdio.h>
+
+#include "store-dbus-internal.h"
+
+#include "bus-options.h"
+#include "error.h"
+#include "limit.h"
+#include "log.h"
+
+/* ---- answers ---- */
+
+typedef int (*SendOutcome)(sd_bus_message *m, const StoreOutcome *o);
+
+struct Reply {
+        StoreBus *bus;
+        Reply *next, **link;
+        sd_bus_message *message; /* NULL: nobody waits any more */
+        SendOutcome send;
+};
+
+static Reply *reply_new(StoreBus *b, sd_bus_message *m, SendOutcome send)
+{
+        Reply *r = malloc(sizeof(*r));
+
+        if (!r)
+                return NULL;
+        *r = (Reply){
+                .bus = b,
+                .next = b->replies,
+                .link = &b->replies,
+                .message = sd_bus_message_ref(m),
+                .send = send,
+        };
+        if (r->next)
+                r->next->link = &r->next;
+        b->replies = r;
+        return r;
+}
+
+static void reply_free(Reply *r)
+{
+        *r->link = r->next;
+        if (r->next)
+                r->next->link = r->link;
+        sd_bus_message_unref(r->message);
+        free(r);
+}
+
+void store_bus_forget_callers(StoreBus *b)
+{
+        for (Reply *r = b->replies; r; r = r->next)
+                r->message = sd_bus_message_unref(r->message);
+}
+
+static void on_answered(const StoreOutcome *outcome, const sd_bus_error *error, void *userdata)
+{
+        Reply *r = userdata;
+        int e = 0;
+
+        if (r->message)
+                e = error ? sd_bus_reply_method_error(r->message, error)
+                          : r->send(r->message, outcome);
+        if (e < 0)
+                (void) log_warning_errno(e, "cannot answer a write, ignoring");
+        reply_free(r);
+}
+
+static int send_created(sd_bus_message *m, const StoreOutcome *o)
+{
+        const StoreAnswer *a = o->answers;
+
+        return sd_bus_reply_method_return(m, "stt", a->uid, a->generation, a->revision);
+}
+
+static int send_applied(sd_bus_message *m, const StoreOutcome *o)
+{
+        const StoreAnswer *a = o->answers;
+
+        return sd_bus_reply_method_return(
+                        m, "stts", a->uid, a->generation, a->revision, a->changed);
+}
+
+static int send_deleted(sd_bus_message *m, const StoreOutcome *o)
+{
+        return sd_bus_reply_method_return(
+                        m, "bt", streq(o->answers->changed, "deleted"), o->revision);
+}
+
+static int send_outcome(sd_bus_message *m, const StoreOutcome *o)
+{
+        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
+        int r;
+
+        if ((r = sd_bus_message_new_method_return(m, &reply)) < 0 ||
+                        (r = sd_bus_message_append(reply, "t", o->revision)) < 0 ||
+                        (r = sd_bus_message_open_container(reply, 'a', "(stts)")) < 0)
+                return r;
+        for (size_t i = 0; i < o->n; i++) {
+                const StoreAnswer *a = &o->answers[i];
+
+                r = sd_bus_message_append(
+                                reply, "(stts)", a->uid, a->generation, a->revision, a->changed);
+                if (r < 0)
+                        return r;
+        }
+        r = sd_bus_message_close_container(reply);
+        return r < 0 ? r : sd_bus_message_send(reply);
+}
+
+/* ---- one operation ---- */
+
+/* The parts of an operation, by name. What each verb takes is one piece of this list. */
+enum {
+        PART_DOCUMENT,
+        PART_IF_REVISION,
+        PART_TYPE,
+        PART_NAMESPACE,
+        PART_NAME,
+        PART_REVISION,
+        _PART_MAX,
+};
+
+static int read_parts(sd_bus_message *m, StoreOperation *o, sd_bus_error *reterr)
+{
+        static const struct {
+                unsigned first, last;
+        } takes[_STORE_VERB_MAX] = {
+                [STORE_CREATE] = { PART_DOCUMENT, PART_DOCUMENT },
+                [STORE_APPLY] = { PART_DOCUMENT, PART_IF_REVISION },
+                [STORE_DELETE] = { PART_IF_REVISION, PART_NAME },
+                [STORE_ROLLBACK] = { PART_IF_REVISION, PART_REVISION },
+                [STORE_CHECK] = { PART_IF_REVISION, PART_NAME },
+        };
+        bool given[_PART_MAX] = {};
+        const BusOption parts[_PART_MAX] = {
+                [PART_DOCUMENT] = { "document", 's', &o->document, &given[PART_DOCUMENT] },
+                [PART_IF_REVISION] = { "if-revision", 't', &o->if_revision, &o->has_if_revision },
+                [PART_TYPE] = { "type", 's', &o->type, &given[PART_TYPE] },
+                [PART_NAMESPACE] = { "namespace", 's', &o->namespace, NULL },
+                [PART_NAME] = { "name", 's', &o->name, &given[PART_NAME] },
+                [PART_REVISION] = { "revision", 't', &o->revision, &given[PART_REVISION] },
+        };
+        unsigned first = takes[o->verb].first, last = takes[o->verb].last;
+        int r;
+
+        r = bus_read_options(m, parts + first, last - first + 1, reterr);
+        if (r < 0)
+                return r;
+        for (unsigned i = first; i <= last; i++) {
+                bool missing = parts[i].given == &given[i] && !given[i];
+
+                if (i == PART_IF_REVISION)
+                        missing = o->verb == STORE_CHECK && !o->has_if_revision;
+                if (missing)
+                        return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
+                                        "\"%s\" is missing: %s needs it", parts[i].name,
+                                        store_verb_to_string(o->verb));
+        }
+        if (o->document)
+                o->document_size = strlen(o->document);
+        return 0;
+}
+
+static StoreWrite write_of(const BusCaller *caller)
+{
+        return (StoreWrite){
+                .by = caller->uid,
+                .privileged = bus_caller_may(caller, BUS_PRIVILEGED),
+                .answered = on_answered,
+        };
+}
+
+/* Writes what was read of @m, and leaves the answer to the store. */
+static int begin(StoreBus *b, sd_bus_message *m, const StoreOperation *operations, size_t n,
+                const StoreWrite *write, SendOutcome send, size_t *reterr_index,
+                sd_bus_error *reterr)
+{
+        StoreWrite w = *write;
+        Reply *reply = reply_new(b, m, send);
+        int r;
+
+        if (!reply)
+                return -ENOMEM;
+        w.userdata = reply;
+        r = store_write(b->store, operations, n, &w, reterr_index, reterr);
+        if (r < 0)
+                reply_free(reply);
+        return r < 0 ? r : 1;
+}
+
+/* The options are next in @m: at most if-revision. */
+static int write_one(StoreBus *b, sd_bus_message *m, const BusCaller *caller, StoreOperation *o,
+                SendOutcome send, sd_bus_error *reterr)
+{
+        const BusOption options[] = {
+                { "if-revision", 't', &o->if_revision, &o->has_if_revision },
+        };
+        const StoreWrite w = write_of(caller);
+        size_t at;
+        int r;
+
+        r = bus_read_options(m, options, o->verb == STORE_CREATE ? 0 : ARRAY_SIZE(options), reterr);
+        return r < 0 ? r : begin(b, m, o, 1, &w, send, &at, reterr);
+}
+
+static int write_document(StoreVerb verb, sd_bus_message *m, const BusCaller *caller, StoreBus *b,
+                SendOutcome send, sd_bus_error *reterr)
+{
+        StoreOperation o = { .verb = verb };
+        int r;
+
+        r = sd_bus_message_read(m, "s", &o.document);
+        if (r < 0)
+                return r;
+        o.document_size = strlen(o.document);
+        return write_one(b, m, caller, &o, send, reterr);
+}
+
+static int store_method_create_authorized(
+                sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
+{
+        return write_document(STORE_CREATE, m, caller, userdata, send_created, reterr);
+}
+BUS_METHOD_SHARED(store_method_create, BUS_MANAGE, store_bus_access)
+
+static int store_method_apply_authorized(
+                sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
+{
+        return write_document(STORE_APPLY, m, caller, userdata, send_applied, reterr);
+}
+BUS_METHOD_SHARED(store_method_apply, BUS_MANAGE, store_bus_access)
+
+static int store_method_delete_authorized(
+                sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
+{
+        StoreOperation o = { .verb = STORE_DELETE };
+        int r;
+
+        r = sd_bus_message_read(m, "sss", &o.type, &o.namespace, &o.name);
+        return r < 0 ? r : write_one(userdata, m, caller, &o, send_deleted, reterr);
+}
+BUS_METHOD_SHARED(store_method_delete, BUS_MANAGE, store_bus_access)
+
+static int store_method_rollback_authorized(
+                sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
+{
+        StoreOperation o = { .verb = STORE_ROLLBACK };
+        int r;
+
+        r = sd_bus_message_read(m, "ssst", &o.type, &o.namespace, &o.name, &o.revision);
+        return r < 0 ? r : write_one(userdata, m, caller, &o, send_applied, reterr);
+}
+BUS_METHOD_SHARED(store_method_rollback, BUS_MANAGE, store_bus_access)
+
+/* ---- many operations ---- */
+
+static int read_operation(sd_bus_message *m, StoreOperation *ret, sd_bus_error *reterr)
+{
+        StoreOperation o = {};
+        const char *verb;
+        int r;
+
+        r = sd_bus_message_read(m, "s", &verb);
+        if (r < 0)
+                return r;
+        o.verb = store_verb_from_string(verb);
+        if (o.verb < 0)
+                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
+                                "there is no operation \"%.64s\": create, apply, delete, rollback "
+                                "or check",
+                                verb);
+        r = read_parts(m, &o, reterr);
+        if (r >= 0)
+                *ret = o;
+        return r;
+}
+
+/* One more than may be is read, for the store to refuse. */
+static int read_operations(sd_bus_message *m, StoreOperation **ret, size_t *ret_n,
+                size_t *reterr_index, sd_bus_error *reterr)
+{
+        CLEANUP_FREE StoreOperation *operations = NULL;
+        size_t n = 0, allocated = 0;
+        int r;
+
+        r = sd_bus_message_enter_container(m, 'a', "(sa{sv})");
+        if (r < 0)
+                return r;
+        while ((r = sd_bus_message_enter_container(m, 'r', "sa{sv}")) > 0) {
+                if (n > LIMIT_TRANSACTION_OPS) {
+                        r = sd_bus_message_skip(m, "sa{sv}");
+                } else {
+                        if (n == allocated) {
+                                StoreOperation *grown = reallocarray(operations,
+                                                allocated = MAX(2 * allocated, (size_t) 16),
+                                                sizeof(*grown));
+
+                                if (!grown)
+                                        return -ENOMEM;
+                                operations = grown;
+                        }
+                        *reterr_index = n;
+                        r = read_operation(m, &operations[n], reterr);
+                        n++;
+                }
+                if (r >= 0)
+                        r = sd_bus_message_exit_container(m);
+                if (r < 0)
+                        return r;
+        }
+        if (r >= 0)
+                r = sd_bus_message_exit_container(m);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(operations);
+        *ret_n = n;
+        *reterr_index = STORE_WHOLE;
+        return 0;
+}
+
+/* Which operation is at fault stands in the sentence for people, and behind it for programs. */
+static int refuse_operation(sd_bus_message *m, size_t index, const sd_bus_error *error)
+{
+        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
+        CLEANUP(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
+        int r;
+
+        (void) tank_error_set(&e, error->name, "operations[%zu]: %s", index, error->message);
+        if ((r = sd_bus_message_new_method_error(m, &reply, &e)) < 0 ||
+                        (r = sd_bus_message_append(reply, "u", (uint32_t) index)) < 0 ||
+                        (r = sd_bus_message_send(reply)) < 0)
+                return r;
+        return 1;
+}
+
+static int transaction(StoreBus *b, sd_bus_message *m, const BusCaller *caller,
+                size_t *reterr_index, sd_bus_error *reterr)
+{
+        CLEANUP_FREE StoreOperation *operations = NULL;
+        StoreWrite w = write_of(caller);
+        const BusOption options[] = { { "dry-run", 'b', &w.dry_run, NULL } };
+        size_t n = 0;
+        int r;
+
+        r = read_operations(m, &operations, &n, reterr_index, reterr);
+        if (r < 0)
+                return r;
+        r = bus_read_options(m, options, ARRAY_SIZE(options), reterr);
+        return r < 0 ? r : begin(b, m, operations, n, &w, send_outcome, reterr_index, reterr);
+}
+
+static int store_method_transaction_authorized(
+                sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
+{
+        CLEANUP(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
+        size_t at = STORE_WHOLE;
+        int r;
+
+        r = transaction(userdata, m, caller, &at, &e);
+        if (r >= 0 || !sd_bus_error_is_set(&e))
+                return r;
+        if (at != STORE_WHOLE)
+                return refuse_operation(m, at, &e);
+        *reterr = e;
+        e = SD_BUS_ERROR_NULL;
+        return r;
+}
+BUS_METHOD_SHARED(store_method_transaction, BUS_MANAGE, store_bus_access)

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* See store-operation.h. Order within a step: read, authorise, validate, compare. */
+
+#include "store-operation.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "document.h"
+#include "error.h"
+#include "log.h"
+#include "spec.h"
+
+static const char *const verb_table[_STORE_VERB_MAX] = {
+        [STORE_CREATE] = "create",
+        [STORE_APPLY] = "apply",
+        [STORE_DELETE] = "delete",
+        [STORE_ROLLBACK] = "rollback",
+        [STORE_CHECK] = "check",
+};
+
+const char *store_verb_to_string(StoreVerb v)
+{
+        return v >= 0 && v < _STORE_VERB_MAX ? verb_table[v] : NULL;
+}
+
+StoreVerb store_verb_from_string(const char *s)
+{
+        for (StoreVerb v = 0; v < _STORE_VERB_MAX; v++)
+                if (streq_ptr(s, verb_table[v]))
+                        return v;
+        return _STORE_VERB_INVALID;
+}
+
+void step_done(Step *p)
+{
+        json_decref(p->document);
+        free(p->text);
+        free(p->previous_buffer);
+}
+
+static int oom(sd_bus_error *reterr)
+{
+        return tank_error_set(reterr, TANK_ERROR_INTERNAL, "out of memory");
+}
+
+static int refuse_spec(int r, const SpecError *e, sd_bus_error *reterr)
+{
+        if (r == -ENOMEM)
+                return oom(reterr);
+        return tank_error_set(reterr, e->name, "%s%s%s", e->path, isempty(e->path) ? "" : ": ",
+                        e->message);
+}
+
+/* ---- what is asked for ---- */
+
+/* Takes "meta" out of the document. In an apply its revision is a precondition (a document that
+ * was read, edited and brought back); an option of the call goes before it. */
+static int take_meta(Step *p, json_t *doc, sd_bus_error *reterr)
+{
+        const json_t *meta = json_object_get(doc, "meta"), *revision;
+
+        if (!meta)
+                return 0;
+        if (p->operation->verb == STORE_CREATE)
+                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
+                                "meta: is the store's to give: leave it out, or apply instead");
+        if (!json_is_object(meta))
+                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
+                                "meta: expected the map that tank made: leave it out");
+        revision = json_object_get(meta, "revision");
+        if (revision && (!json_is_integer(revision) || json_integer_value(revision) < 0))
+                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
+                                "meta.revision: expected a revision, a whole number from 0, or "
+                                "no meta at all");
+        if (revision && !p->has_if_revision) {
+                p->has_if_revision = true;
+                p->if_revision = (uint64_t) json_integer_value(revision);
+        }
+        (void) json_object_del(doc, "meta");
+        return 0;
+}
+
+static int normalize(Step *p, const json_t *doc, SpecError *reterr_spec)
+{
+        int r = spec_normalize(doc, SPEC_DEFAULT, &p->document, reterr_spec);
+
+        return r < 0 ? r : document_format(p->document, &p->text);
+}
+
+static int read_document(Step *p, sd_bus_error *reterr)
+{
+        CLEANUP_JSON json_t *doc = NULL;
+        const char *type, *namespace, *name;
+        SpecError e = {};
+        int r;
+
+        r = document_parse(p->operation->document, p->operation->document_size, &doc, reterr);
+        if (r < 0)
+                return r;
+        if (json_object_get(doc, "status"))
+                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
+                                "status: made by tank and never declared: leave it out");
+        r = take_meta(p, doc, reterr);
+        if (r < 0)
+                return r;
+        r = normalize(p, doc, &e);
+        if (r < 0)
+                return refuse_spec(r, &e, reterr);
+
+        type = strempty(json_get_string(p->document, "kind"));
+        namespace = strempty(json_get_string(p->document, "namespace"));
+        name = strempty(json_get_string(p->document, "name"));
+        if (object_key_init(&p->key, type, namespace, name) < 0)
+                return store_refuse_key(type, namespace, name, reterr);
+        return 0;
+}
+
+/* An earlier version is read like a document that comes in now: what a tank of today would refuse
+ * does not come back. */
+static int read_version(Step *p, Store *s, sd_bus_error *reterr)
+{
+        CLEANUP_FREE char *buffer = NULL;
+        CLEANUP_JSON json_t *doc = NULL;
+        char text[OBJECT_KEY_TEXT_SIZE];
+        SpecError e = {};
+        StoreRecord v;
+        int r;
+
+        r = store_version_load(s, &p->key, p->operation->revision, &v, &buffer, reterr);
+        if (r < 0)
+                return r;
+        (void) object_key_format(&p->key, text);
+        if (v.operation == OPERATION_DELETED)
+                return tank_error_set(reterr, TANK_ERROR_FAILED_PRECONDITION,
+                                "revision %" PRIu64 " deleted %s: roll back to an earlier one, or "
+                                "delete it",
+                                v.revision, text);
+        doc = json_loadb(v.document, v.document_size, JSON_REJECT_DUPLICATES, NULL);
+        if (!doc)
+                return tank_error_set(reterr, TANK_ERROR_INTERNAL,
+                                "%s of revision %" PRIu64 " cannot be decoded", text, v.revision);
+        r = normalize(p, doc, &e);
+        if (r == -ENOMEM)
+                return oom(reterr);
+        if (r < 0)
+                return tank_error_set(reterr, e.name, "%s of revision %" PRIu64 ": %s%s%s", text,
+                                v.revision, e.path, isempty(e.path) ? "" : ": ", e.message);
+        return 0;
+}
+
+int step_read(Step *p, Store *s, const StoreOperation *o, sd_bus_error *reterr)
+{
+        p->operation = o;
+        p->has_if_revision = o->has_if_revision;
+        p->if_revision = o->if_revision;
+        if (o->verb == STORE_CREATE || o->verb == STORE_APPLY)
+                return read_document(p, reterr);
+        if (object_key_init(&p->key, o->type, o->namespace, o->name) < 0)
+                return store_refuse_key(o->type, o->namespace, o->name, reterr);
+        return o->verb == STORE_ROLLBACK ? read_version(p, s, reterr) : 0;
+}
+
+/* ---- what stands there, and what comes of it ---- */
+
+/* 1 when the stored document @r is one that only a privileged caller may change. */
+static int record_is_privileged(const StoreRecord *r)
+{
+        CLEANUP_JSON json_t *doc = NULL;
+        char field[256];
+
+        doc = json_loadb(r->document, r->document_size, 0, NULL);
+        return !doc || spec_privileged_field(doc, field);
+}
+
+static int check_privileges(const StoreWrite *w, const Step *p, sd_bus_error *reterr)
+{
+        char text[OBJECT_KEY_TEXT_SIZE], buf[256];
+        const char *field;
+
+        if (w->privileged)
+                return 0;
+        field = p->document ? spec_privileged_field(p->document, buf) : NULL;
+        if (field)
+                return tank_error_set(reterr, TANK_ERROR_ACCESS_DENIED,
+                                "%s: needs the right 'privileged': be root", field);
+        if (p->exists && record_is_privileged(&p->previous))
+                return tank_error_set(reterr, TANK_ERROR_ACCESS_DENIED,
+                                "%s declares privileged fields: to %s it needs the right "
+                                "'privileged': be root",
+                                object_key_format(&p->key, text),
+                                p->document ? "change" : "delete");
+        return 0;
+}
+
+static int check_namespace(Store *s, const ObjectKey *key, sd_bus_error *reterr)
+{
+        ObjectKey k;
+        int r;
+
+        if (type_is_global(key->type))
+                return 0;
+        r = object_key_init(&k, "namespace", "", key->namespace);
+        if (r >= 0)
+                r = store_exists(s, &k);
+        if (r == 0)
+                return tank_error_set(reterr, TANK_ERROR_NOT_FOUND,
+                                "namespace: there is no namespace '%s': declare it first",
+                                key->namespace);
+        if (r < 0)
+                return tank_error_set_errno(
+                                reterr, r, "namespace: '%s' cannot be read", key->namespace);
+        return 0;
+}
+
+/* Fills in what the write builds upon. */
+static int find_previous(Store *s, Step *p, sd_bus_error *reterr)
+{
+        char text[OBJECT_KEY_TEXT_SIZE];
+        int r;
+
+        r = store_lookup(s, &p->key, &p->previous, &p->previous_buffer);
+        p->exists = r >= 0;
+        if (r >= 0 || r == -ENOENT)
+                return 0;
+        return tank_error_set(reterr, TANK_ERROR_FAILED_PRECONDITION,
+                        "the stored record of %s cannot be read: %s; delete it first",
+                        object_key_format(&p->key, text), errno_words(r));
+}
+
+static int check_revision(const Step *p, sd_bus_error *reterr)
+{
+        uint64_t revision = p->exists ? p->previous.revision : 0;
+        char text[OBJECT_KEY_TEXT_SIZE];
+
+        if (!p->has_if_revision || p->if_revision == revision)
+                return 0;
+        (void) object_key_format(&p->key, text);
+        if (!p->exists)
+                return tank_error_set(reterr, TANK_ERROR_CONFLICT,
+                                "%s is not there, revision %" PRIu64 " was expected: read it again",
+                                text, p->if_revision);
+        return tank_error_set(reterr, TANK_ERROR_CONFLICT,
+                        "%s stands at revision %" PRIu64 ", %" PRIu64
+                        " was expected: read it again",
+                        text, revision, p->if_revision);
+}
+
+static int check_namespace_delete(Store *s, const ObjectKey *key, sd_bus_error *reterr)
+{
+        const size_t max = 1000;
+        size_t n;
+        int r;
+
+        if (!streq(key->type, "namespace"))
+                return 0;
+        if (streq(key->name, "default") || streq(key->name, "system"))
+                return tank_error_set(reterr, TANK_ERROR_FAILED_PRECONDITION,
+                                "the namespace '%s' always exists", key->name);
+        r = store_count_namespace(s, key->name, max, &n);
+        if (r < 0)
+                return tank_error_set_errno(reterr, r,
+                                "cannot tell whether the namespace '%s' is empty", key->name);
+        if (n > 0)
+                return tank_error_set(reterr, TANK_ERROR_FAILED_PRECONDITION,
+                                "the namespace '%s' still holds %s%zu object%s: delete %s first",
+                                key->name, n >= max ? "at least " : "", n, n == 1 ? "" : "s",
+                                n == 1 ? "it" : "them");
+        return 0;
+}
+
+/* A record that nobody can read can still be deleted: by whoever may delete anything. */
+static int find_deleted(Store *s, Step *p, const StoreWrite *w, sd_bus_error *reterr)
+{
+        char text[OBJECT_KEY_TEXT_SIZE];
+        int r;
+
+        r = store_lookup(s, &p->key, &p->previous, &p->previous_buffer);
+        p->exists = r != -ENOENT;
+        if (r >= 0 || r == -ENOENT)
+                return 0;
+        if (!w->privileged)
+                return tank_error_set(reterr, TANK_ERROR_ACCESS_DENIED,
+                                "the stored record of %s cannot be read: deleting it needs the "
+                                "right 'privileged': be root",
+                                object_key_format(&p->key, text));
+        log_warning("deleting the unreadable record of %s", object_key_format(&p->key, text));
+        p->previous = (StoreRecord){ .generation = 1, .created_usec = now_realtime_usec() };
+        r = random_id(p->previous.uid);
+        return r < 0 ? tank_error_set_errno(reterr, r, "no random bits for a uid") : 0;
+}
+
+static bool is_unchanged(const Step *p)
+{
+        return p->exists && p->previous.document_size == strlen(p->text) &&
+               memcmp(p->previous.document, p->text, p->previous.document_size) == 0;
+}
+
+static int check_put(Step *p, Store *s, const StoreWrite *w, sd_bus_error *reterr)
+{
+        char buf[OBJECT_KEY_TEXT_SIZE];
+        int r;
+
+        if ((r = find_previous(s, p, reterr)) < 0 || (r = check_privileges(w, p, reterr)) < 0 ||
+                        (r = check_namespace(s, &p->key, reterr)) < 0)
+                return r;
+        if (p->operation->verb == STORE_CREATE && p->exists)
+                return tank_error_set(reterr, TANK_ERROR_ALREADY_EXISTS, "%s is there already",
+                                object_key_format(&p->key, buf));
+        r = check_revision(p, reterr);
+        if (r < 0 || is_unchanged(p))
+                return r;
+        p->writes = true;
+        p->effect = p->exists ? OPERATION_UPDATED : OPERATION_CREATED;
+        return store_check_writable(s, false, reterr);
+}
+
+static int check_delete(Step *p, Store *s, const StoreWrite *w, sd_bus_error *reterr)
+{
+        int r;
+
+        if ((r = find_deleted(s, p, w, reterr)) < 0 || (r = check_privileges(w, p, reterr)) < 0 ||
+                        (r = check_revision(p, reterr)) < 0 || !p->exists)
+                return r;
+        p->writes = true;
+        p->effect = OPERATION_DELETED;
+        r = check_namespace_delete(s, &p->key, reterr);
+        return r < 0 ? r : store_check_writable(s, true, reterr);
+}
+
+int step_check(Step *p, Store *s, const StoreWrite *w, sd_bus_error *reterr)
+{
+        int r;
+
+        switch (p->operation->verb) {
+        case STORE_CREATE:
+        case STORE_APPLY:
+        case STORE_ROLLBACK: return check_put(p, s, w, reterr);
+        case STORE_DELETE: return check_delete(p, s, w, reterr);
+        case STORE_CHECK:
+                r = find_previous(s, p, reterr);
+                return r < 0 ? r : check_revision(p, reterr);
+        case _STORE_VERB_MAX:
+        case _STORE_VERB_INVALID: break;
+        }
+        return tank_error_set(reterr, TANK_ERROR_INTERNAL, "an operation without a verb");
+}
