@@ -202,12 +202,9 @@ const Verb ctl_verbs[] = {
                         "starting,\n"
                         "running, ready, refused, backing-off, exited, failed, deleted. The "
                         "machine\n"
-                        "keeps at least the last megabyte of that until it is switched off; "
-                        "--no-follow "
-                        "without\n"
-                        "--since shows all of it. Restarts of tank's daemons leave no gap. With -o "
-                        "json\n"
-                        "each event is an object on a line of its own.",
+                        "keeps at least the last megabyte of that until it is switched off;\n"
+                        "--no-follow without --since shows all of it. Restarts of tank's daemons\n"
+                        "leave no gap. With -o json each event is an object on a line of its own.",
                         events_options, VERB_NAMESPACE | VERB_ALL_NAMESPACES,
                         OUTPUTS_NONE | OUTPUT_BIT(OUTPUT_WIDE) | OUTPUT_BIT(OUTPUT_JSON), 0, 1,
                         EXIT_CODE_USAGE, verb_events },
