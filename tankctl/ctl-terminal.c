@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* One terminal, held in statics because the ways out (atexit, a handler of a fatal signal) carry no
- * argument. Signals that ask to end are not handled here: whoever made the terminal raw takes them
- * through its loop. */
+/* One terminal, held in statics because the ways out (atexit, the handler of what ends us) carry no
+ * argument. Whoever made the terminal raw takes the usual signals through its loop, and so blocks
+ * them; the handler is for all the others. */
 
 #include <poll.h>
 #include <signal.h>
@@ -62,16 +62,29 @@ void terminal_ring(void)
                 (void) !write(saved_fd, "\a", 1);
 }
 
-static void on_crash(int signo)
+static void on_end(int signo)
 {
         terminal_restore();
         (void) raise(signo); /* the disposition is the default again (SA_RESETHAND) */
 }
 
+/* What would end us as things stand: a crash, a limit, a timer, or anybody's kill. */
+static bool is_deadly(int signo)
+{
+        static const int others[] = { SIGKILL, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGCHLD, SIGCONT,
+                SIGURG, SIGWINCH };
+        struct sigaction now;
+
+        for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+                if (signo == others[i])
+                        return false;
+        /* Of those that the C library keeps for itself nothing is told. */
+        return sigaction(signo, NULL, &now) >= 0 && now.sa_handler == SIG_DFL;
+}
+
 int terminal_make_raw(int fd, bool signals)
 {
-        static const int fatal[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS };
-        struct sigaction action = { .sa_handler = on_crash, .sa_flags = SA_RESETHAND | SA_NODEFER };
+        struct sigaction action = { .sa_handler = on_end, .sa_flags = SA_RESETHAND | SA_NODEFER };
 
         assert(saved_fd < 0);
         if (tcgetattr(fd, &saved) < 0)
@@ -80,8 +93,8 @@ int terminal_make_raw(int fd, bool signals)
         cfmakeraw(&raw);
         if (signals)
                 raw.c_lflag |= ISIG;
-        for (size_t i = 0; i < ARRAY_SIZE(fatal); i++)
-                if (sigaction(fatal[i], &action, NULL) < 0)
+        for (int signo = 1; signo <= SIGRTMAX; signo++)
+                if (is_deadly(signo) && sigaction(signo, &action, NULL) < 0)
                         return -errno;
         if (atexit(terminal_restore) != 0)
                 return -ENOMEM;

@@ -11,8 +11,8 @@
 bool terminal_size(uint16_t *ret_rows, uint16_t *ret_columns);
 
 /* Puts the terminal @fd into raw mode, and arranges that it is put back at exit and when the
- * process crashes. @signals: Ctrl-C and its like make signals all the same. Once in a process'
- * life. */
+ * process crashes or is ended by any signal but SIGKILL. @signals: Ctrl-C and its like make signals
+ * all the same. Once in a process' life. */
 int terminal_make_raw(int fd, bool signals);
 
 /* As it was, and raw again: around a time in which somebody else has it. */

@@ -361,6 +361,11 @@ echo_lines='stty -echo; echo ready; while read -r l; do echo "got $l"; [ "$l" !=
     signal 15' tankctl attach -n "$NS" web
   run -130 terminal 24x80 'expect ready
     signal 2' tankctl attach -n "$NS" web
+  # those that no loop waits for: anybody's, a limit's, a real-time one
+  for signo in 10 24 31 40; do
+    run -$((128 + signo)) terminal 24x80 "expect ready
+      signal $signo" tankctl attach -n "$NS" web
+  done
   # for who looks on, Ctrl-C is a signal to us
   run -130 terminal 24x80 'expect ready
     send \x03' tankctl attach -n "$NS" --viewer web
