@@ -223,7 +223,7 @@ int shim_cgroup_new(const Launch *launch, ShimCgroup **ret, char reterr[static C
 
         c->scope = launch->cgroup_scope;
         if (c->scope)
-                r = scope_start(launch->cgroup_scope, &c->path, reterr);
+                r = scope_start(launch->cgroup_scope, SCOPE_TIMEOUT_USEC, &c->path, reterr);
         else
                 r = free_and_strdup(&c->path, launch->cgroup_path);
         if (r < 0)

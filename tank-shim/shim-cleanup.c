@@ -15,9 +15,11 @@
 #include "shim-cleanup.h"
 #include "shim-pins.h"
 #include "shim-record.h"
+#include "shim-scope.h"
 #include "strv.h"
 
 #define KILL_TIMEOUT_USEC (10 * USEC_PER_SEC)
+#define STOP_TIMEOUT_USEC (10 * USEC_PER_SEC)
 
 int run_lock(int run_dir, int *ret_fd)
 {
@@ -59,10 +61,13 @@ static int cleanup_cgroup(const Record *record)
         CLEANUP(shim_cgroup_freep) ShimCgroup *c = NULL;
         CLEANUP_STRV char **mirrors = NULL;
         const char *path = record_get(record, "cgroup");
+        const char *scope = record_get(record, "cgroup.scope");
         int r;
 
+        /* A scope that its shim was in goes when that does; what was asked for and not seen may
+         * have been made after it. */
         if (isempty(path))
-                return 0;
+                return isempty(scope) ? 0 : scope_stop(scope, STOP_TIMEOUT_USEC);
         r = record_get_strv(record, "cgroup.v1", &mirrors);
         if (r < 0)
                 return r;
@@ -72,6 +77,13 @@ static int cleanup_cgroup(const Record *record)
         if (r >= 0)
                 r = kill_and_wait(c);
         return r < 0 ? r : shim_cgroup_remove(c);
+}
+
+static const char *cgroup_name(const Record *record)
+{
+        const char *path = record_get(record, "cgroup");
+
+        return isempty(path) ? strempty(record_get(record, "cgroup.scope")) : path;
 }
 
 int cleanup_run(const char *path)
@@ -101,8 +113,8 @@ int cleanup_run(const char *path)
 
         r = cleanup_cgroup(&record);
         if (r < 0)
-                return log_error_errno(r, "%s: cannot remove the cgroup %s", path,
-                                strempty(record_get(&record, "cgroup")));
+                return log_error_errno(
+                                r, "%s: cannot remove the cgroup %s", path, cgroup_name(&record));
         scratch = record_get(&record, "scratch");
         if (scratch && scratch[0] == '/') {
                 r = remove_tree_at(AT_FDCWD, scratch);

@@ -52,6 +52,10 @@ void shim_record_fill(const Shim *s, const char *type, RecordWriter *w)
                         s->cgroup    ? shim_cgroup_path(s->cgroup)
                         : s->started ? strempty(l->cgroup_path)
                                      : "");
+        /* A scope's path is systemd's to tell, its name is known: by that it is stopped if this
+         * process is gone when systemd gets to it. */
+        if (s->started && l->cgroup_scope)
+                record_put(w, "cgroup.scope", l->cgroup_scope);
         if (s->cgroup)
                 record_put_strv(w, "cgroup.v1", shim_cgroup_mirrors(s->cgroup));
         record_put(w, "scratch", l->scratch);

@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* A delegated systemd scope with the calling process in it. */
+/* A delegated systemd scope with the calling process in it. Its name is one run's: nobody else's
+ * scope can be in its place, and to stop it by name stops no other. */
 
 #include "macro.h"
 #include "shim-cgroup.h"
 
-/* Blocks until systemd has done it (at most 10 s). *@ret_path: the scope's path beneath the v2
- * mount. Only for the start of a run: it opens a bus connection of its own and closes it. */
-int scope_start(const char *name, char **ret_path, char reterr[static CGROUP_ERROR_MAX]);
+/* How long a systemd may be busy before a start is given up: longer than what its own clients wait
+ * for an answer. */
+#define SCOPE_TIMEOUT_USEC (30 * USEC_PER_SEC)
+
+/* Blocks until systemd has done it. *@ret_path: the scope's path beneath the v2 mount. Only for the
+ * start of a run: it opens a connection of its own and closes it. */
+int scope_start(const char *name, uint64_t timeout_usec, char **ret_path,
+                char reterr[static CGROUP_ERROR_MAX]);
+/* Blocks until systemd has taken the order. Success when there is no such scope. */
+int scope_stop(const char *name, uint64_t timeout_usec);

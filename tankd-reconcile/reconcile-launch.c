@@ -354,7 +354,7 @@ int launch_node_name(const char *namespace, const char *pod, const char *contain
         *end++ = '-';
         append_name(&end, container);
         *end = '\0';
-        /* Room for "tank-<instance>-" and ".scope" within 255. */
+        /* Room for "tank-<instance>-", "-<run>" and ".scope" within 255. */
         if (end - s > 200) {
                 sha256_hex(s, (size_t) (end - s), hash);
                 s[0] = 'x';
@@ -365,7 +365,10 @@ int launch_node_name(const char *namespace, const char *pod, const char *contain
         return 0;
 }
 
-static int put_cgroup(Manager *m, ContainerEntry *c, RecordWriter *w)
+/* A scope has the run in its name, a directory has not: that is made by its shim alone and gone
+ * with it, while systemd may make a scope long after whoever asked for it gave up. Then it must not
+ * stand in the next run's place, and must be stopped without touching that. */
+static int put_cgroup(Manager *m, ContainerEntry *c, const char *run, RecordWriter *w)
 {
         CLEANUP_FREE char *node = NULL;
         int r = launch_node_name(c->pod->namespace, c->pod->name, c->name, &node);
@@ -373,7 +376,7 @@ static int put_cgroup(Manager *m, ContainerEntry *c, RecordWriter *w)
         if (r < 0)
                 return r;
         if (m->use_scopes)
-                record_putf(w, "cgroup.scope", "%s-%s.scope", m->host_name, node);
+                record_putf(w, "cgroup.scope", "%s-%s-%.16s.scope", m->host_name, node, run);
         else
                 record_putf(w, "cgroup.path", "%s/%s", m->host_name, node);
         return 0;
@@ -534,7 +537,7 @@ int launch_format(ContainerEntry *c, const char *run, bool create_sandbox, Recor
                 put_security(c->pod, spec, &w);
                 put_places(m, c, spec, run, &w);
                 limits_put(&w, &spec->limits);
-                r = put_cgroup(m, c, &w);
+                r = put_cgroup(m, c, run, &w);
         }
         if (r >= 0)
                 r = record_finish(&w);

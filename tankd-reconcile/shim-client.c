@@ -160,7 +160,8 @@ static void shim_cleanup(Shim *s)
         }
 }
 
-/* Whether the run's own shim tore it down: its writable layer goes last. */
+/* Whether the run's own shim tore it down: its writable layer goes last. It cannot take back that
+ * it asked systemd for a scope when it has given up waiting for it. */
 static bool shim_tore_down(Shim *s)
 {
         CLEANUP_FREE char *data = NULL;
@@ -173,6 +174,8 @@ static bool shim_tore_down(Shim *s)
         if (read_file_at(s->dir_fd, "record", LIMIT_RECORD_MAX, &data, &size) < 0)
                 return true; /* it made nothing */
         if (record_parse(data, size, 1, &record) < 0)
+                return false;
+        if (!isempty(record_get(&record, "cgroup.scope")) && isempty(record_get(&record, "cgroup")))
                 return false;
         scratch = record_get(&record, "scratch");
         return isempty(scratch) || access(scratch, F_OK) < 0;

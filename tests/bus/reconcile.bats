@@ -518,6 +518,12 @@ refused_at_least()
   wait_for none_left
 }
 
+@test "a scope that a shim asked for and did not see is cleaned up before the next start" {
+  pod web '.containers[0].env = {FAULT: "unseen-scope"}' -- sleep 1000 | apply
+  wait_for is web '.containers[0] | .restarts > 1 and .results[0].stage == "cgroup"'
+  [ "$(sed -E 's/ .*//' "$dir/notes" | head -n 4 | paste -sd ' ')" = 'start cleanup start cleanup' ]
+}
+
 @test "fifty pods at once" {
   for i in $(seq 50); do
     pod "p$i" -- sleep 1000

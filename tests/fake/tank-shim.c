@@ -9,6 +9,7 @@
  *   die-started    dies when it is let go, before it says so
  *   die-running    dies of SIGKILL as soon as the workload runs
  *   fail-setup     reports a failed set-up
+ *   unseen-scope   gave up waiting for a scope that it asked for
  *   refuse-update  refuses new limits and hosts
  *   refuse-hosts   refuses new hosts; the limits are in force
  *   mute-update    does not answer an update
@@ -112,6 +113,8 @@ static void put_status(Fake *f, RecordWriter *w, const char *type)
         record_put_u64(w, "pid", f->state == RUN_EXITED ? 0 : (uint64_t) f->pid);
         record_put_u64(w, "started_usec", f->started_usec);
         record_put_u64(w, "started_boot_usec", f->started_boot_usec);
+        if (has_fault(f, "unseen-scope"))
+                record_put(w, "cgroup.scope", "tank-unseen.scope");
         if (f->state != RUN_EXITED)
                 return;
         record_put(w, "result.kind", result_kind_to_string(f->result.kind));
@@ -174,6 +177,8 @@ static void start(Fake *f)
         (void) mkdir_p(record_get(&f->launch, "scratch"), 0700);
         if (has_fault(f, "fail-setup"))
                 ended(f, RESULT_SETUP_FAILED, ENOENT, "rootfs");
+        if (has_fault(f, "unseen-scope"))
+                ended(f, RESULT_SETUP_FAILED, ETIMEDOUT, "cgroup");
         (void) record_get_strv(&f->launch, "argv", &argv);
         f->pid = fork();
         if (f->pid < 0)

@@ -7,6 +7,30 @@
 bats_require_minimum_version 1.5.0
 load ../system/helper
 
+# systemd 1|0: it stands still, it goes on.
+systemd_stands()
+{
+  echo "$1" >/sys/fs/cgroup/init.scope/cgroup.freeze
+  wait_for 20 grep -qx "frozen $1" /sys/fs/cgroup/init.scope/cgroup.events
+}
+
+scope_asked_for()
+{
+  grep -qsz '^cgroup.scope=' /run/tank/pods/*/main/*/record
+}
+
+# What nothing_left sees, and units of scopes whose cgroup is gone.
+no_scope_left()
+{
+  nothing_left && [ -z "$(systemctl list-units --all --plain --no-legend 'tank-*.scope')" ]
+}
+
+teardown()
+{
+  systemd_stands 0
+  helper_teardown
+}
+
 @test "installed: both daemons are units that are ready" {
   # It answers a moment before systemd has heard that it is ready.
   wait_for 20 systemctl is-active --quiet tankd-store.service
@@ -88,4 +112,51 @@ load ../system/helper
   systemctl start tankd-reconcile.service
   until_state web running
   [ "$(pid_of web)" = "$pid" ]
+}
+
+@test "installed: a systemd that is busy is waited for" {
+  systemd_stands 1
+  pod web -- sleep 1000 | apply
+  wait_for 20 scope_asked_for
+  systemd_stands 0
+  until_state web running
+  [ "$(restarts_of web)" = 0 ]
+  scope=$(cgroup_of "$(pid_of web)")
+  [[ $scope == /sys/fs/cgroup/tank.slice/tank-t*-web-main-*.scope/ctr/main ]]
+}
+
+@test "installed: after a systemd that answered too late it runs again, and no scope stays" {
+  systemd_stands 1
+  pod late -- sleep 1000 | apply
+  wait_for 120 equals 'setup-failed 110' result_of late
+  output=$(tankctl describe pod late -n "$NS")
+  says 'systemd does not answer'
+  systemd_stands 0
+  until_state late running
+  tankctl delete pod late -n "$NS"
+  wait_for 60 no_scope_left
+}
+
+@test "installed: a shim that is killed while systemd is busy leaves no scope" {
+  systemd_stands 1
+  pod web -- sleep 1000 | apply
+  wait_for 20 scope_asked_for
+  shim=$(shims)
+  kill -9 "$shim"
+  wait_for 20 gone "$shim"
+  systemd_stands 0
+  until_state web running
+  tankctl delete pod web -n "$NS"
+  wait_for 60 no_scope_left
+}
+
+@test "installed: systemd executes itself anew while pods are started" {
+  for name in a b c d; do
+    pod "$name" -- sleep 1000 | apply
+    [ "$name" != b ] || systemctl daemon-reexec
+  done
+  for name in a b c d; do
+    until_state "$name" running
+    [ "$(restarts_of "$name")" = 0 ]
+  done
 }
