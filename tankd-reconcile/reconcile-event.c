@@ -148,9 +148,13 @@ static bool was_told(const Manager *m, const JournalEvent *e, PodEvent event)
         case EVENT_READY:
         case EVENT_REFUSED: return is_generation(o, e->event, e->generation);
         case EVENT_RUNNING:
-        case EVENT_BACKING_OFF:
         case EVENT_EXITED:
-        case EVENT_FAILED:
+                /* Each follows a start of its own; what is declared may change meanwhile. */
+                if (c && streq(strempty(json_get_string(c, "event")), e->event))
+                        return true;
+                break;
+        case EVENT_BACKING_OFF:
+        case EVENT_FAILED: /* also of what could not be started, again and again */
                 if (c && streq(strempty(json_get_string(c, "event")), e->event) &&
                                 is_generation(c, "generation", e->generation))
                         return true;

@@ -80,6 +80,11 @@ has_told()
 @test "a reconciler that is killed and comes back tells nothing twice, and nothing less" {
   pod steady -- sleep 1000 | apply
   pod loop '.restart = "never"' -- sh -c 'sleep 0.1; exit 3' | apply
+  # One that was declared anew since it began to run.
+  pod labelled -- sleep 1000 | apply
+  wait_for last_told labelled ready
+  pod labelled '.labels = {a: "b"}' -- sleep 1000 | apply
+  wait_for has_told labelled 'applied starting running ready applied ready '
   wait_for last_told steady ready
   wait_for last_told loop failed
   for _ in 1 2 3; do
@@ -90,11 +95,14 @@ has_told()
   done
   [ "$(told steady)" = 'applied starting running ready ' ]
   [ "$(told loop)" = 'applied starting running ready failed ' ]
+  [ "$(told labelled)" = 'applied starting running ready applied ready ' ]
   # What happens while nobody looks is told when somebody does.
   end "$reconcile_pid" KILL
-  kill -KILL "$(cat "$dir"/run/pods/*/main/*/record | tr '\0' '\n' | sed -n 's/^pid=\([1-9].*\)/\1/p')"
+  cat "$dir"/run/pods/*/main/*/record | tr '\0' '\n' | sed -n 's/^pid=\([1-9].*\)/\1/p' | xargs kill -KILL
   start_reconcile
   wait_for has_told steady 'applied starting running ready backing-off starting running ready '
+  wait_for has_told labelled \
+    'applied starting running ready applied ready backing-off starting running ready '
 }
 
 exited_or_dead()
