@@ -86,7 +86,7 @@ struct ContainerEntry {
         char *name;
         const RunState state; /* written by container_transition() alone */
         const Reason reason;
-        char *message; /* why the last start could not be tried, NULL mostly */
+        char *message; /* what exactly failed in the last start, NULL mostly */
 
         /* of the current or last run */
         char run[ID128_SIZE];              /* "" when there was none */

@@ -42,6 +42,7 @@ static void put_container(const ContainerEntry *c, RecordWriter *w)
         record_put_u64(w, "update_refusals", c->update.refusals);
         record_put_u64(w, "next_update_boot_usec", c->update.boot_usec);
         record_put(w, "update_refusal", strempty(c->update.refusal));
+        record_put(w, "message", strempty(c->message));
         limits_put(w, &c->limits);
         for (size_t i = 0; i < c->n_results; i++)
                 record_putf(w, "result", "%s %d %" PRIu64 " %s",
@@ -190,6 +191,8 @@ static int parse_container_key(ContainerEntry *c, const char *key, const char *v
                 return parse_hash(value, c->hosts_hash) ? 0 : -EBADMSG;
         if (streq(key, "update_refusal"))
                 return isempty(value) ? 0 : free_and_strdup(&c->update.refusal, value);
+        if (streq(key, "message"))
+                return isempty(value) ? 0 : free_and_strdup(&c->message, value);
         if (streq(key, "sandbox")) {
                 c->creates_sandbox = streq(value, "create");
                 return 0;
@@ -413,6 +416,8 @@ int pod_results_load(PodEntry *p)
                 to->failures = from->failures;
                 memcpy(to->results, from->results, sizeof(to->results));
                 to->n_results = from->n_results;
+                free(to->message);
+                to->message = TAKE_PTR(from->message);
                 to->run_over = true;
                 to->ended = from->ended;
                 to->stopped = from->stopped;

@@ -97,6 +97,12 @@ why()
   [[ "$(why memory)" = 'main: killed for lack of memory, of which it may have 16MiB; restart is never, '* ]]
   [ "$(why killed)" = "main: killed by SIGKILL; restart is never, $again killed\" starts it again" ]
   wait_for 20 waits_long
+  # the next reconciler says the same
+  told=$(why code; why clean; why command; why memory; why killed)
+  [[ $told == *"exec: /no/such/command: No such"* ]]
+  kill_daemon reconcile
+  [ "$(why code; why clean; why command; why memory; why killed)" = "$told" ]
+  waits_long
   hold_daemon reconcile
   [[ "$(why code)" = 'tankd-reconcile is not on the bus'* ]]
 }

@@ -49,6 +49,8 @@ static PodEntry *make_pod(void)
         a->update.boot_usec = 34567;
         a->update.refusal = strdup("limits: no");
         assert_non_null(a->update.refusal);
+        a->message = strdup("setup failed in exec: /no: No such file or directory");
+        assert_non_null(a->message);
         a->limits = (Limits){ .memory = 1, .pids = 2, .cpu_quota = 3, .cpu_period = 4 };
         for (int i = 0; i < 7; i++)
                 container_add_result(a, &(RunResult){ .kind = RESULT_EXITED,
@@ -96,6 +98,8 @@ static void test_round_trip(void **state)
         assert_int_equal(a->update.boot_usec, 34567);
         assert_string_equal(a->update.refusal, "limits: no");
         assert_null(b->update.refusal);
+        assert_string_equal(a->message, "setup failed in exec: /no: No such file or directory");
+        assert_null(b->message);
         assert_true(a->init && !b->init);
         assert_string_equal(a->hosts_hash, HASH);
         assert_string_equal(b->run, "");
