@@ -295,9 +295,9 @@ pod/$NS/web running" ]
   says "$hint"
   refused 2 tankctl get pood -n "$NS"
   says "$near"
-  refused 2 timeout 20 tankctl get pood -w -n "$NS"
+  refused 2 timeout "$(scaled 20)" tankctl get pood -w -n "$NS"
   says "$near"
-  refused 2 timeout 20 tankctl watch pood -n "$NS"
+  refused 2 timeout "$(scaled 20)" tankctl watch pood -n "$NS"
   says "$near"
   # but it is a type once there is one of it
   printf 'kind: pood\nname: a\n' | tankctl apply -n "$NS" -f -

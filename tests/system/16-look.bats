@@ -62,7 +62,7 @@ told()
     [ "$i" != 2 ] || kill_daemon reconcile
     [ "$i" != 4 ] || kill_daemon store
   done
-  for i in 1 2 3 4 5 6; do tankctl wait "p$i" -n "$NS" --for=exited --timeout 20; done
+  for i in 1 2 3 4 5 6; do tankctl wait "p$i" -n "$NS" --for=exited --timeout "$(scaled 20)"; done
   last=$(tankctl events -A --no-follow -o json | jq -s 'last.sequence')
   wait_for 20 equals "$last" jq -s 'last.sequence' "$seen"
   jq -s '[.[].sequence] | . == [range(.[0]; .[0] + length)]' "$seen" | grep -x true
@@ -88,7 +88,7 @@ why()
   until_state killed running
   tankctl kill -s KILL killed -n "$NS"
   for p in code clean command memory killed; do
-    tankctl wait "$p" -n "$NS" --for=exited --timeout 30 >/dev/null
+    tankctl wait "$p" -n "$NS" --for=exited --timeout "$(scaled 30)" >/dev/null
   done
   again='so that only "tankctl restart'
   [ "$(why code)" = "main: exited with 7; restart is never, $again code\" starts it again" ]
@@ -116,7 +116,7 @@ waits_long()
   start web -- sh -c 'printf "\033]52;c;cHduZWQ=\007\033[2Jred\302\233\342\200\256\n"; sleep 1000'
   pod evil '.restart = "never" | .containers[0].command = ["/\u001b[2J\u009b\u202e\nTitle:"]' -- x |
     jq -ac . | apply
-  tankctl wait evil -n "$NS" --for=exited --timeout 20
+  tankctl wait evil -n "$NS" --for=exited --timeout "$(scaled 20)"
   wait_for 20 has_written
   tankctl logs web -n "$NS" | grep -q $'^\e]52;c;cHduZWQ=\a\e\\[2Jred'
   TERM=xterm script -qec "tankctl logs web -n $NS" /dev/null </dev/null >"$BATS_TEST_TMPDIR/out"

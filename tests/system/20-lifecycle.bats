@@ -42,7 +42,7 @@ signals_of()
 @test "labels and annotations change without a restart" {
   start web -- sleep 1000
   pid=$(pid_of web)
-  pod web '.labels = {a: "b"}' -- sleep 1000 | timeout 4 tankctl apply -n "$NS" -f - --wait
+  pod web '.labels = {a: "b"}' -- sleep 1000 | timeout "$(scaled 4)" tankctl apply -n "$NS" -f - --wait
   [ "$(get web .labels.a)" = b ]
   tankctl get pods -n "$NS" >/dev/null
   busctl --system call org.tankd.Reconcile1 /org/tankd/Reconcile1 org.tankd.Reconcile1 Sync
@@ -55,7 +55,7 @@ signals_of()
     pod "p$i" -- sleep 1000 >"$BATS_TEST_TMPDIR/five.d/p$i.json"
   done
   # sooner than a client looks by itself: it was told
-  timeout 4 tankctl apply -n "$NS" -f "$BATS_TEST_TMPDIR/five.d" --wait
+  timeout "$(scaled 4)" tankctl apply -n "$NS" -f "$BATS_TEST_TMPDIR/five.d" --wait
   run -0 tankctl get pods -n "$NS" -o json
   jq -e 'length == 5 and all(.status.state == "running")' <<<"$output"
   jq -e '[.[].status.containers[0].pid] | unique | length == 5' <<<"$output"
@@ -337,14 +337,14 @@ signals_of()
 
 @test "wait: running, exited, deleted, timeouts, and what is not declared" {
   start web -- sleep 1000
-  tankctl wait web -n "$NS" --for=running --timeout 5
-  tankctl wait web -n "$NS" --for=ready --timeout 5
+  tankctl wait web -n "$NS" --for=running --timeout "$(scaled 5)"
+  tankctl wait web -n "$NS" --for=ready --timeout "$(scaled 5)"
   refused 5 tankctl wait web -n "$NS" --for=exited --timeout 1
-  refused 3 tankctl wait nosuch -n "$NS" --for=running --timeout 5
-  tankctl wait nosuch -n "$NS" --for=deleted --timeout 5
+  refused 3 tankctl wait nosuch -n "$NS" --for=running --timeout "$(scaled 5)"
+  tankctl wait nosuch -n "$NS" --for=deleted --timeout "$(scaled 5)"
   refused 2 tankctl wait web -n "$NS" --for=lunch
   # exited on a pod that restarts: its next exit
-  tankctl wait web -n "$NS" --for=exited --timeout 10 3>&- &
+  tankctl wait web -n "$NS" --for=exited --timeout "$(scaled 10)" 3>&- &
   waiter=$!
   wait_for 20 noticed "$waiter"
   wait "$waiter"

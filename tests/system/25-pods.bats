@@ -128,11 +128,11 @@ sync_now()
   wait_for 10 equals running get web .status.state
   [ "$(get web .status.ready)" = false ]
   [ "$(pid web main) $(pid web calm)" = "$main $calm" ]
-  refused 1 tankctl wait web -n "$NS" --for=running --timeout 5
+  refused 1 tankctl wait web -n "$NS" --for=running --timeout "$(scaled 5)"
   says 'container side is failed'
-  refused 1 tankctl wait web -n "$NS" --for=ready --timeout 5
+  refused 1 tankctl wait web -n "$NS" --for=ready --timeout "$(scaled 5)"
   # all over: exited is a failure when one has failed
-  tankctl wait web -n "$NS" --for=exited --timeout 20 3>&- &
+  tankctl wait web -n "$NS" --for=exited --timeout "$(scaled 20)" 3>&- &
   waiter=$!
   kill -9 "$(workload web main)" "$(workload web calm)"
   wait "$waiter"
@@ -142,7 +142,7 @@ sync_now()
 @test "logs: of one container, and of all in the order of time" {
   pod web "$(beside side sh -c 'sleep 0.3; echo second; sleep 0.6; echo fourth; exec sleep 1000')" -- \
     sh -c 'echo first; sleep 0.6; echo third; exec sleep 1000' | apply --wait
-  timeout 20 tankctl logs -f web -n "$NS" 3>&- >"$BATS_TEST_TMPDIR/followed" &
+  timeout "$(scaled 20)" tankctl logs -f web -n "$NS" 3>&- >"$BATS_TEST_TMPDIR/followed" &
   follower=$!
   wait_for 10 equals fourth tankctl logs web/side -n "$NS" --tail 1
   [ "$(tankctl logs web -n "$NS" | tr '\n' ' ')" = "first second third fourth " ]
@@ -216,7 +216,7 @@ sync_now()
   pod web "$(beside side sleep 1000) | $(beside third sleep 1000) | del(.containers[0])" -- sleep 1000 | apply
   let_daemons_go
   wait_for 20 all_ready
-  tankctl wait web -n "$NS" --for=ready --timeout 20
+  tankctl wait web -n "$NS" --for=ready --timeout "$(scaled 20)"
   wait_for 10 gone "$main"
   [ "$(pid web side) $(of web side .restarts)" = "$side 0" ]
   [ "$(namespace_of web third net)" = "$net" ]
@@ -226,7 +226,7 @@ sync_now()
 @test "32 containers and an init container in one pod" {
   pod web "$(first prep sh -c 'echo prep >>/mark/order') |
     .containers = [range(32) as \$i | .containers[0] + {name: \"c\(\$i)\"}] | $marked" -- \
-    sh -c "echo main >>/mark/order; $stays" | apply --wait --timeout 60
+    sh -c "echo main >>/mark/order; $stays" | apply --wait --timeout "$(scaled 60)"
   [ "$(get web '.status.ready')" = true ]
   [ "$(get web '[.status.containers[].pid] | unique | length')" = 32 ]
   wait_for 10 equals 33 sh -c "wc -l <$MARK/order"
@@ -241,7 +241,7 @@ sync_now()
   wait_for 10 runs_anew web c7 "$one"
   [ "$(get web '[.status.containers[] | select(.name != "c7") | .pid] | join(" ")')" = \
     "$(tr ' ' '\n' <<<"$before" | grep -vx "$one" | tr '\n' ' ' | sed 's/ $//')" ]
-  tankctl delete pod web -n "$NS" --wait --timeout 60
+  tankctl delete pod web -n "$NS" --wait --timeout "$(scaled 60)"
   refused 1 tankctl apply -n "$NS" -f <(pod big '.containers = [range(33) as $i | .containers[0] + {name: "c\($i)"}]' -- sleep 1)
   says 'has 33 entries, and may have at most 32'
 }
@@ -325,7 +325,7 @@ sync_now()
   [ $(($(now_ms) - begin)) -lt 15000 ]
   [ "$(get web .status.state) $(get web .status.reason)" = "failed Error" ]
   until_state web exited
-  refused 1 tankctl wait web -n "$NS" --for=ready --timeout 5
+  refused 1 tankctl wait web -n "$NS" --for=ready --timeout "$(scaled 5)"
   # stays so, for a new manager, and after a boot
   kill_daemon reconcile
   sync_now
@@ -425,7 +425,7 @@ as_after_a_boot_with_cgroups()
   wait_for 10 equals "one two changed " order
   pod gone "$(first one sleep 54321)" -- sleep 1000 | apply
   wait_for 10 equals running of gone one .state
-  tankctl delete pod gone -n "$NS" --wait --timeout 10
+  tankctl delete pod gone -n "$NS" --wait --timeout "$(scaled 10)"
 }
 
 @test "a changed init container restarts the pod; nothing else about them does" {

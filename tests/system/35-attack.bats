@@ -196,7 +196,7 @@ programs()
   start web '.grace = "500ms"' -- sleep 1000
   pid=$(workload_of web)
   kill -STOP "$(shims)"
-  tankctl delete pod web -n "$NS" --wait --timeout 40
+  tankctl delete pod web -n "$NS" --wait --timeout "$(scaled 40)"
   gone "$pid"
   [ -z "$(shims)" ]
 }
@@ -209,7 +209,7 @@ programs()
   [ -d /sys/fs/cgroup/pids ] || dir=${dir%/main}
   wait_for 20 at_least 250 cat "$dir/pids.current"
   in_pod other true
-  tankctl delete pod web -n "$NS" --wait --timeout 20
+  tankctl delete pod web -n "$NS" --wait --timeout "$(scaled 20)"
 }
 
 # ---- output ---------------------------------------------------------------------------------------

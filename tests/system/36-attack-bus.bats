@@ -40,7 +40,7 @@ same_daemons()
 
 attack()
 {
-  timeout 100 python3 "$BATS_TEST_DIRNAME/bus-attack.py" "$@"
+  timeout "$(scaled 100)" python3 "$BATS_TEST_DIRNAME/bus-attack.py" "$@"
 }
 
 nobody()
@@ -60,7 +60,7 @@ as()
 {
   local who=$1
   shift
-  "$who" timeout 100 python3 "$BATS_TEST_DIRNAME/bus-attack.py" "$@"
+  "$who" timeout "$(scaled 100)" python3 "$BATS_TEST_DIRNAME/bus-attack.py" "$@"
 }
 
 # Memory of a process in KiB: KIND is VmRSS or VmHWM.

@@ -268,10 +268,10 @@ sessions_of()
 
 @test "-it from a pipe: the end of the input is the program's, also behind half a line" {
   start web -- sleep 1000
-  run -0 timeout 10 bash -c "printf abc | tankctl exec -it -n $NS web sh -c 'stty -echo; cat; echo; echo end'"
+  run -0 timeout "$(scaled 10)" bash -c "printf abc | tankctl exec -it -n $NS web sh -c 'stty -echo; cat; echo; echo end'"
   says 'abc.?$'
   says '^end'
-  run -0 timeout 10 bash -c "tankctl exec -it -n $NS web cat </dev/null"
+  run -0 timeout "$(scaled 10)" bash -c "tankctl exec -it -n $NS web cat </dev/null"
   [ -z "$output" ]
 }
 

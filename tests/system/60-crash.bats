@@ -10,7 +10,7 @@ load helper
 setup()
 {
   helper_setup
-  export TANK_TEST_SECONDS=60
+  slower 3
 }
 
 # Twenty pods, each of which writes a line when it starts.

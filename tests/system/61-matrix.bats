@@ -34,8 +34,8 @@ crash()
 back()
 {
   local i=0 name
-  for name; do wait_for "$TANK_TEST_SECONDS" daemon_is_new "$name" "${victims[i++]}"; done
-  wait_for "$TANK_TEST_SECONDS" all_answer
+  for name; do wait_for 20 daemon_is_new "$name" "${victims[i++]}"; done
+  wait_for 20 all_answer
 }
 
 # Everybody heard it once, and not a process is another one.

@@ -26,7 +26,7 @@ crash_p16()
 
 p16_is_back()
 {
-  wait_for "$TANK_TEST_SECONDS" equals "${1:-21}" lines_of "$MARK/starts"
+  wait_for 20 equals "${1:-21}" lines_of "$MARK/starts"
 }
 
 @test "the store stands still: pods, clients and the reconciler go on" {
@@ -47,7 +47,7 @@ p16_is_back()
 1 doctor
 END
   go_on
-  wait_for "$TANK_TEST_SECONDS" all_answer
+  wait_for 20 all_answer
   clients ask after
   clients same p16
   start late -- sleep 1000
@@ -99,7 +99,7 @@ END
 5 doctor
 END
   go_on
-  wait_for "$TANK_TEST_SECONDS" all_answer
+  wait_for 20 all_answer
   clients ask after
   clients same p16
   for pod in p1 p16 p20; do in_pod "$pod" true; done
@@ -120,7 +120,7 @@ END
 0 kill -n $NS -s CONT p20
 END
   kill_daemon reconcile
-  wait_for "$TANK_TEST_SECONDS" all_answer
+  wait_for 20 all_answer
   crash_p16
   p16_is_back
   clients ask whoever attach1 tty-logs1 logs1
@@ -142,8 +142,8 @@ END
 END
   [ ! -e "$MARK/written" ]
   go_on
-  wait_for "$TANK_TEST_SECONDS" test -e "$MARK/written"
-  wait_for "$TANK_TEST_SECONDS" equals "$(seq 200000 | sha256sum)" \
+  wait_for 20 test -e "$MARK/written"
+  wait_for 20 equals "$(seq 200000 | sha256sum)" \
     sh -c "tankctl logs -n $NS web | sha256sum"
 }
 

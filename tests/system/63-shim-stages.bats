@@ -73,12 +73,12 @@ life()
   if ! hit; then
     before=$(workload_of web)
     tankctl restart web -n "$NS" >/dev/null
-    wait_for "$TANK_TEST_SECONDS" hit
-    wait_for "$TANK_TEST_SECONDS" gone "$before"
+    wait_for 20 hit
+    wait_for 20 gone "$before"
   fi
   until_state web running
-  wait_for "$TANK_TEST_SECONDS" equals 1 shim_count
-  wait_for "$TANK_TEST_SECONDS" in_pod web true
+  wait_for 20 equals 1 shim_count
+  wait_for 20 in_pod web true
   results=$(results_of web)
   right_result "$1" "$results" "signaled 15" || {
     echo "results: $results"
@@ -89,7 +89,7 @@ life()
   [ "$(lines_of "$MARK/starts")" -le 2 ]
   never_two
   tankctl delete pod web -n "$NS" --wait --timeout "$TANK_TEST_SECONDS"
-  wait_for "$TANK_TEST_SECONDS" nothing_left
+  wait_for 20 nothing_left
 }
 
 # A pod that is never run again: told what became of it, and left so.
@@ -99,7 +99,7 @@ last_life()
   : >"$MARK/starts"
   matrix_pod last sleep '.restart = "never" | .containers[0].command[5] |= sub("exec sleep 54321"; "exit 3")' |
     apply >/dev/null
-  wait_for "$TANK_TEST_SECONDS" is_over last
+  wait_for 20 is_over last
   results=$(results_of last)
   busctl --system call org.tankd.Reconcile1 /org/tankd/Reconcile1 org.tankd.Reconcile1 Sync >/dev/null
   [ "$(results_of last)" = "$results" ]
@@ -108,7 +108,7 @@ last_life()
   ! hit || right_result "$1" "$results" "exited 3"
   hit || [ "$results" = "exited 3" ]
   tankctl delete pod last -n "$NS" --wait --timeout "$TANK_TEST_SECONDS"
-  wait_for "$TANK_TEST_SECONDS" nothing_left
+  wait_for 20 nothing_left
 }
 
 is_over()

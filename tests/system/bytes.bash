@@ -13,7 +13,7 @@ big_log='.containers[0].log = {max_size: "100MB"}'
 bytes_setup()
 {
   helper_setup
-  export TANK_TEST_SECONDS=120
+  slower 6
   exact=$(seq "$lines" | sha256sum)
   exact_tty=$(seq "$lines" | sed 's/$/\r/' | sha256sum)
 }

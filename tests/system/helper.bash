@@ -17,7 +17,7 @@ bats_require_minimum_version 1.5.0
 # shellcheck disable=SC2034 # used by the files that load this
 top=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 build=$(dirname "$(dirname "$(readlink -f "$TANK_SANDBOX_DIR/bin/tankctl")")")
-: "${TANK_TEST_SECONDS:=20}" # how long an event may take before a test gives up
+: "${TANK_TEST_SECONDS:=20}" # how long an event may take before a test gives up; more is slower
 export ROOT
 
 # Where this tank's containers are, as /proc/PID/cgroup and as find have it: directories of our own
@@ -36,12 +36,10 @@ export in_tank
 # make_root DIR: a root file system of busybox and the probe.
 make_root()
 {
-  local root=$1 applet
+  local root=$1
   mkdir -p "$root"/{bin,etc,proc,sys,dev,tmp,mnt,root,run,var/tmp,usr/bin,home/worker}
   cp /usr/bin/busybox "$root/bin/busybox"
-  for applet in $(busybox --list); do
-    [ "$applet" = busybox ] || ln -sf busybox "$root/bin/$applet"
-  done
+  chroot "$root" /bin/busybox --install -s /bin
   [ -x "$build/tests/probe/probe" ] || make -C "$build" -s tests/probe/probe >&2
   cp "$build/tests/probe/probe" "$root/bin/probe"
   cat >"$root/etc/passwd" <<-END
@@ -133,7 +131,7 @@ delete_all()
     tankctl delete pod "$pod" -n "$1" >/dev/null
   done
   for pod in $pods; do
-    tankctl wait "$pod" -n "$1" --for=deleted --timeout 30 >/dev/null
+    tankctl wait "$pod" -n "$1" --for=deleted --timeout "$(scaled 30)" >/dev/null
   done
 }
 
@@ -176,9 +174,22 @@ start()
 with_mark='.volumes += [{name: "mark", source: {host: $mark}}] |
   .containers[].mounts += [{volume: "mark", path: "/mark"}]'
 
+# scaled SECONDS: so many, on a machine where an event may take $TANK_TEST_SECONDS instead of 20.
+scaled()
+{
+  echo $(($1 * TANK_TEST_SECONDS / 20))
+}
+
+# slower FACTOR: what this test waits for takes so much longer than an event.
+slower()
+{
+  export TANK_TEST_SECONDS=$((TANK_TEST_SECONDS * $1))
+}
+
+# until_state POD STATE [SECONDS]
 until_state()
 {
-  tankctl wait "$1" -n "$NS" --for="$2" --timeout "${3:-$TANK_TEST_SECONDS}" >/dev/null
+  tankctl wait "$1" -n "$NS" --for="$2" --timeout "$(scaled "${3:-20}")" >/dev/null
 }
 
 # get POD [FILTER]: from its JSON, raw.
@@ -230,10 +241,10 @@ cgroup_of()
 
 # ---- waiting -----------------------------------------------------------------------------------
 
-# wait_for SECONDS COMMAND…: for what tells nobody that it happened.
+# wait_for SECONDS COMMAND…: for what tells nobody that it happened. The limit is scaled.
 wait_for()
 {
-  local deadline=$((${EPOCHREALTIME/./} + $1 * 1000000))
+  local deadline=$((${EPOCHREALTIME/./} + $1 * TANK_TEST_SECONDS * 50000))
   shift
   until "$@"; do
     if [ "${EPOCHREALTIME/./}" -ge "$deadline" ]; then

@@ -16,7 +16,7 @@
 matrix_setup()
 {
   helper_setup
-  export TANK_TEST_SECONDS=60
+  slower 3
   clients_pid=
 }
 
@@ -68,7 +68,7 @@ twenty_pods()
     matrix_pod "p$i" "$kind" >"$BATS_TEST_TMPDIR/pods/p$i.json"
   done
   tankctl apply -n "$NS" -f "$BATS_TEST_TMPDIR/pods" --wait --timeout "$TANK_TEST_SECONDS" >/dev/null
-  wait_for "$TANK_TEST_SECONDS" equals 20 lines_of "$MARK/starts"
+  wait_for 20 equals 20 lines_of "$MARK/starts"
 }
 
 lines_of()

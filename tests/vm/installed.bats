@@ -71,8 +71,8 @@ teardown()
 
 @test "installed: members of group tank manage pods, strangers learn nothing" {
   start web -- sh -c 'echo told; exec sleep 1000'
-  runuser -u member -- tankctl get pods -n "$NS" -o name | grep -q web
-  wait_for 20 equals told runuser -u member -- tankctl logs -n "$NS" web
+  runuser -u tank-member -- tankctl get pods -n "$NS" -o name | grep -q web
+  wait_for 20 equals told runuser -u tank-member -- tankctl logs -n "$NS" web
   run runuser -u stranger -- tankctl get pods -n "$NS" -o name
   [ "$status" -eq 1 ]
   [[ $output != *web* ]]
@@ -84,7 +84,7 @@ teardown()
 }
 
 @test "installed: a member may not declare what is privileged" {
-  run runuser -u member -- sh -c "echo '$(pod host '.network = "host"' -- sleep 1000)' |
+  run runuser -u tank-member -- sh -c "echo '$(pod host '.network = "host"' -- sleep 1000)' |
     tankctl apply -n $NS -f -"
   [ "$status" -eq 1 ]
   [[ $output = *privileged* ]] || [[ $output = *denied* ]]
