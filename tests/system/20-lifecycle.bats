@@ -19,7 +19,7 @@ signals_of()
   begin=$(now_ms)
   tankctl delete pod web -n "$NS"
   until_state web deleted 5
-  [ $(($(now_ms) - begin)) -lt 5000 ]
+  [ $(($(now_ms) - begin)) -lt "$(scaled 5000)" ]
   gone "$pid"
   refused 3 tankctl get pod web -n "$NS"
 }
@@ -249,7 +249,7 @@ signals_of()
   until_state web deleted
   took=$(($(now_ms) - begin))
   echo "took $took ms"
-  [ "$took" -ge 900 ] && [ "$took" -lt 6000 ]
+  [ "$took" -ge 900 ] && [ "$took" -lt "$(scaled 6000)" ]
   for pid in $group; do gone "$pid"; done
 }
 

@@ -322,7 +322,7 @@ sync_now()
   refused 1 tankctl apply -n "$NS" --wait -f <(pod web "$(first one sh -c 'echo one >>/mark/order; exit 5') |
     $marked | .restart = \"never\"" -- sh -c "echo main >>/mark/order; $stays")
   says 'one: exited with 5'
-  [ $(($(now_ms) - begin)) -lt 15000 ]
+  [ $(($(now_ms) - begin)) -lt "$(scaled 15000)" ]
   [ "$(get web .status.state) $(get web .status.reason)" = "failed Error" ]
   until_state web exited
   refused 1 tankctl wait web -n "$NS" --for=ready --timeout "$(scaled 5)"
@@ -375,7 +375,7 @@ as_after_a_boot()
 
 as_after_a_boot_with_cgroups()
 {
-  find /sys/fs/cgroup -mindepth 2 -depth -type d -path "*/tank-$TANK_INSTANCE/*" -exec rmdir {} + 2>/dev/null || true
+  find /sys/fs/cgroup -mindepth 2 -depth -type d -path "$tank_cgroups" -exec rmdir {} + 2>/dev/null || true
   rm -rf "${TANK_STATE_DIR:?}"/containers/*
   awk -v d="$TANK_RUN_DIR/" 'index($5, d) == 1 { print $5 }' /proc/self/mountinfo |
     xargs -r -n 1 umount

@@ -175,7 +175,7 @@ programs()
   in_pod web probe clone-parent 20
   start=$(now_ms)
   tankctl delete pod web -n "$NS" --wait
-  [ $(($(now_ms) - start)) -lt 8000 ]
+  [ $(($(now_ms) - start)) -lt "$(scaled 8000)" ]
   run ! grep -q 'did not stop its container' "$TANK_SANDBOX_DIR/logs/reconcile"
 }
 
@@ -187,7 +187,7 @@ programs()
   kill -STOP "$racer" "$(pid_of web)"
   start=$(now_ms)
   tankctl delete pod web -n "$NS" --wait
-  [ $(($(now_ms) - start)) -lt 8000 ]
+  [ $(($(now_ms) - start)) -lt "$(scaled 8000)" ]
   kill -CONT "$racer"
   wait "$racer" || true
 }
@@ -233,7 +233,7 @@ programs()
   [ "$(awk '/^VmRSS/ { print $2 }' "/proc/$(shims)/status")" -lt 16000 ]
   start=$(now_ms)
   tankctl delete pod web -n "$NS" --wait
-  [ $(($(now_ms) - start)) -lt 8000 ]
+  [ $(($(now_ms) - start)) -lt "$(scaled 8000)" ]
 }
 
 @test "names and messages: cut within a character or full of escapes, they are shown and do no harm" {
@@ -278,7 +278,7 @@ programs()
   start=$(now_ms)
   tankctl delete pod web -n "$NS" --wait
   wait "${clients[@]}" || true
-  [ $(($(now_ms) - start)) -lt 8000 ]
+  [ $(($(now_ms) - start)) -lt "$(scaled 8000)" ]
 }
 
 descriptors()
@@ -318,7 +318,7 @@ descriptors()
   racer=$!
   runs()
   {
-    grep -lE "^0::/.*tank-$TANK_INSTANCE" /proc/[0-9]*/cgroup 2>/dev/null | while read -r file; do
+    grep -lE "$in_tank" /proc/[0-9]*/cgroup 2>/dev/null | while read -r file; do
       tr '\0' ' ' <"${file%/cgroup}/cmdline" 2>/dev/null | grep -x 'sleep 76543 '
     done | wc -l
   }

@@ -124,7 +124,7 @@ not_in_pod()
   begin=$(now_ms)
   run -5 in_pod web sh -c 'sleep 1000 & echo out; exit 5'
   [ "$output" = out ]
-  [ $(($(now_ms) - begin)) -lt 3000 ]
+  [ $(($(now_ms) - begin)) -lt "$(scaled 3000)" ]
 }
 
 @test "a client that is killed takes its session with it, and only that" {

@@ -71,7 +71,7 @@ session_answers()
 {
   local answer
   echo "$1" >&"$session_in"
-  read -r -t 10 answer <&"$session_out"
+  read -r -t "$(scaled 10)" answer <&"$session_out"
   [ "$answer" = "got $1" ]
 }
 
@@ -178,7 +178,7 @@ bus_is_back()
   until_state new running 5
   took=$(($(now_ms) - begin))
   echo "running after $took ms"
-  [ "$took" -le 2000 ]
+  [ "$took" -le $((2000 * TANK_TEST_SECONDS / 60)) ]
   until_state old deleted 10
   gone "$old"
 }
