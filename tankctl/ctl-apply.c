@@ -9,6 +9,7 @@
 #include "ctl-bus.h"
 #include "ctl-diff.h"
 #include "ctl-json.h"
+#include "ctl-resource.h"
 #include "ctl-source.h"
 #include "ctl-verbs.h"
 #include "ctl-wait.h"
@@ -187,7 +188,9 @@ int verb_diff(const Arguments *a)
 /* ---- delete -------------------------------------------------------------------------------- */
 
 /* In the opposite order of applying. */
-static int delete_all(const Arguments *a, const Declarations *d)
+/* @named: what the words of the command line name, NULL with files: those were checked as apply
+ * checks them. */
+static int delete_all(const Arguments *a, const Resource *named, const Declarations *d)
 {
         CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
         CLEANUP_FREE WriteResult *results = NULL;
@@ -200,6 +203,8 @@ static int delete_all(const Arguments *a, const Declarations *d)
                 r = ctl_usage_error("--timeout is for --wait");
         if (r == 0)
                 r = ctl_bus_open(&bus);
+        if (r == 0 && named)
+                r = resource_check_type(bus, named, "delete");
         if (r != 0)
                 return r;
         r = a->wait ? waiter_start(&waiter, bus, NULL, NULL, timeout) : 0;
@@ -246,5 +251,5 @@ int verb_delete(const Arguments *a)
                 r = load(a, LOAD_IDENTITY_ONLY, &d);
         else
                 r = declaration_from_words(a, &resource, &d);
-        return r != 0 ? r : delete_all(a, &d);
+        return r != 0 ? r : delete_all(a, a->files ? NULL : &resource, &d);
 }

@@ -84,6 +84,20 @@ int resource_failure(const Resource *x, const sd_bus_error *e, int r)
         return EXIT_CODE_NOT_FOUND;
 }
 
+int resource_check_type(sd_bus *bus, const Resource *x, const char *verb)
+{
+        CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
+        CLEANUP_JSON json_t *docs = NULL;
+        int r;
+
+        if (x->known || !type_near(x->type))
+                return 0;
+        r = store_list(bus, x->type, "", &docs, &e);
+        if (r < 0)
+                return ctl_bus_failure(verb, &e, r);
+        return json_array_size(docs) > 0 ? 0 : resource_type_unknown(x, verb);
+}
+
 const char *resource_path(const json_t *o, char buf[static RESOURCE_PATH_SIZE])
 {
         (void) snprintf(buf, RESOURCE_PATH_SIZE, "%s/%s", strempty(json_get_string(o, "namespace")),

@@ -13,6 +13,7 @@
 #include "ctl-bus.h"
 #include "ctl-follow.h"
 #include "ctl-json.h"
+#include "ctl-resource.h"
 #include "ctl-table.h"
 #include "ctl-text.h"
 #include "ctl-verbs.h"
@@ -222,22 +223,6 @@ static int watch_position(StoreWatch *w, const char *since)
         return 0;
 }
 
-/* A type that tank does not know is watched all the same, unless it looks like a slip and there is
- * nothing of it. */
-static int check_type(StoreWatch *w, const Resource *resource)
-{
-        CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
-        CLEANUP_JSON json_t *docs = NULL;
-        int r;
-
-        if (!resource->type || resource->known || !type_near(resource->type))
-                return 0;
-        r = store_list(w->follow.bus, resource->type, "", &docs, &e);
-        if (r < 0)
-                return ctl_bus_failure("watch", &e, r);
-        return json_array_size(docs) > 0 ? 0 : resource_type_unknown(resource, "watch");
-}
-
 int verb_watch(const Arguments *a)
 {
         CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
@@ -264,7 +249,8 @@ int verb_watch(const Arguments *a)
         r = follow_peer(&w.follow, &ctl_store, "member='Changed'");
         if (r < 0)
                 return ctl_bus_failure("watch", NULL, r);
-        r = check_type(&w, &resource);
+        if (resource.type)
+                r = resource_check_type(w.follow.bus, &resource, "watch");
         if (r == 0)
                 r = watch_position(&w, a->since);
         if (r != 0)

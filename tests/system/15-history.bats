@@ -281,7 +281,7 @@ pod/$NS/web running" ]
   refused 4 tankctl rollback pod web -n "$NS" --to "$revision" --if-revision 1
 }
 
-@test "a slip in the type: what was meant is said by every verb that looks" {
+@test "a slip in the type: what was meant is said by every verb that takes one" {
   local hint='did you mean the type "pod"?' near='there is no type "pood"; did you mean "pod"?'
   refused 3 tankctl get pood a -n "$NS"
   says "there is no pood $NS/a; $hint"
@@ -299,9 +299,17 @@ pod/$NS/web running" ]
   says "$near"
   refused 2 timeout "$(scaled 20)" tankctl watch pood -n "$NS"
   says "$near"
+  refused 2 tankctl delete pood a -n "$NS"
+  says "$near"
+  refused 2 tankctl delete pood/a --wait -n "$NS"
+  says "$near"
+  # what is like no type of tank's may be somebody's own: missing is success
+  run -0 tankctl delete widget a -n "$NS"
+  says "widget/$NS/a absent"
   # but it is a type once there is one of it
   printf 'kind: pood\nname: a\n' | tankctl apply -n "$NS" -f -
   tankctl get pood -n "$NS"
   tankctl watch pood -n "$NS" --since 1 --no-follow
+  tankctl delete pood b -n "$NS"
   tankctl delete pood a -n "$NS"
 }
