@@ -124,32 +124,46 @@ static int sessions_wait(const Arguments *a)
 
 /* ---- the verb ------------------------------------------------------------------------------ */
 
+typedef struct SessionsVerb {
+        const char *name;
+        bool takes_signal, takes_input, prints;
+        size_t max_words;
+        int usage_exit_code;
+        int (*run)(const Arguments *a);
+} SessionsVerb;
+
+/* What it does not take that others do; NULL: nothing. */
+static const char *misplaced(const SessionsVerb *v, const Arguments *a)
+{
+        if (a->signal && !v->takes_signal)
+                return " takes no signal";
+        if ((a->interactive || a->detach_keys) && !v->takes_input)
+                return " takes no input";
+        if ((a->output != OUTPUT_TABLE || a->all_namespaces) && !v->prints)
+                return " takes neither -o nor -A";
+        return strv_length(a->words) > v->max_words ? ": too many words" : NULL;
+}
+
 int verb_sessions(const Arguments *a)
 {
-        static const struct {
-                const char *name;
-                bool takes_signal, takes_input, prints;
-                size_t max_words;
-                int (*run)(const Arguments *a);
-        } verbs[] = {
-                { "list", false, false, true, 2, sessions_list },
-                { "kill", true, false, false, SIZE_MAX, sessions_kill },
-                { "wait", false, true, false, 3, sessions_wait },
+        static const SessionsVerb verbs[] = {
+                { "list", false, false, true, 2, EXIT_CODE_USAGE, sessions_list },
+                { "kill", true, false, false, SIZE_MAX, EXIT_CODE_USAGE, sessions_kill },
+                { "wait", false, true, false, 3, EXIT_CODE_REFUSED, sessions_wait },
         };
         const char *word = a->words ? a->words[0] : "list";
 
         for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
-                if (!streq(word, verbs[i].name))
+                const SessionsVerb *v = &verbs[i];
+                const char *wrong;
+
+                if (!streq(word, v->name))
                         continue;
-                if (a->signal && !verbs[i].takes_signal)
-                        return ctl_usage_error("sessions %s takes no signal", word);
-                if ((a->interactive || a->detach_keys) && !verbs[i].takes_input)
-                        return ctl_usage_error("sessions %s takes no input", word);
-                if ((a->output != OUTPUT_TABLE || a->all_namespaces) && !verbs[i].prints)
-                        return ctl_usage_error("sessions %s takes neither -o nor -A", word);
-                if (strv_length(a->words) > verbs[i].max_words)
-                        return ctl_usage_error("sessions %s: too many words", word);
-                return verbs[i].run(a);
+                wrong = misplaced(v, a);
+                if (!wrong)
+                        return v->run(a);
+                ctl_error("sessions %s%s", word, wrong);
+                return v->usage_exit_code;
         }
         return ctl_usage_error("sessions %s? There are list, kill and wait", WORD(word));
 }

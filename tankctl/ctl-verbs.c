@@ -301,7 +301,7 @@ const Verb ctl_verbs[] = {
                         "before, the newest 64 KiB are held. Once waited for, one that has ended "
                         "is\n"
                         "forgotten.",
-                        sessions_options, VERB_NAMESPACE | VERB_ALL_NAMESPACES,
+                        sessions_options, VERB_NAMESPACE | VERB_ALL_NAMESPACES | VERB_WAIT_PASSES,
                         OUTPUTS_NONE | OUTPUT_BIT(OUTPUT_WIDE) | OUTPUT_BIT(OUTPUT_JSON), 0,
                         SIZE_MAX, EXIT_CODE_USAGE, verb_sessions },
         { "logs", "POD[/CONTAINER]", "show what a container wrote",

@@ -107,10 +107,18 @@ int verb_unknown(const char *word)
         return ctl_usage_error("there is no verb \"%s\"; \"tankctl help\" lists all", WORD(word));
 }
 
-static int verb_usage_error(const Verb *v, const char *message)
+/* Of wrong usage: what passes a command's exit code on must not answer with one of its own. */
+static int usage_exit_code(const Verb *v, const Arguments *a)
+{
+        if ((v->flags & VERB_WAIT_PASSES) && a->words && streq(a->words[0], "wait"))
+                return EXIT_CODE_REFUSED;
+        return v->usage_exit_code;
+}
+
+static int verb_usage_error(const Verb *v, const Arguments *a, const char *message)
 {
         ctl_error("%s; usage: tankctl %s%s%s", message, v->name, *v->usage ? " " : "", v->usage);
-        return v->usage_exit_code;
+        return usage_exit_code(v, a);
 }
 
 /* ---- option tables ------------------------------------------------------------------------- */
@@ -217,7 +225,7 @@ typedef struct Parser {
 
 static int parser_exit_code(const Parser *p)
 {
-        return p->verb ? p->verb->usage_exit_code : EXIT_CODE_USAGE;
+        return p->verb ? usage_exit_code(p->verb, p->a) : EXIT_CODE_USAGE;
 }
 
 static int option_unknown(const Parser *p, const char *text)
@@ -356,28 +364,28 @@ static int check_verb(const Parser *p)
                 return 0;
         if (!(v->outputs & OUTPUT_BIT(a->output))) {
                 ctl_error("%s has no output format \"%s\"", v->name, output_names[a->output]);
-                return v->usage_exit_code;
+                return usage_exit_code(v, a);
         }
         if (a->namespace && !(v->flags & VERB_NAMESPACE)) {
                 ctl_error("%s takes no namespace", v->name);
-                return v->usage_exit_code;
+                return usage_exit_code(v, a);
         }
         if (a->namespace && !name_is_valid(a->namespace)) {
                 ctl_error("\"%s\" is no name of a namespace", WORD(a->namespace));
-                return v->usage_exit_code;
+                return usage_exit_code(v, a);
         }
         if (a->all_namespaces && !(v->flags & VERB_ALL_NAMESPACES)) {
                 ctl_error("%s does not take --all-namespaces", v->name);
-                return v->usage_exit_code;
+                return usage_exit_code(v, a);
         }
         if (a->all_namespaces && a->namespace) {
                 ctl_error("--namespace and --all-namespaces exclude each other");
-                return v->usage_exit_code;
+                return usage_exit_code(v, a);
         }
         if (n < v->min_words)
-                return verb_usage_error(v, "something is missing");
+                return verb_usage_error(v, a, "something is missing");
         if (n > v->max_words)
-                return verb_usage_error(v, "too many words");
+                return verb_usage_error(v, a, "too many words");
         return 0;
 }
 

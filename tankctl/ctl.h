@@ -63,6 +63,7 @@ typedef enum VerbFlags {
         VERB_NAMESPACE = 1 << 0,      /* takes -n */
         VERB_ALL_NAMESPACES = 1 << 1, /* takes -A */
         VERB_STOPS_AT_WORD = 1 << 2,  /* reads no options behind its first word */
+        VERB_WAIT_PASSES = 1 << 3,    /* with the word "wait" its exit codes are as exec's */
 } VerbFlags;
 
 #define OUTPUT_BIT(o) (1U << (o))

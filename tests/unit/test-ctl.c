@@ -164,6 +164,7 @@ static void test_usage_lines(void **state)
 {
         static const struct {
                 const char *line, *expected;
+                int code; /* 0: EXIT_CODE_USAGE */
         } cases[] = {
                 { "history", "something is missing; usage: tankctl history TYPE NAME" },
                 { "history pod", "history which pod? history pod NAME" },
@@ -220,6 +221,33 @@ static void test_usage_lines(void **state)
                 { "sessions kill -s SIGNIX a 1",
                                 "\"SIGNIX\" is no signal: a name like SIGHUP, or 1-64" },
                 { "sessions kill a 1 -A", "sessions kill takes neither -o nor -A" },
+                { "sessions kill a 1 --bogus",
+                                "sessions has no option --bogus; \"tankctl help sessions\" lists "
+                                "all" },
+                /* these pass a command's exit code on, which must not be taken for one of ours */
+                { "sessions wait a",
+                                "which one? usage: tankctl sessions wait POD[/CONTAINER] SESSION",
+                                EXIT_CODE_REFUSED },
+                { "sessions wait a x", "\"x\" is no session: a number of \"tankctl sessions list\"",
+                                EXIT_CODE_REFUSED },
+                { "sessions wait a 1 2", "sessions wait: too many words", EXIT_CODE_REFUSED },
+                { "sessions wait a 1 -s HUP", "sessions wait takes no signal", EXIT_CODE_REFUSED },
+                { "sessions wait a 1 -A", "sessions wait takes neither -o nor -A",
+                                EXIT_CODE_REFUSED },
+                { "sessions wait a 1 -o yaml", "sessions has no output format \"yaml\"",
+                                EXIT_CODE_REFUSED },
+                { "sessions wait a 1 -n X", "\"X\" is no name of a namespace", EXIT_CODE_REFUSED },
+                { "sessions wait a 1 --bogus",
+                                "sessions has no option --bogus; \"tankctl help sessions\" lists "
+                                "all",
+                                EXIT_CODE_REFUSED },
+                { "exec a",
+                                "something is missing; usage: tankctl exec [OPTIONS] "
+                                "POD[/CONTAINER] "
+                                "[--] COMMAND…",
+                                EXIT_CODE_REFUSED },
+                { "attach a b", "too many words; usage: tankctl attach [OPTIONS] POD[/CONTAINER]",
+                                EXIT_CODE_REFUSED },
                 { "doctor now", "too many words; usage: tankctl doctor" },
         };
 
@@ -228,7 +256,7 @@ static void test_usage_lines(void **state)
                 int code = say(cases[i].line, said, sizeof(said));
 
                 (void) snprintf(expected, sizeof(expected), "tankctl: %s\n", cases[i].expected);
-                if (code != EXIT_CODE_USAGE || !streq(said, expected))
+                if (code != (cases[i].code ?: EXIT_CODE_USAGE) || !streq(said, expected))
                         fail_msg("%s: exits with %d and says %s", cases[i].line, code, said);
         }
 }
