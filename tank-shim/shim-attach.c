@@ -371,12 +371,24 @@ int shim_attaches_list(const ShimAttaches *all, int (*each)(const AttachInfo *in
         return 0;
 }
 
-bool shim_attach_detach(ShimAttaches *all, uint32_t number)
+static Attach *find_attached(const ShimAttaches *all, uint32_t number)
 {
         Attach *a = all->first;
 
         while (a && a->number != number)
                 a = a->next;
+        return a;
+}
+
+bool shim_attach_is(const ShimAttaches *all, uint32_t number)
+{
+        return find_attached(all, number);
+}
+
+bool shim_attach_detach(ShimAttaches *all, uint32_t number)
+{
+        Attach *a = find_attached(all, number);
+
         if (!a)
                 return false;
         if (a->control >= 0) {

@@ -47,6 +47,8 @@ typedef struct AttachInfo {
 /* Oldest first. @each returns a negative errno to stop with it. */
 int shim_attaches_list(const ShimAttaches *s, int (*each)(const AttachInfo *info, void *userdata),
                 void *userdata);
+/* Whether @number is that of an attached client. */
+bool shim_attach_is(const ShimAttaches *s, uint32_t number);
 /* Tells the client, and is rid of it. False: there is none of that number. */
 bool shim_attach_detach(ShimAttaches *s, uint32_t number);
 

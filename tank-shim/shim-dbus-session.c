@@ -3,6 +3,7 @@
 /* Sessions that there are, on the bus: which, a client more for one whose output is held, a signal
  * to one. */
 
+#include <inttypes.h>
 #include <signal.h>
 
 #include "bus-access.h"
@@ -167,6 +168,12 @@ static int method_open_session_authorized(
         if (r < 0)
                 return r;
 
+        if (shim_attach_is(b->shim->attaches, number))
+                return tank_error_set(reterr, TANK_ERROR_FAILED_PRECONDITION,
+                                "session %" PRIu32 " is no command but a client attached to the "
+                                "terminal of container %s of pod %s: attach to see what it "
+                                "sees",
+                                number, b->shim->launch->container, b->shim->launch->pod);
         r = shim_session_open(b->shim->sessions, number, input, &opened, reterr);
         if (r < 0)
                 return r;

@@ -196,12 +196,14 @@ echo_lines='stty -echo; echo ready; while read -r l; do echo "got $l"; [ "$l" !=
   run -125 terminal 24x80 "expect ready
     run tankctl sessions list -n $NS web >$BATS_TEST_TMPDIR/list
     run tankctl sessions list -n $NS web -o json >$BATS_TEST_TMPDIR/json
+    run tankctl sessions wait -n $NS web 2 2>$BATS_TEST_TMPDIR/wait; test \$? = 125
     run tankctl sessions kill -n $NS web 2
     expect detached from web by somebody" tankctl attach -n "$NS" web
   grep -qE '^web +main +1 +attached +- +[0-9]+s +\(viewer\)$' "$BATS_TEST_TMPDIR/list"
   grep -qE '^web +main +2 +attached +- +[0-9]+s +\(writer\)$' "$BATS_TEST_TMPDIR/list"
   [ "$(jq -c '[.[] | [.session, .state, .mode, .result]]' "$BATS_TEST_TMPDIR/json")" = \
     '[[1,"attached","viewer",null],[2,"attached","writer",null]]' ]
+  [ "$(cat "$BATS_TEST_TMPDIR/wait")" = "tankctl: web: session 2 is no command but a client attached to the terminal of container main of pod web: attach to see what it sees" ]
   tankctl sessions kill -n "$NS" web 1
   code=0
   wait "$viewer" || code=$?
