@@ -2,7 +2,8 @@
 
 /* sessions list: the reconciler tells which containers run, each one's shim which sessions it has.
  * The shims are asked together, WINDOW at a time: one that does not answer is told of, and holds up
- * no other. A container that ends meanwhile has none. */
+ * no other. A container runs before its shim is on the bus: those that are not there are waited for
+ * together, and asked when they come. A container that ends meanwhile has none. */
 
 #include "bus-names.h"
 #include "clock.h"
@@ -25,7 +26,9 @@ typedef struct Ask {
         Target target; /* its words are the status' */
         sd_bus_message *reply;
         sd_bus_error error;
+        char *name;
         unsigned *under_way; /* NULL: it has answered */
+        bool absent;         /* its name was not on the bus */
 } Ask;
 
 typedef struct Asks {
@@ -34,6 +37,7 @@ typedef struct Asks {
         bool named;         /* the container was, so that it must be there */
         bool everywhere;    /* a namespace has to be told with a pod */
         unsigned under_way; /* calls */
+        bool names_changed; /* since somebody was found absent */
 } Asks;
 
 static void asks_done(Asks *all)
@@ -41,6 +45,7 @@ static void asks_done(Asks *all)
         for (size_t i = 0; i < all->n; i++) {
                 sd_bus_message_unref(all->first[i].reply);
                 sd_bus_error_free(&all->first[i].error);
+                free(all->first[i].name);
         }
         free(all->first);
 }
@@ -216,8 +221,10 @@ static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
 
         (*a->under_way)--;
         a->under_way = NULL;
-        if (sd_bus_message_is_method_error(m, NULL))
+        if (sd_bus_message_is_method_error(m, NULL)) {
+                a->absent = ctl_shim_is_absent(sd_bus_message_get_error(m));
                 return sd_bus_error_copy(&a->error, sd_bus_message_get_error(m));
+        }
         a->reply = sd_bus_message_ref(m);
         return 0;
 }
@@ -235,41 +242,90 @@ static int wait_until(sd_bus *bus, const Asks *all, unsigned under_way)
         return 0;
 }
 
+static int ask(sd_bus *bus, Asks *all, Ask *a)
+{
+        int r;
+
+        sd_bus_error_free(&a->error);
+        a->absent = false;
+        r = ctl_shim_name(bus, &a->target, &a->name, &a->error);
+        if (r < 0)
+                return sd_bus_error_is_set(&a->error) ? 0 : r;
+        r = ctl_shim_call_async(bus, a->name, "ListSessions", ANSWER_USEC, on_answer, a);
+        if (r < 0)
+                return r;
+        a->under_way = &all->under_way;
+        all->under_way++;
+        return wait_until(bus, all, WINDOW - 1);
+}
+
 /* What is wrong with one is in its error; returned is only what concerns all. */
-static int ask_each(sd_bus *bus, Asks *all)
+static int ask_each(sd_bus *bus, Asks *all, bool again)
 {
         for (size_t i = 0; i < all->n; i++) {
-                Ask *a = &all->first[i];
-                CLEANUP_FREE char *name = NULL;
-                int r;
+                int r = !again || all->first[i].absent ? ask(bus, all, &all->first[i]) : 0;
 
-                r = ctl_shim_name(bus, &a->target, &name, &a->error);
-                if (r < 0) {
-                        if (!sd_bus_error_is_set(&a->error))
-                                return r;
-                        continue;
-                }
-                r = ctl_shim_call_async(bus, name, "ListSessions", ANSWER_USEC, on_answer, a);
-                if (r < 0)
-                        return r;
-                a->under_way = &all->under_way;
-                all->under_way++;
-                r = wait_until(bus, all, WINDOW - 1);
                 if (r < 0)
                         return r;
         }
         return wait_until(bus, all, 0);
 }
 
-/* A container runs before its shim is on the bus: the second call waits for that. */
-static int ask_again(sd_bus *bus, Ask *a)
+static bool some_are_absent(const Asks *all)
 {
-        if (!ctl_shim_is_absent(&a->error)) {
+        for (size_t i = 0; i < all->n; i++)
+                if (all->first[i].absent)
+                        return true;
+        return false;
+}
+
+/* 1: a shim came or went; 0: it is @deadline. */
+static int wait_for_names(sd_bus *bus, Asks *all, uint64_t deadline)
+{
+        uint64_t now;
+
+        while ((now = now_boottime_usec()) < deadline && !all->names_changed) {
+                int r = sd_bus_process(bus, NULL);
+
+                if (r == 0)
+                        r = sd_bus_wait(bus, deadline - now);
+                if (r < 0 && r != -EINTR)
+                        return r;
+        }
+        all->names_changed = false;
+        return now < deadline;
+}
+
+/* Those who are not on the bus have one and the same time to come there. */
+static int ask_until_present(sd_bus *bus, Asks *all)
+{
+        uint64_t deadline;
+        int r;
+
+        r = ctl_shim_watch_names(bus, &all->names_changed);
+        if (r >= 0)
+                r = ask_each(bus, all, false);
+        deadline = now_boottime_usec() + CTL_SHIM_NAME_USEC;
+        while (r >= 0 && some_are_absent(all)) {
+                r = wait_for_names(bus, all, deadline);
+                if (r <= 0)
+                        return r;
+                r = ask_each(bus, all, true);
+        }
+        return r;
+}
+
+/* Why there is no answer, as the error of @a. */
+static int explain_silence(sd_bus *bus, Ask *a)
+{
+        if (!a->absent) {
                 ctl_bus_translate(&a->error, TANK_SHIM_INTERFACE);
                 return -EIO; /* the error tells */
         }
         sd_bus_error_free(&a->error);
-        return ctl_shim_call(bus, &a->target, "ListSessions", NULL, NULL, &a->reply, &a->error);
+        if (ctl_shim_name(bus, &a->target, &a->name, &a->error) < 0)
+                return -EIO; /* it has ended, and the error says that */
+        return ctl_shim_set_absent(&a->error, a->name);
 }
 
 /* 0, or an exit code, after a sentence. */
@@ -280,7 +336,7 @@ static int take_answer(sd_bus *bus, const Asks *asks, Ask *a, json_t *all)
         int r = 0;
 
         if (!a->reply)
-                r = ask_again(bus, a);
+                r = explain_silence(bus, a);
         if (r >= 0)
                 r = read_sessions(a->reply, t, all);
         if (r >= 0)
@@ -301,7 +357,7 @@ static int ask_all(sd_bus *bus, Asks *all, json_t *sessions)
 {
         int r, result = 0;
 
-        r = ask_each(bus, all);
+        r = ask_until_present(bus, all);
         if (r < 0)
                 return ctl_bus_failure(NULL, NULL, r);
         for (size_t i = 0; i < all->n; i++) {

@@ -5,12 +5,9 @@
 #include <stdio.h>
 
 #include "bus-names.h"
-#include "clock.h"
 #include "ctl-shim.h"
 #include "error.h"
 #include "fd.h"
-
-#define NAME_TIMEOUT_USEC (2 * USEC_PER_SEC)
 
 /* ---- finding it ---------------------------------------------------------------------------- */
 
@@ -84,6 +81,21 @@ bool ctl_shim_is_absent(const sd_bus_error *e)
                sd_bus_error_has_name(e, SD_BUS_ERROR_NAME_HAS_NO_OWNER);
 }
 
+int ctl_shim_set_absent(sd_bus_error *reterr, const char *name)
+{
+        return tank_error_set(reterr, TANK_ERROR_UNAVAILABLE,
+                        "its shim (%s) is not on the bus; is the bus well?", name);
+}
+
+int ctl_shim_watch_names(sd_bus *bus, bool *changed)
+{
+        return sd_bus_add_match(bus, NULL,
+                        "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop."
+                        "DBus',"
+                        "member='NameOwnerChanged',arg0namespace='" TANK_SHIM_INTERFACE "'",
+                        on_owner_changed, changed);
+}
+
 /* ---- calling it ---------------------------------------------------------------------------- */
 
 static int call_once(sd_bus *bus, const char *name, const char *method, ShimArguments append,
@@ -102,7 +114,7 @@ static int call_once(sd_bus *bus, const char *name, const char *method, ShimArgu
 int ctl_shim_call(sd_bus *bus, const Target *t, const char *method, ShimArguments append,
                 const void *userdata, sd_bus_message **ret, sd_bus_error *reterr)
 {
-        uint64_t deadline = now_boottime_usec() + NAME_TIMEOUT_USEC;
+        uint64_t deadline = now_boottime_usec() + CTL_SHIM_NAME_USEC;
 
         for (;;) {
                 CLEANUP_FREE char *name = NULL;
@@ -121,8 +133,7 @@ int ctl_shim_call(sd_bus *bus, const Target *t, const char *method, ShimArgument
                 sd_bus_error_free(reterr);
                 r = wait_for_name(bus, name, deadline);
                 if (r == -ETIMEDOUT)
-                        return tank_error_set(reterr, TANK_ERROR_UNAVAILABLE,
-                                        "its shim (%s) is not on the bus; is the bus well?", name);
+                        return ctl_shim_set_absent(reterr, name);
                 if (r < 0)
                         return r;
         }

@@ -200,6 +200,31 @@ tankctl: two/main: the container's shim does not answer" ]
   [ "$(sessions list -o json | jq length)" = 3 ]
 }
 
+@test "list: shims that are not on the bus are waited for together, and told of by name" {
+  local pod code=0 shims
+  for pod in a b c d; do start "$pod" -- sleep 1000; done
+  start web -- sleep 1000
+  in_pod -d web sleep 1001 >/dev/null
+  shims=$(for pod in a b c d; do awk '/^PPid/ { print $2 }' "/proc/$(pid_of "$pod")/status"; done)
+  # shellcheck disable=SC2086 # four words
+  kill -STOP $shims
+  kill_daemon bus
+  wait_for 20 all_ready
+  wait_for 20 sessions list web
+  SECONDS=0
+  sessions list -o json >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" || code=$?
+  took=$SECONDS
+  # shellcheck disable=SC2086
+  kill -CONT $shims
+  [ "$code" = 1 ]
+  [ "$(jq -c '[.[] | [.pod, .command[1]]]' "$BATS_TEST_TMPDIR/out")" = '[["web","1001"]]' ]
+  [ "$(sed -E 's/\(org.*u[0-9a-f]{16}\)/(NAME)/' "$BATS_TEST_TMPDIR/err")" = "$(for pod in a b c d; do
+    echo "tankctl: $pod/main: its shim (NAME) is not on the bus; is the bus well?"
+  done)" ]
+  [ "$took" -lt 6 ] # two seconds for all, not for each
+  wait_for 20 sessions list
+}
+
 @test "kill: all processes of a session, and of no other" {
   start web -- sleep 1000
   a=$(in_pod -d web sh -c 'sleep 2001 & sleep 2001 & wait')
