@@ -246,7 +246,7 @@ static int check_root(const Identity *id, SetupReport *reterr)
                 return 0;
         if (errno != EACCES || stat("/", &st) < 0)
                 return setup_report_set(reterr, -errno, "user", "the root directory");
-        return setup_report_set(reterr, -EACCES, "user",
+        return setup_report_tell(reterr, -EACCES, "user",
                         "uid %u, gid %u may not enter the container's root directory, which has "
                         "mode %04o and belongs to %u:%u; allow it on the host (chmod o+x), or run "
                         "as another user",
@@ -282,10 +282,13 @@ int confine_apply(const ConfinePolicy *policy, const Identity *id, SetupReport *
         if (syscall(SYS_setgroups, id->n_groups, id->groups) < 0 ||
                         syscall(SYS_setresgid, id->gid, id->gid, id->gid) < 0 ||
                         syscall(SYS_setresuid, id->uid, id->uid, id->uid) < 0)
-                return setup_report_set(reterr, -errno, "user", "uid %u, gid %u %s", id->uid,
-                                id->gid,
-                                errno == EINVAL ? "are not both among the pod's ids, 0 to 65535"
-                                                : "cannot be taken");
+                return errno == EINVAL ? setup_report_tell(reterr, -errno, "user",
+                                                         "uid %u, gid %u are not both among the "
+                                                         "pod's ids, 0 to 65535",
+                                                         id->uid, id->gid)
+                                       : setup_report_set(reterr, -errno, "user",
+                                                         "uid %u, gid %u cannot be taken", id->uid,
+                                                         id->gid);
 
         /* The kernel emptied the sets of anybody but root; for root they are cut here. A
          * capability that the shim itself lacks cannot be given. */
@@ -348,7 +351,7 @@ static int enter_directory(const char *path, SetupReport *report)
         if (n < 0 && errno != ERANGE)
                 return setup_report_set(report, -errno, "cwd", "working directory %.150s", path);
         if (n > 0 && cwd[0] != '/')
-                return setup_report_set(report, -EPERM, "cwd",
+                return setup_report_tell(report, -EPERM, "cwd",
                                 "working directory %.150s is outside the container's root", path);
         return 0;
 }

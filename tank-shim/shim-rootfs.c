@@ -60,12 +60,11 @@ static int open_top(Rootfs *f, const char *name, int *ret_fd)
         if (mkdirat(f->root, name, 0755) < 0 && errno != EEXIST)
                 return fail(f, -errno, "rootfs", name);
         fd = openat(f->root, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd < 0) {
-                (void) fail(f, -errno, "rootfs", "");
-                (void) snprintf(f->report->message, sizeof(f->report->message),
+        if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
+                return setup_report_tell(f->report, -errno, "rootfs",
                                 "/%s of the root must be a directory", name);
-                return -f->report->error;
-        }
+        if (fd < 0)
+                return fail(f, -errno, "rootfs", name);
         *ret_fd = fd;
         return 0;
 }
@@ -432,7 +431,7 @@ static int mount_volumes(Rootfs *f)
                         return fail(f, r, "volume", m->target);
                 /* Whoever mounts over /proc decides what the kernel's writes to it do. */
                 if (is_kernel_tree(target))
-                        return setup_report_set(f->report, -EPERM, "volume",
+                        return setup_report_tell(f->report, -EPERM, "volume",
                                         "%.150s: nothing is mounted over /proc and /sys",
                                         m->target);
                 r = mount_attach(f->trees->volumes[order[i]], target, "");

@@ -76,7 +76,7 @@ int seccomp_open(const Launch *launch, int *ret_workload, int *ret_init, SetupRe
                                                 "running %.100s/tank-seccomp", launch->libexec_dir);
                         r = open_cached(launch->seccomp_cache, &init);
                         if (r == -ENOENT)
-                                return setup_report_set(reterr, r, "seccomp",
+                                return setup_report_tell(reterr, r, "seccomp",
                                                 "%.100s/tank-seccomp and this shim are of "
                                                 "different versions",
                                                 launch->libexec_dir);

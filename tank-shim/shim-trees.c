@@ -260,7 +260,7 @@ static int volume_make(const LaunchMount *m, int userns_fd, int *ret_fd, SetupRe
         r = mount_detach(source, "", true, attributes, userns_fd, ret_fd);
         if (r == -EINVAL && userns_fd >= 0) {
                 name_refusing_mount(m->source, userns_fd, where, sizeof(where));
-                return setup_report_set(reterr, r, "volume",
+                return setup_report_tell(reterr, r, "volume",
                                 "the file system at %.150s cannot be idmapped; set idmap: off",
                                 where);
         }
@@ -285,6 +285,16 @@ static int init_make(const Launch *launch, int *ret_fd, SetupReport *reterr)
         return r < 0 ? setup_report_set(reterr, r, "init", "%.180s", path) : 0;
 }
 
+static int refuse_layer(SetupReport *reterr, int r, const char *path)
+{
+        return r == -EINVAL ? setup_report_tell(reterr, r, "rootfs",
+                                              "the file system at %.150s cannot be idmapped; put "
+                                              "it "
+                                              "on another one",
+                                              path)
+                            : setup_report_set(reterr, r, "rootfs", "%.150s", path);
+}
+
 int trees_make(const Launch *launch, int pod_dir, int userns_fd, Trees *ret, SetupReport *reterr)
 {
         CLEANUP(trees_done) Trees t;
@@ -294,12 +304,10 @@ int trees_make(const Launch *launch, int pod_dir, int userns_fd, Trees *ret, Set
         r = mount_detach(AT_FDCWD, launch->scratch, false, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
                         userns_fd, &t.scratch);
         if (r < 0)
-                return setup_report_set(reterr, r, "rootfs", "%.120s%s", launch->scratch,
-                                r == -EINVAL ? ": this file system cannot be idmapped" : "");
+                return refuse_layer(reterr, r, launch->scratch);
         r = mount_detach(AT_FDCWD, launch->rootfs, false, MOUNT_ATTR_RDONLY, userns_fd, &t.lower);
         if (r < 0)
-                return setup_report_set(reterr, r, "rootfs", "%.120s%s", launch->rootfs,
-                                r == -EINVAL ? ": this file system cannot be idmapped" : "");
+                return refuse_layer(reterr, r, launch->rootfs);
         r = pins_copy_shm(pod_dir, launch, &t.shm);
         if (r < 0)
                 return setup_report_set(reterr, r, "devices", "the pod's /dev/shm");

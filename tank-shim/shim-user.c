@@ -189,16 +189,16 @@ static int resolve_user(const char *user, const IdentityFile *passwd, Identity *
         if (!copy)
                 return setup_report_set(report, -ENOMEM, "user", "%s", "");
         if (!*user)
-                return setup_report_set(report, -EINVAL, "user",
+                return setup_report_tell(report, -EINVAL, "user",
                                 "the user is empty: give a name, uid or uid:gid");
         if (user[0] < '0' || user[0] > '9') {
                 if (strchr(user, ':'))
-                        return setup_report_set(report, -EINVAL, "user",
+                        return setup_report_tell(report, -EINVAL, "user",
                                         "user '%.60s' is neither a name nor uid[:gid]; a group "
                                         "behind ':' is given with a uid, both as numbers",
                                         user);
                 if (!find_passwd(passwd, user, 0, ret_entry))
-                        return setup_report_set(report, -EINVAL, "user",
+                        return setup_report_tell(report, -EINVAL, "user",
                                         "user '%.60s' is not in the container's /etc/passwd; add "
                                         "it there, or give the uid",
                                         user);
@@ -210,7 +210,7 @@ static int resolve_user(const char *user, const IdentityFile *passwd, Identity *
                 if (colon)
                         *colon++ = 0;
                 if (!parse_id(copy, &uid) || (colon && !parse_id(colon, &gid)))
-                        return setup_report_set(report, -EINVAL, "user",
+                        return setup_report_tell(report, -EINVAL, "user",
                                         "user '%.60s' is neither a name nor uid[:gid]", user);
                 *ret_gid_given = colon;
                 found = find_passwd(passwd, NULL, uid, ret_entry);
@@ -236,13 +236,13 @@ static int resolve_groups(
 
                 if ((*g)[0] >= '0' && (*g)[0] <= '9') {
                         if (!parse_id(*g, &gid))
-                                return setup_report_set(report, -EINVAL, "user",
+                                return setup_report_tell(report, -EINVAL, "user",
                                                 "group '%.60s' is neither a name nor a number", *g);
                         r = add_group(id, gid);
                 } else {
                         r = find_groups(file, NULL, *g, id);
                         if (r == 0)
-                                return setup_report_set(report, -EINVAL, "user",
+                                return setup_report_tell(report, -EINVAL, "user",
                                                 "group '%.60s' is not in the container's "
                                                 "/etc/group; add it there, or give the gid",
                                                 *g);
@@ -286,13 +286,13 @@ int identity_resolve(const char *user, char *const *groups, Identity *ret, Setup
 
         r = file_read("/etc/passwd", &passwd);
         if (r == -EINVAL)
-                return setup_report_set(reterr, r, "user",
+                return setup_report_tell(reterr, r, "user",
                                 "the container's /etc/passwd is no regular file: replace it");
         if (r < 0)
                 return setup_report_set(reterr, r, "user", "the container's /etc/passwd");
         r = file_read("/etc/group", &group);
         if (r == -EINVAL)
-                return setup_report_set(reterr, r, "user",
+                return setup_report_tell(reterr, r, "user",
                                 "the container's /etc/group is no regular file: replace it");
         if (r < 0)
                 return setup_report_set(reterr, r, "user", "the container's /etc/group");

@@ -125,7 +125,7 @@ static int begin(Shim *s)
 
         r = capabilities_from_launch(l->cap_add, l->cap_drop, &s->policy.capabilities);
         if (r < 0)
-                return setup_report_set(&s->failure, r, "capabilities", "an unknown capability");
+                return setup_report_tell(&s->failure, r, "capabilities", "an unknown capability");
         s->policy.no_new_privileges = l->no_new_privileges;
         r = shim_log_new(s->event, l->log_dir, l->log_name, l->log_max_size, l->log_max_files,
                         &s->log);
@@ -381,8 +381,8 @@ static void do_failed(Shim *s)
 {
         int status;
 
-        log_error_errno(-s->failure.error, "%s/%s/%s: cannot start: %s%s%s", LOG_NAME(s),
-                        s->failure.stage, s->failure.message[0] ? ": " : "", s->failure.message);
+        log_error("%s/%s/%s: cannot start: %s: %s", LOG_NAME(s), s->failure.stage,
+                        s->failure.message[0] ? s->failure.message : errno_words(s->failure.error));
         if (pidref_is_set(&s->main)) {
                 /* It is about to end by itself, its workload perhaps not. */
                 kill_all(s);

@@ -55,7 +55,7 @@ struct Shim {
         const RunState state; /* creating, running, stopping, exited; one setter, in shim.c */
         bool started;         /* told to start: from here on nobody is needed */
         RunResult result;
-        char result_message[256]; /* for people: what failed, beside stage and errno */
+        char result_message[256]; /* for people: what failed, and why */
         uint64_t started_usec, started_boot_usec, ended_usec, ended_boot_usec;
 
         PidRef main;     /* the container's first process: tank-init, or the workload itself */

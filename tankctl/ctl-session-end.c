@@ -9,18 +9,14 @@
 
 static int setup_failed(const char *what, const SessionEnd *end)
 {
-        const char *where = *end->message ? end->message : end->stage;
+        bool exec = streq(end->stage, "exec");
 
-        /* A user that cannot be is told in a whole sentence; the errno would say nothing more. */
-        if (streq(end->stage, "user") && end->code == EINVAL && *end->message) {
-                ctl_error("%s: %s", what, end->message);
+        if (*end->message)
+                ctl_error("%s: %s%s", what, exec ? "cannot execute " : "", end->message);
+        else
+                ctl_error("%s: setup failed in %s: %s", what, end->stage, errno_words(end->code));
+        if (!exec)
                 return EXIT_CODE_REFUSED;
-        }
-        if (!streq(end->stage, "exec")) {
-                ctl_error("%s: %s: %s", what, where, errno_words(end->code));
-                return EXIT_CODE_REFUSED;
-        }
-        ctl_error("%s: cannot execute %s: %s", what, where, errno_words(end->code));
         return end->code == ENOENT ? EXIT_CODE_NO_COMMAND : EXIT_CODE_CANNOT_EXECUTE;
 }
 

@@ -84,14 +84,14 @@ static void container_running(ContainerEntry *c)
         FAILPOINT("reconcile.running");
 }
 
-/* What exactly failed is known to the shim only: kept to be shown, until the next start. */
+/* What exactly failed, and why, is known to the shim only: kept to be shown, until the next start. */
 static void container_keep_message(ContainerEntry *c, const ShimStatus *status)
 {
         if (status->result.kind != RESULT_SETUP_FAILED || !*status->result_message)
                 return;
         free(c->message);
-        if (asprintf(&c->message, "setup failed in %s: %s: %s", status->result.stage,
-                            status->result_message, errno_words(status->result.code)) < 0)
+        if (asprintf(&c->message, "setup failed in %s: %s", status->result.stage,
+                            status->result_message) < 0)
                 c->message = NULL;
 }
 

@@ -22,7 +22,7 @@ typedef struct ShimStatus {
         uint64_t started_usec, started_boot_usec; /* when the workload ran, 0: it never did */
         uint64_t ended_boot_usec;
         RunResult result;         /* RESULT_NONE: not known (yet), or nothing ran */
-        char result_message[256]; /* setup-failed: what failed, for people; may be cut */
+        char result_message[256]; /* setup-failed: what failed and why, for people; may be cut */
         uint64_t generation;
         uint64_t stop_grace_usec;
         char pod_uid[ID128_SIZE], namespace[64], pod[64], container[64];

@@ -390,7 +390,7 @@ as_after_a_boot_with_cgroups()
     sleep 1000 | apply
   wait_for 10 at_least 1 of web one .restarts
   [ "$(of web one '.results[-1] | "\(.kind) \(.stage)"')" = "setup-failed rootfs" ]
-  [[ $(get web .status.message) = "one: setup failed in rootfs: /nonexistent"* ]]
+  [[ $(get web .status.message) = "one: setup failed in rootfs: /nonexistent: No such file or directory" ]]
   [ "$(of web main .state)" = waiting ]
   # mended, it goes on: the sandbox is made by the first that gets so far
   pod web "$(first one true) | .restart = \"on-failure\"" -- sleep 1000 | apply --wait

@@ -364,14 +364,14 @@ default_caps=00000000800405fb
 }
 
 @test "a user who is not there, or may not enter the root, is told as such" {
-  fails_setup '.containers[0].user = "ghost"' "user 'ghost' is not in the container's /etc/passwd; add it there, or give the uid" -- true
-  fails_setup '.containers[0].groups = ["ghosts"]' "group 'ghosts' is not in the container's /etc/group; add it there, or give the gid" -- true
+  fails_setup '.containers[0].user = "ghost"' "user 'ghost' is not in the container's /etc/passwd; add it there, or give the uid\$" -- true
+  fails_setup '.containers[0].groups = ["ghosts"]' "group 'ghosts' is not in the container's /etc/group; add it there, or give the gid\$" -- true
   # a uid needs no entry, but the root must let it in
   [ "$(one '.containers[0].user = "4242"' -- id -u)" = 4242 ]
   make_root "$ROOT2"
   chmod 0700 "$ROOT2"
   fails_setup ".containers[0].image.rootfs = \"$ROOT2\" | .containers[0].user = \"4242\"" \
-    "setup failed in user: uid 4242, gid 0 may not enter the container's root directory, which has mode 0700 and belongs to 0:0; allow it" -- true
+    "setup failed in user: uid 4242, gid 0 may not enter the container's root directory, which has mode 0700 and belongs to 0:0; allow it on the host .chmod o.x., or run as another user\$" -- true
   start web ".containers[0].image.rootfs = \"$ROOT2\"" -- sleep 1000
   refused 125 in_pod -u 4242 web true
   says 'may not enter the container.s root directory'

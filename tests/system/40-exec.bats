@@ -305,8 +305,13 @@ sessions_of()
   start web -- sleep 1000
   local user
   for user in nosuch root:disk : ''; do
-    run -125 tankctl exec -u "$user" web -n "$NS" -- true
-    [[ ${#lines[@]} = 1 && $output != *"Invalid argument"* ]]
+    run -125 in_pod -u "$user" web true
+    [[ ${#lines[@]} = 1 && $output == *user* && $output != *"Invalid argument"* ]]
     [ "$user" != root:disk ] || [[ $output != *"add it there"* ]]
   done
+  # and the errno stands where it says why
+  run -125 in_pod -w /nosuch web true
+  [ "$output" = "tankctl: web: working directory /nosuch: No such file or directory" ]
+  run -126 in_pod web /etc/passwd
+  [ "$output" = "tankctl: web: cannot execute /etc/passwd: Permission denied" ]
 }
