@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "failpoint.h"
 #include "fd.h"
 #include "shim-mount.h"
 #include "shim-pins.h"
@@ -97,6 +98,7 @@ static int shm_make(int ns_dir, const Launch *launch)
                 return r;
         if (mkdirat(ns_dir, SHM, 0700) < 0 && errno != EEXIST)
                 return -errno;
+        FAILPOINT("shim.shm");
         r = mount_new("tmpfs",
                         (const char *const[]){
                                         "source=shm", "mode=1777", "size=64m", uid, gid, NULL },
@@ -115,24 +117,39 @@ int pins_make_shm(int pod_dir, const Launch *launch, SetupReport *reterr)
         return r < 0 ? setup_report_set(reterr, r, "devices", "the pod's /dev/shm") : 0;
 }
 
+/* -ENOENT also when there is but the directory, of a shim that died before it mounted anything on
+ * it: a copy of that would be a part of the host's own /run. */
+static int shm_copy(int ns_dir, int *ret_fd)
+{
+        struct statx st;
+
+        if (statx(ns_dir, SHM, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_TYPE, &st) < 0)
+                return -errno;
+        if (!(st.stx_attributes & STATX_ATTR_MOUNT_ROOT))
+                return -ENOENT;
+        return mount_detach(ns_dir, SHM, false, SHM_ATTR, -EBADF, ret_fd);
+}
+
 int pins_copy_shm(int pod_dir, const Launch *launch, int *ret_fd)
 {
         CLEANUP_CLOSE int ns_dir = -EBADF;
         int r;
 
-        r = mount_detach(pod_dir, "ns/" SHM, false, SHM_ATTR, -EBADF, ret_fd);
+        ns_dir = openat(pod_dir, "ns", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (ns_dir < 0)
+                return -errno;
+        r = shm_copy(ns_dir, ret_fd);
         if (r != -ENOENT)
                 return r;
         /* Made by an earlier build, which gave each container its own. Those that join at the same
          * time shall find one, so that it is made under a lock, and looked for again in there. */
-        ns_dir = openat(pod_dir, "ns", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (ns_dir < 0 || flock(ns_dir, LOCK_EX) < 0)
+        if (flock(ns_dir, LOCK_EX) < 0)
                 return -errno;
-        r = mount_detach(ns_dir, SHM, false, SHM_ATTR, -EBADF, ret_fd);
+        r = shm_copy(ns_dir, ret_fd);
         if (r != -ENOENT)
                 return r;
         r = shm_make(ns_dir, launch);
-        return r < 0 ? r : mount_detach(ns_dir, SHM, false, SHM_ATTR, -EBADF, ret_fd);
+        return r < 0 ? r : shm_copy(ns_dir, ret_fd);
 }
 
 int pins_make(int pod_dir, pid_t pid, const Launch *launch, SetupReport *reterr)

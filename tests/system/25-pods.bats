@@ -199,6 +199,14 @@ sync_now()
   in_pod web/side sh -c 'echo shared >/dev/shm/segment'
   [ "$(in_pod web/third cat /dev/shm/segment)" = shared ]
   [ "$(in_pod web/side stat -c '%u %a' /dev/shm)" = "0 1777" ]
+  # nor is the directory alone, left by a shim that died before it mounted there, taken for one
+  pod web -- sleep 1000 | apply --wait
+  umount "$shm"
+  [ -d "$shm" ]
+  pod web "$(beside side sleep 1000) | $(beside third sleep 1000)" -- sleep 1000 | apply --wait
+  in_pod web/side sh -c 'echo again >/dev/shm/segment'
+  [ "$(in_pod web/third cat /dev/shm/segment)" = again ]
+  [ "$(in_pod web/side stat -f -c '%T %b' /dev/shm)" = "tmpfs 16384" ]
 }
 
 @test "a shim that is killed, the sandbox's maker's too: the others keep their pids" {

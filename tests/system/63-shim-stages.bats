@@ -122,7 +122,7 @@ shim_count()
 }
 
 @test "a shim dies at any step of a start" {
-  for place in $(places | grep -E '^shim\.(locked|record|hello|started|cgroup|scratch|cloned|trees|pins|ready|workload|running|settled)$'); do
+  for place in $(places | grep -E '^shim\.(locked|record|hello|started|cgroup|scratch|cloned|trees|shm|pins|ready|workload|running|settled)$'); do
     life "$place"
     last_life "$place"
   done
@@ -135,7 +135,7 @@ shim_count()
 }
 
 @test "a shim dies at any step of a stop or an end" {
-  for place in $(places | grep -vE '^shim\.(session-.*|locked|record|hello|started|cgroup|scratch|cloned|trees|pins|ready|workload|running|settled)$'); do
+  for place in $(places | grep -vE '^shim\.(session-.*|locked|record|hello|started|cgroup|scratch|cloned|trees|shm|pins|ready|workload|running|settled)$'); do
     life "$place"
     last_life "$place"
   done
