@@ -19,10 +19,73 @@
 
 #define CONTAINERS_MAX 256U /* of a pod that is gone: it may have had others at other times */
 
+/* A directory hands its group on to what is made in it; not to what was there before. 1: it is
+ * @group's; 0: another group's, as an administrator decided. */
+static int give_directory(int fd, gid_t group)
+{
+        struct stat st;
+
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        if (st.st_gid != 0)
+                return st.st_gid == group;
+        if (fchown(fd, (uid_t) -1, group) < 0 ||
+                        fchmod(fd, (st.st_mode & ALLPERMS) | S_ISGID | S_IRGRP | S_IXGRP) < 0)
+                return -errno;
+        return 1;
+}
+
+static int give_file(int dir, const char *name, gid_t group)
+{
+        struct stat st;
+
+        if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return errno == ENOENT ? 0 : -errno; /* rotated away */
+        if (!S_ISREG(st.st_mode) || st.st_gid != 0)
+                return 0;
+        return fchownat(dir, name, (uid_t) -1, group, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+}
+
+/* What is in @dir: namespaces, pods, files. The first failure is returned, behind all others. */
+static int give_contents(int dir, gid_t group, unsigned depth)
+{
+        int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), result = 0;
+        struct dirent *e;
+        DIR *d;
+
+        if (fd < 0)
+                return -errno;
+        d = fdopendir(fd);
+        if (!d) {
+                safe_close(fd);
+                return -ENOMEM;
+        }
+        while ((e = readdir(d))) {
+                CLEANUP_CLOSE int child = -EBADF;
+                int r;
+
+                if (e->d_name[0] == '.') /* neither a namespace, nor a pod, nor a log */
+                        continue;
+                if (depth == 0) {
+                        r = give_file(dir, e->d_name, group);
+                } else {
+                        child = openat(dir, e->d_name,
+                                        O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                        if (child < 0)
+                                continue;
+                        r = give_directory(child, group);
+                        if (r > 0)
+                                r = give_contents(child, group, depth - 1);
+                }
+                result = result < 0 ? result : r;
+        }
+        (void) closedir(d);
+        return result;
+}
+
 int manager_prepare_logs(Manager *m)
 {
         CLEANUP_CLOSE int fd = -EBADF;
-        struct stat st;
         gid_t group;
         int r;
 
@@ -32,15 +95,15 @@ int manager_prepare_logs(Manager *m)
         if (tank_group(&group) < 0)
                 return 0; /* root alone calls us */
         fd = open(m->paths.log_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0 || fstat(fd, &st) < 0)
+        if (fd < 0)
                 return log_error_errno(-errno, "cannot open %s", m->paths.log_dir);
-        if (st.st_gid != 0)
-                return 0; /* what an administrator or systemd-tmpfiles decided */
-        if (fchown(fd, (uid_t) -1, group) < 0 ||
-                        fchmod(fd, (st.st_mode & ALLPERMS) | S_ISGID | S_IRGRP | S_IXGRP) < 0)
-                log_warning_errno(-errno,
-                                "cannot give %s to group tank, whose members will not read "
-                                "logs, ignoring",
+        r = give_directory(fd, group);
+        if (r > 0)
+                r = give_contents(fd, group, 2);
+        if (r < 0)
+                log_warning_errno(r,
+                                "cannot give all of %s to group tank, whose members will not read "
+                                "all logs, ignoring",
                                 m->paths.log_dir);
         return 0;
 }

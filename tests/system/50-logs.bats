@@ -181,6 +181,23 @@ ran()
   [[ "$(stat -c %a "$TANK_LOG_DIR/$NS/web")" =~ ^2?750$ ]]
 }
 
+@test "logs that were there before group tank was are given to it; another group's are left" {
+  getent group tank >/dev/null || skip "there is no group tank"
+  start web -- sh -c 'echo line; sleep 1000'
+  start other -- sleep 1000
+  wait_for 10 equals line logs web
+  hold_daemon reconcile
+  chmod 00750 "$TANK_LOG_DIR/$NS" "$TANK_LOG_DIR/$NS"/*
+  chgrp -R root "$TANK_LOG_DIR/$NS/web" "$TANK_LOG_DIR/$NS"
+  chgrp adm "$TANK_LOG_DIR/$NS/other"
+  let_daemons_go
+  wait_for 20 all_ready
+  [ "$(stat -c '%a %U:%G' "$TANK_LOG_DIR/$NS" "$TANK_LOG_DIR/$NS/web" "$TANK_LOG_DIR/$NS/web/main.log" | tr '\n' ' ')" = \
+    "2750 root:tank 2750 root:tank 640 root:tank " ]
+  [ "$(stat -c '%a %U:%G' "$TANK_LOG_DIR/$NS/other")" = "750 root:adm" ]
+  [ "$(logs web)" = line ]
+}
+
 @test "sessions' output is not the log's" {
   start web -- sleep 1000
   in_pod web echo from-the-session
