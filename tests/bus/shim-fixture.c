@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <cmocka.h>
 
+#include <glob.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -99,13 +100,11 @@ void shim_fixture_wait_for_name(ShimFixture *f)
 
 /* ---- the channel ---- */
 
-void shim_fixture_send(ShimFixture *f, const char *first, ...)
+static int send_strings(ShimFixture *f, const char *first, va_list ap)
 {
         CLEANUP(record_done) RecordWriter w = {};
-        va_list ap;
 
         record_start(&w, 1);
-        va_start(ap, first);
         for (const char *s = first; s; s = va_arg(ap, const char *)) {
                 char key[64];
                 size_t n = strcspn(s, "=");
@@ -115,9 +114,31 @@ void shim_fixture_send(ShimFixture *f, const char *first, ...)
                 key[n] = '\0';
                 record_put(&w, key, s + n + 1);
         }
-        va_end(ap);
         assert_int_equal(record_finish(&w), 0);
-        assert_true(packet_send(f->channel, w.data, w.size, NULL, 0) >= 0);
+        return packet_send(f->channel, w.data, w.size, NULL, 0);
+}
+
+void shim_fixture_send(ShimFixture *f, const char *first, ...)
+{
+        va_list ap;
+        int r;
+
+        va_start(ap, first);
+        r = send_strings(f, first, ap);
+        va_end(ap);
+        assert_true(r >= 0);
+}
+
+/* To one that may be gone, after a test that failed. */
+static int try_to_send(ShimFixture *f, const char *first, ...)
+{
+        va_list ap;
+        int r;
+
+        va_start(ap, first);
+        r = send_strings(f, first, ap);
+        va_end(ap);
+        return r;
 }
 
 /* One message; it must have come before @deadline. */
@@ -264,7 +285,7 @@ static void start_shim(ShimFixture *f, const FixtureOptions *o)
         CLEANUP(record_done) RecordWriter w = {};
         CLEANUP_CLOSE int launch = -EBADF, run_dir = -EBADF, lock = -EBADF;
         CLEANUP_FREE char *pid = NULL;
-        char path[192], program[256], run[ID128_SIZE];
+        char program[256], run[ID128_SIZE];
         static char hello[LIMIT_CHANNEL_MESSAGE];
         int pair[2];
 
@@ -274,9 +295,9 @@ static void start_shim(ShimFixture *f, const FixtureOptions *o)
         assert_int_equal(memfd_sealed("launch", w.data, w.size, &launch), 0);
 
         /* 1 */
-        (void) snprintf(path, sizeof(path), "%s/run/pods/%s/app/%s", f->dir, POD_UID, run);
-        assert_int_equal(mkdir_p(path, 0700), 0);
-        run_dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        (void) snprintf(f->run, sizeof(f->run), "%s/run/pods/%s/app/%s", f->dir, POD_UID, run);
+        assert_int_equal(mkdir_p(f->run, 0700), 0);
+        run_dir = open(f->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         assert_true(run_dir >= 0);
         lock = openat(run_dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         assert_true(lock >= 0);
@@ -316,17 +337,38 @@ void shim_fixture_init(ShimFixture *f, const FixtureOptions *options)
         start_shim(f, options);
 }
 
+static void clean_up(const char *option, const char *path)
+{
+        char program[256];
+        pid_t pid;
+
+        (void) snprintf(program, sizeof(program), "%s/tank-shim/tank-shim", build_dir());
+        pid = spawn((char *[]){ program, (char *) option, (char *) path, NULL }, NULL, 0);
+        reap(&pid, 0);
+}
+
+/* In no hierarchy, of the one or the other version. */
+static void assert_no_cgroup(const char *name)
+{
+        glob_t found = {};
+        char pattern[128];
+
+        (void) snprintf(pattern, sizeof(pattern), "/sys/fs/cgroup/{,*/}%s", name);
+        if (glob(pattern, GLOB_BRACE, NULL, &found) == 0)
+                fail_msg("left behind: %s", found.gl_pathv[0]);
+        globfree(&found);
+}
+
 void shim_fixture_done(ShimFixture *f)
 {
-        char path[160], program[256];
-        pid_t pid;
+        char path[160];
 
         /* The shim's own way out first: it removes its cgroup and writable layer. */
         if (f->shim > 0) {
                 if (f->channel >= 0) {
                         struct pollfd p = { .fd = f->channel };
 
-                        shim_fixture_send(f, "type=stop", "grace_usec=0", NULL);
+                        (void) try_to_send(f, "type=stop", "grace_usec=0", NULL);
                         (void) poll(&p, 1, (int) (FIXTURE_TIMEOUT_USEC / USEC_PER_MSEC));
                 }
                 reap(&f->shim, SIGKILL);
@@ -334,9 +376,10 @@ void shim_fixture_done(ShimFixture *f)
         f->channel = safe_close(f->channel);
         private_bus_done(&f->bus);
 
-        (void) snprintf(program, sizeof(program), "%s/tank-shim/tank-shim", build_dir());
+        /* What one that was killed, or killed itself, could not remove. */
+        clean_up("--cleanup", f->run);
         (void) snprintf(path, sizeof(path), "%s/run/pods/" POD_UID, f->dir);
-        pid = spawn((char *[]){ program, (char *) "--cleanup-pod", path, NULL }, NULL, 0);
-        reap(&pid, 0);
+        clean_up("--cleanup-pod", path);
         assert_int_equal(remove_tree_at(AT_FDCWD, f->dir), 0);
+        assert_no_cgroup(f->cgroup);
 }

@@ -15,6 +15,7 @@
 typedef struct ShimFixture {
         char dir[64]; /* temporary directory of everything */
         char bus_name[64];
+        char run[192];   /* the run's directory */
         char cgroup[64]; /* beneath each hierarchy's mount */
         char log[128];   /* the container's log file */
         PrivateBus bus;

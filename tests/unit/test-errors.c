@@ -330,6 +330,36 @@ static void test_sizes(void **state)
                         "shorten it\n");
 }
 
+typedef struct Directory {
+        char path[32];
+        int before;
+} Directory;
+
+static int enter_directory(void **state)
+{
+        Directory *d = calloc(1, sizeof(*d));
+
+        assert_non_null(d);
+        *state = d;
+        strcpy(d->path, "/tmp/test-errors-XXXXXX");
+        d->before = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        assert_true(d->before >= 0);
+        assert_non_null(mkdtemp(d->path));
+        assert_int_equal(chdir(d->path), 0);
+        return 0;
+}
+
+static int leave_directory(void **state)
+{
+        Directory *d = *state;
+
+        assert_int_equal(fchdir(d->before), 0);
+        (void) safe_close(d->before);
+        assert_int_equal(remove_tree_at(AT_FDCWD, d->path), 0);
+        free(d);
+        return 0;
+}
+
 /* What is wrong with a file, with several, and with what it takes to delete. */
 static void test_files(void **state)
 {
@@ -365,11 +395,7 @@ static void test_files(void **state)
                                 "both/a.yaml:1: remove one\nboth/c.json:1:2: nmae: unknown field "
                                 "'nmae', did you mean 'name'?\n" },
         };
-        char directory[] = "/tmp/test-errors-XXXXXX";
-        int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-        assert_non_null(mkdtemp(directory));
-        assert_int_equal(chdir(directory), 0);
         assert_int_equal(mkdir("empty", 0700), 0);
         assert_int_equal(mkdir("both", 0700), 0);
         write_text("empty/.hidden.yaml", "{");
@@ -386,9 +412,6 @@ static void test_files(void **state)
                 said = ask_tankctl(cases[i].text, strlen(cases[i].text), arguments);
                 assert_string_equal(said, cases[i].expected);
         }
-        assert_int_equal(fchdir(here), 0);
-        (void) safe_close(here);
-        (void) remove_tree_at(AT_FDCWD, directory);
 #undef NAME_RULE
 }
 
@@ -495,7 +518,7 @@ int main(void)
                 cmocka_unit_test(test_every_field),
                 cmocka_unit_test(test_bytes),
                 cmocka_unit_test(test_sizes),
-                cmocka_unit_test(test_files),
+                cmocka_unit_test_setup_teardown(test_files, enter_directory, leave_directory),
                 cmocka_unit_test(test_json),
                 cmocka_unit_test(test_json_bounds),
         };
