@@ -20,9 +20,9 @@ int resources_read(sd_bus *bus, const char *type, const char *namespace, bool wi
 /* As ctl_bus_failure(), of a call about @x; where its type is a slip, that is said too. */
 int resource_failure(const Resource *x, const sd_bus_error *e, int r);
 
-/* Whether its type is a slip: tank does not know it, has one that is spelled nearly so, and there is
- * nothing of it; any other may be somebody's own. For verbs to which missing is no failure. 0, or the
- * exit code after a sentence. */
+/* Whether its type is a slip: tank does not know it, has one that is spelled nearly so, and there
+ * is nothing of it; any other may be somebody's own. For verbs to which missing is no failure. 0,
+ * or the exit code after a sentence. */
 int resource_check_type(sd_bus *bus, const Resource *x, const char *verb);
 
 /* "namespace/name" */

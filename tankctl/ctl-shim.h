@@ -19,8 +19,8 @@ int ctl_shim_call(sd_bus *bus, const Target *t, const char *method, ShimArgument
 #define CTL_SHIM_NAME_USEC (2 * USEC_PER_SEC) /* how long that is waited for */
 
 /* The same in parts, for who asks many: the name that a shim has or will have; a call without
- * arguments, of which @answer hears once; whether its error says that the name is not there, and the
- * words for that; *@changed whenever a shim comes onto the bus or leaves it. */
+ * arguments, of which @answer hears once; whether its error says that the name is not there, and
+ * the words for that; *@changed whenever a shim comes onto the bus or leaves it. */
 int ctl_shim_name(sd_bus *bus, const Target *t, char **ret_name, sd_bus_error *reterr);
 int ctl_shim_call_async(sd_bus *bus, const char *name, const char *method, uint64_t usec,
                 sd_bus_message_handler_t answer, void *userdata);

@@ -84,7 +84,8 @@ static void container_running(ContainerEntry *c)
         FAILPOINT("reconcile.running");
 }
 
-/* What exactly failed, and why, is known to the shim only: kept to be shown, until the next start. */
+/* What exactly failed, and why, is known to the shim only: kept to be shown, until the next
+ * start. */
 static void container_keep_message(ContainerEntry *c, const ShimStatus *status)
 {
         if (status->result.kind != RESULT_SETUP_FAILED || !*status->result_message)
