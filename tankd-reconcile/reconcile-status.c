@@ -105,13 +105,23 @@ static int container_message(const ContainerEntry *c, char **ret)
 }
 
 /* The container that the pod's message is about: of a pod that runs, one that does not run as it is
- * declared. */
+ * declared, or not any more; one that failed goes before one that is done. */
 static const ContainerEntry *pod_spokesman(const PodEntry *p, StateSum sum)
 {
-        for (size_t i = 0; sum.state == RUN_RUNNING && i < p->n_containers; i++)
-                if (container_refusal(p->containers[i]))
-                        return p->containers[i];
-        return p->containers[sum.decider];
+        const ContainerEntry *over = NULL;
+
+        for (size_t i = 0; sum.state == RUN_RUNNING && i < p->n_containers; i++) {
+                const ContainerEntry *c = p->containers[i];
+
+                if (container_refusal(c))
+                        return c;
+                if (!container_counts(c) || container_is_init(c))
+                        continue;
+                if ((c->state == RUN_FAILED && (!over || over->state != RUN_FAILED)) ||
+                                (c->state == RUN_EXITED && !over))
+                        over = c;
+        }
+        return over ? over : p->containers[sum.decider];
 }
 
 int pod_message(const PodEntry *p, char **ret)

@@ -127,6 +127,8 @@ sync_now()
   wait_for 10 equals failed of web side .state
   wait_for 10 equals running get web .status.state
   [ "$(get web .status.ready)" = false ]
+  [ "$(get web .status.message)" = "side: exited with 7" ]
+  [ "$(tankctl describe pod web -n "$NS" | sed -n 's/^Why: *//p')" = "side: exited with 7" ]
   [ "$(pid web main) $(pid web calm)" = "$main $calm" ]
   refused 1 tankctl wait web -n "$NS" --for=running --timeout "$(scaled 5)"
   says 'container side is failed'
