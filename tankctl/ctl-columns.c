@@ -40,6 +40,11 @@ static const json_t *containers_of(const json_t *doc)
         return json_object_get(json_object_get(doc, "status"), "containers");
 }
 
+static const json_t *init_containers_of(const json_t *doc)
+{
+        return json_object_get(json_object_get(doc, "status"), "init_containers");
+}
+
 static json_t *value_ready(const json_t *doc)
 {
         const json_t *containers = containers_of(doc);
@@ -57,18 +62,20 @@ static json_t *value_restarts(const json_t *doc)
         json_t *c;
         size_t i;
 
+        json_array_foreach (init_containers_of(doc), i, c)
+                restarts += json_get_int(c, "restarts", 0);
         json_array_foreach (containers_of(doc), i, c)
                 restarts += json_get_int(c, "restarts", 0);
         return json_integer(restarts);
 }
 
-/* The processes of the pod, or what its containers are made from. */
-static json_t *join_containers(const json_t *doc, const char *field)
+/* Adds a field of @containers to @joined, which is consumed. */
+static json_t *join_containers(json_t *joined, const json_t *containers, const char *field)
 {
-        json_t *joined = NULL, *c;
+        json_t *c;
         size_t i;
 
-        json_array_foreach (containers_of(doc), i, c) {
+        json_array_foreach (containers, i, c) {
                 const json_t *v = json_object_get(c, field);
                 json_t *old = joined;
 
@@ -87,12 +94,13 @@ static json_t *join_containers(const json_t *doc, const char *field)
 
 static json_t *value_pids(const json_t *doc)
 {
-        return join_containers(doc, "pid");
+        return join_containers(join_containers(NULL, init_containers_of(doc), "pid"),
+                        containers_of(doc), "pid");
 }
 
 static json_t *value_images(const json_t *doc)
 {
-        return join_containers(doc, "image");
+        return join_containers(NULL, containers_of(doc), "image");
 }
 
 static json_t *value_labels(const json_t *doc)

@@ -23,6 +23,8 @@ typedef struct Why {
         int error;
 } Why;
 
+static const char *const container_lists[] = { "init_containers", "containers" };
+
 static void say(Why *w, const char *format, ...) PRINTF_LIKE(2, 3);
 
 static void say(Why *w, const char *format, ...)
@@ -46,13 +48,11 @@ static void say_with_message(Why *w, const char *words)
 /* The container that the state is of: the first one with the pod's reason. */
 static const json_t *find_container(const Why *w)
 {
-        static const char *const lists[] = { "init_containers", "containers" };
-
-        for (size_t l = 0; l < ARRAY_SIZE(lists); l++) {
+        for (size_t l = 0; l < ARRAY_SIZE(container_lists); l++) {
                 json_t *c;
                 size_t i;
 
-                json_array_foreach (json_object_get(w->status, lists[l]), i, c)
+                json_array_foreach (json_object_get(w->status, container_lists[l]), i, c)
                         if (streq(strempty(json_get_string(c, "reason")),
                                             reason_to_string(w->reason)))
                                 return c;
@@ -81,14 +81,17 @@ static void say_back_off(Why *w)
 static const char *memory_limit(const Why *w, char buf[static FORMAT_EXACT_SIZE])
 {
         const char *name = json_get_string(find_container(w), "name");
-        json_t *c;
-        size_t i;
 
-        json_array_foreach (json_object_get(w->doc, "containers"), i, c) {
-                int64_t limit = json_get_int(json_object_get(c, "limits"), "memory", 0);
+        for (size_t l = 0; name && l < ARRAY_SIZE(container_lists); l++) {
+                json_t *c;
+                size_t i;
 
-                if (name && limit > 0 && streq(strempty(json_get_string(c, "name")), name))
-                        return format_size_exact((uint64_t) limit, buf);
+                json_array_foreach (json_object_get(w->doc, container_lists[l]), i, c) {
+                        int64_t limit = json_get_int(json_object_get(c, "limits"), "memory", 0);
+
+                        if (limit > 0 && streq(strempty(json_get_string(c, "name")), name))
+                                return format_size_exact((uint64_t) limit, buf);
+                }
         }
         return "";
 }

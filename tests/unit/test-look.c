@@ -162,7 +162,10 @@ static json_t *pods(void)
                         "  \"labels\": {\"app\": \"x\", \"example.org/tier\": \"1\"},"
                         "  \"containers\": [{}, {}],"
                         "  \"meta\": {\"revision\": 10, \"created\": \"2026-01-01T00:00:00Z\"},"
-                        "  \"status\": {\"state\": \"running\", \"reason\": \"\", \"containers\":"
+                        "  \"status\": {\"state\": \"running\", \"reason\": \"\","
+                        "   \"init_containers\": [{\"restarts\": 30, \"pid\": 5, \"image\": "
+                        "\"/i\"}],"
+                        "   \"containers\":"
                         "    [{\"ready\": true, \"restarts\": 2, \"pid\": 7, \"image\": \"/a\"},"
                         "     {\"ready\": false, \"restarts\": 9, \"pid\": 0, \"image\": "
                         "\"/b\"}]}},"
@@ -199,7 +202,7 @@ static void test_columns(void **state)
 {
         assert_table(&(Arguments){ .columns = (char *) "name,READY,Restarts,pid,image" },
                         "NAME   READY   RESTARTS   PID   IMAGE\n"
-                        "b      1/2     11         7     /a,/b\n"
+                        "b      1/2     41         5,7   /a,/b\n"
                         "a      0/0     0          -     -\n"
                         "c      0/0     0          -     -\n");
         assert_table(&(Arguments){ .columns = (char *) ".name,.labels.example.org/tier,"
