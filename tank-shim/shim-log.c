@@ -31,7 +31,8 @@
 
 #define IN_SIZE         (32U * 1024U)
 #define OUT_SIZE        (64U * 1024U)
-#define READS_PER_TURN  8U /* other sources of the loop wait for no more than this */
+#define READS_PER_TURN  8U  /* other sources of the loop wait for no more than this */
+#define DRAIN_TURNS     64U /* 16 MiB: a pipe holds 1 MiB, unless its maker was privileged */
 #define TAIL_MAX        (64U * 1024U)
 #define SILENCE_USEC    (100 * USEC_PER_MSEC)
 #define FINISH_MAX_USEC (2 * USEC_PER_SEC)
@@ -472,6 +473,14 @@ static int on_silence(sd_event_source *source, uint64_t usec, void *userdata)
         log->timer = sd_event_source_disable_unref(log->timer);
         log->done(log->done_userdata); /* may free the log: last */
         return 0;
+}
+
+void shim_log_drain(ShimLog *log)
+{
+        for (LogStream i = 0; i < _LOG_STREAM_MAX; i++)
+                for (unsigned n = 0; log->streams[i].source && n < DRAIN_TURNS; n++)
+                        if (!read_stream(&log->streams[i]))
+                                break;
 }
 
 int shim_log_finish(ShimLog *log, ShimLogDone done, void *userdata)

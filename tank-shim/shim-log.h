@@ -31,6 +31,9 @@ void shim_log_flush(ShimLog *log);
 /* End of @stream: its partial line becomes a record of its own. */
 void shim_log_end_stream(ShimLog *log, LogStream stream);
 
+/* The container is over: what its pipes hold is read and written, without waiting for more. */
+void shim_log_drain(ShimLog *log);
+
 /* The container is over: reads the pipes until end of file, or, while something outside holds one
  * open, until 100 ms of silence (at most 2 s), writes partial lines, and then calls @done from the
  * loop, exactly once. */

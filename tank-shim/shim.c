@@ -5,8 +5,9 @@
  *
  * Each state has an answer to each event, in one table at the end of this file. The end has an
  * order of its own: the container's first process is reaped → its cgroup is killed → the record
- * says how it ended → the cgroup is empty → the reconciler is told → sessions and log are drained
- * → cgroup and writable layer are removed. */
+ * says how it ended → the cgroup is empty → what it wrote is in the log → the reconciler is told →
+ * sessions, and pipes that something outside still holds, are drained → cgroup and writable layer
+ * are removed. */
 
 #include <linux/capability.h>
 #include <signal.h>
@@ -410,11 +411,14 @@ static void do_finish(Shim *s)
         if (s->finishing > 0)
                 return;
         FAILPOINT("shim.empty");
+        /* Whoever hears of the end finds the whole log. */
+        if (s->pty)
+                shim_pty_drain(s->pty);
+        if (s->log)
+                shim_log_drain(s->log);
         shim_channel_send_status(s->channel);
         FAILPOINT("shim.told");
         s->finishing = 1; /* ours, so that none of the others is the last too early */
-        if (s->pty)
-                shim_pty_drain(s->pty);
         s->finishing++;
         r = shim_attaches_finish(s->attaches, one_finished, s);
         if (r < 0)

@@ -207,6 +207,24 @@ teardown_file()
   [[ $output = *000000000000002b* ]]
 }
 
+@test "whoever hears of the end finds the whole log" {
+  local tty
+  TANK_FAILPOINT=shim.locked run drive @end failpoint -- sleep 1000
+  [[ $output = *shim=killed* ]] || skip 'this build has no failpoints (--enable-failpoints)'
+  for tty in 0 1; do
+    # It stands still until the workload is a zombie and all of that in its pipe.
+    TANK_FAILPOINT=shim.told run drive "tty=$tty" init=none @running '
+      until grep -q ready "$LOG"; do :; done
+      kill -STOP "$SHIM"
+      kill -USR1 "$PID"
+      until grep -q ") Z " "/proc/$PID/stat"; do :; done
+      kill -CONT "$SHIM"
+    ' @end failpoint -- sh -c 'trap "seq 400; exit" USR1; echo ready; while :; do sleep 0.01; done'
+    [[ $output = *shim=killed* ]]
+    [ "$(log | tail -n 1)" = 400 ]
+  done
+}
+
 @test "a shim that dies at any step of a start or an end leaves what --cleanup removes" {
   local point
   TANK_FAILPOINT=shim.locked run drive @end failpoint -- sleep 1000
