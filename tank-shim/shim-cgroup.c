@@ -430,7 +430,7 @@ static const char *format_limit(uint64_t value, const char *none, char buf[stati
 
 static int set_memory(ShimCgroup *c, uint64_t memory, char reterr[static CGROUP_ERROR_MAX])
 {
-        char buf[24];
+        char buf[24], size[FORMAT_EXACT_SIZE];
         int r;
 
         if (c->unified) {
@@ -443,6 +443,9 @@ static int set_memory(ShimCgroup *c, uint64_t memory, char reterr[static CGROUP_
         /* memsw can never be below limit: raise it first, and lower it last. */
         (void) put_limit(c, "memory.memsw.limit_in_bytes", "-1", false, reterr);
         r = put_limit(c, "memory.limit_in_bytes", format_limit(memory, "-1", buf), memory, reterr);
+        if (r == -EBUSY)
+                (void) snprintf(reterr, CGROUP_ERROR_MAX, "more memory than %s is in use",
+                                format_size_exact(memory, size));
         if (r >= 0 && memory)
                 r = put_limit(c, "memory.memsw.limit_in_bytes", buf, false, reterr);
         return r;

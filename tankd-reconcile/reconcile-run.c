@@ -211,8 +211,9 @@ static void on_shim_refused(
                 container_update_refused(c, error, message);
                 return;
         }
-        log_error("%s/%s/%s: %s was refused: %s%s%s", c->pod->namespace, c->pod->name, c->name,
-                        request, message, *message ? ": " : "", errno_words(error));
+        log_error("%s/%s/%s: its shim refused the request \"%s\": %s%s%s", c->pod->namespace,
+                        c->pod->name, c->name, request, message, *message ? ": " : "",
+                        errno_words(error));
 }
 
 static void on_shim_adopted(Shim *s, void *userdata)

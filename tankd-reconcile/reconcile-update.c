@@ -103,8 +103,8 @@ void container_update_refused(ContainerEntry *c, int error, const char *message)
         c->update.boot_usec = now_boottime_usec() + MAX(delay, RETRY_MIN_USEC);
         free(c->update.refusal);
         if (asprintf(&c->update.refusal,
-                            "a change could not be made while it runs, and is tried again: "
-                            "%.512s%s%s",
+                            "runs, but not as declared: %.512s%s%s; what was in force stays, and "
+                            "it is tried again",
                             message, *message ? ": " : "", errno_words(error)) < 0)
                 c->update.refusal = NULL;
         else

@@ -415,7 +415,7 @@ refused_at_least()
   start_monitor "interface='org.tankd.Reconcile1'"
   run --separate-stderr tankctl apply --wait -f <(pod web "$hard | .containers[0].limits.pids = 50" -- sleep 1000)
   [ "$status" = 1 ]
-  sentence='main: a change could not be made while it runs, and is tried again: asked for by the test: Device or resource busy'
+  sentence='main: runs, but not as declared: asked for by the test: Device or resource busy; what was in force stays, and it is tried again'
   [ "$stderr" = "tankctl: pod/default/web: $sentence" ]
   is web ".message == \"$sentence\" and .state == \"running\""
   is web '.containers[0].update == "refused"'

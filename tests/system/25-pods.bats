@@ -609,7 +609,7 @@ fd00::7 v6.example.org" ]
 
 tells_why()
 {
-  tankctl describe -n "$NS" pod web | grep -q 'limits: cannot set memory.*busy'
+  tankctl describe -n "$NS" pod web | grep -q 'limits: more memory than 5MiB is in use'
 }
 
 tells_nothing()
@@ -626,7 +626,7 @@ tells_nothing()
   limited=$(pod web '.backoff = {base: "1s", cap: "1s"} | .containers[0].limits = {memory: "5MiB"} |
     .extra_hosts = {db: "10.1.2.3"}' -- sleep 1000)
   refused 1 tankctl apply -n "$NS" --wait -f - <<<"$limited"
-  says 'tankctl: pod/.*/web: main: a change could not be made while it runs, and is tried again: limits: cannot set memory.*busy'
+  says 'tankctl: pod/.*/web: main: runs, but not as declared: limits: more memory than 5MiB is in use: Device or resource busy; what was in force stays, and it is tried again$'
   in_pod web grep -qx '10.1.2.3 db' /etc/hosts
   kill_daemon reconcile
   sync_now
