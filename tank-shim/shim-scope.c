@@ -90,25 +90,28 @@ static int start_unit(sd_bus *bus, const char *name, uint64_t timeout, sd_bus_me
         return sd_bus_call(bus, m, timeout, error, ret);
 }
 
-static int wait_job(sd_bus *bus, ScopeJob *job, uint64_t deadline)
+/* Goes on with what @bus has to do, or waits for it. */
+static int turn(sd_bus *bus, uint64_t deadline)
 {
+        uint64_t now = now_boottime_usec();
         int r;
 
-        while (!job->done) {
-                uint64_t now = now_boottime_usec();
+        r = sd_bus_process(bus, NULL);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        if (now >= deadline)
+                return -ETIMEDOUT;
+        r = sd_bus_wait(bus, deadline - now);
+        return r < 0 && r != -EINTR ? r : 0;
+}
 
-                r = sd_bus_process(bus, NULL);
-                if (r < 0)
-                        return r;
-                if (r > 0)
-                        continue;
-                if (now >= deadline)
-                        return -ETIMEDOUT;
-                r = sd_bus_wait(bus, deadline - now);
-                if (r < 0 && r != -EINTR)
-                        return r;
-        }
-        return job->failed ? -EIO : 0;
+static int wait_job(sd_bus *bus, ScopeJob *job, uint64_t deadline)
+{
+        int r = 0;
+
+        while (!job->done && r >= 0)
+                r = turn(bus, deadline);
+        return r < 0 ? r : job->failed ? -EIO : 0;
 }
 
 /* Whether this process is in the scope @name: 1 and its path, as "0::/path" of /proc/self/cgroup
@@ -138,10 +141,13 @@ static int entered(const char *name, char **ret_path)
 }
 
 /* systemd's own socket, as systemctl has it for root: a container is started without a bus as well.
- * The bus only where there is no such socket; one that nobody listens at is made anew presently. */
-static int open_systemd(sd_bus **ret)
+ * The bus only where there is no such socket; one that nobody listens at is made anew presently.
+ *
+ * Until the other side has greeted, libsystemd waits for it without a limit of the caller's, in a
+ * call as in a flush: so that is waited for here, and these connections are closed without one. */
+static int open_systemd(uint64_t deadline, sd_bus **ret)
 {
-        CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
+        CLEANUP(sd_bus_close_unrefpp) sd_bus *bus = NULL;
         int r;
 
         r = sd_bus_new(&bus);
@@ -149,8 +155,12 @@ static int open_systemd(sd_bus **ret)
                 r = sd_bus_set_address(bus, "unix:path=" SYSTEMD_SOCKET);
         if (r >= 0)
                 r = sd_bus_start(bus);
-        if (r == -ENOENT)
-                return sd_bus_open_system(ret);
+        if (r == -ENOENT) {
+                bus = sd_bus_close_unref(bus);
+                r = sd_bus_open_system(&bus);
+        }
+        while (r >= 0 && (r = sd_bus_is_ready(bus)) == 0)
+                r = turn(bus, deadline);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(bus);
@@ -160,12 +170,12 @@ static int open_systemd(sd_bus **ret)
 /* One connection's worth: 0 when the job is done. *@error: what systemd answered, if it did. */
 static int attempt(const char *name, uint64_t deadline, ScopeJob *job, sd_bus_error *error)
 {
-        CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
+        CLEANUP(sd_bus_close_unrefpp) sd_bus *bus = NULL;
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
         uint64_t now;
         int r;
 
-        r = open_systemd(&bus);
+        r = open_systemd(deadline, &bus);
         /* What comes straight from systemd has no sender. */
         if (r >= 0)
                 r = sd_bus_match_signal(bus, NULL,
@@ -223,11 +233,11 @@ int scope_start(const char *name, uint64_t timeout_usec, char **ret_path,
 
 int scope_stop(const char *name, uint64_t timeout_usec)
 {
-        CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
+        CLEANUP(sd_bus_close_unrefpp) sd_bus *bus = NULL;
         CLEANUP(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         int r;
 
-        r = open_systemd(&bus);
+        r = open_systemd(now_boottime_usec() + timeout_usec, &bus);
         if (r >= 0)
                 r = sd_bus_set_method_call_timeout(bus, timeout_usec);
         if (r >= 0)
