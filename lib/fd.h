@@ -34,6 +34,9 @@ int write_kernel_file_at(int dir_fd, const char *path, const char *value);
 /* Temporary name in the same directory, write, [fsync], rename, [fsync of the directory]. */
 int write_file_atomic_at(int dir_fd, const char *name, const void *data, size_t size, mode_t mode,
                 bool sync);
+/* Removes what write_file_atomic_at() leaves in a directory when the program or the machine dies in
+ * it: for the one program that writes there. */
+int remove_unfinished_at(int dir_fd);
 
 /* mkdir -p beneath @dir_fd (symlinks refused in each component), opens the last one. */
 int mkdir_p_open_at(int dir_fd, const char *path, mode_t mode, int *ret_fd);

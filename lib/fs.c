@@ -13,6 +13,8 @@
 #include "clock.h"
 #include "fd.h"
 
+#define UNFINISHED_PREFIX ".#"
+
 int write_file_atomic_at(
                 int dir_fd, const char *name, const void *data, size_t size, mode_t mode, bool sync)
 {
@@ -26,7 +28,8 @@ int write_file_atomic_at(
         if (r < 0)
                 return r;
         base = base ? base + 1 : name;
-        if (asprintf(&tmp, "%.*s.#%s.%.8s", (int) (base - name), name, base, id) < 0)
+        if (asprintf(&tmp, "%.*s" UNFINISHED_PREFIX "%s.%.8s", (int) (base - name), name, base,
+                            id) < 0)
                 return -ENOMEM;
         fd = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
         if (fd < 0)
@@ -52,6 +55,28 @@ int write_file_atomic_at(
                         return -errno;
         }
         return 0;
+}
+
+int remove_unfinished_at(int dir_fd)
+{
+        CLEANUP_CLOSE int fd = -EBADF;
+        struct dirent *e;
+        int r = 0;
+        DIR *d;
+
+        fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        d = fdopendir(fd);
+        if (!d)
+                return -errno;
+        TAKE_FD(fd);
+        while ((e = readdir(d)))
+                if (startswith(e->d_name, UNFINISHED_PREFIX) &&
+                                unlinkat(dir_fd, e->d_name, 0) < 0 && errno != ENOENT)
+                        r = -errno;
+        (void) closedir(d);
+        return r;
 }
 
 int mkdir_p_open_at(int dir_fd, const char *path, mode_t mode, int *ret_fd)

@@ -374,8 +374,12 @@ int pod_results_save(PodEntry *p)
                 r = write_file_atomic_at(dir, p->uid, w.data, w.size, 0600, true);
                 if (r >= 0)
                         p->has_results_file = true;
-        } else if (r >= 0 && p->has_results_file)
+        } else if (r >= 0 && p->has_results_file) {
                 pod_results_remove(p);
+                /* Came it back with a power cut, what runs from here on would count as over. */
+                if (fsync(dir) < 0)
+                        r = -errno;
+        }
         record_done(&w);
         return r;
 }
@@ -459,6 +463,7 @@ void manager_sweep_results(Manager *m)
 
         if (open_results(m, &fd) < 0)
                 return;
+        (void) remove_unfinished_at(fd); /* the next sweep tries again */
         d = fdopendir(fcntl(fd, F_DUPFD_CLOEXEC, 3));
         if (!d)
                 return;

@@ -111,6 +111,7 @@ int guard_start_witness(Guard *g, const char *id, uint64_t revision)
         char line[WITNESS_SIZE + 1];
         int r, fd;
 
+        (void) remove_unfinished_at(g->dir_fd); /* the next start tries again */
         format_witness(line, id, revision);
         r = write_file_atomic_at(g->dir_fd, WITNESS_NAME, line, WITNESS_SIZE, 0600, true);
         if (r < 0)

@@ -142,7 +142,9 @@ static int write_filter(scmp_filter_ctx ctx, const char *dir)
                 return log_error_errno(-errno, "memfd");
         r = read_fd_bounded(memory, 1024 * 1024, &data, &size);
         if (r >= 0)
-                r = write_file_atomic_at(dir_fd, SECCOMP_PROFILE_ID, data, size, 0600, false);
+                /* Synced, though it is made again: a run directory may be on a disk, and what a
+                 * power cut left empty there would be taken for the filter. */
+                r = write_file_atomic_at(dir_fd, SECCOMP_PROFILE_ID, data, size, 0600, true);
         return r < 0 ? log_error_errno(r, "%s/%s", dir, SECCOMP_PROFILE_ID) : 0;
 }
 

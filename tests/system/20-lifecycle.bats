@@ -127,6 +127,9 @@ signals_of()
   awk -v d="$TANK_RUN_DIR/" 'index($5, d) == 1 { print $5 }' /proc/self/mountinfo |
     xargs -r -n 1 umount
   rm -rf "${TANK_RUN_DIR:?}/pods"
+  # as left by who died while it was written
+  unfinished=$TANK_STATE_DIR/results/.#$(get ended .meta.uid).0123abcd
+  : >"$unfinished"
   rm "$TANK_SANDBOX_DIR/hold/reconcile"
   wait_for 20 all_ready
   busctl --system call org.tankd.Reconcile1 /org/tankd/Reconcile1 org.tankd.Reconcile1 Sync
@@ -134,6 +137,7 @@ signals_of()
   [ "$(wc -l <"$MARK/once")" = 1 ]
   [ "$(get ended .status.state)" = exited ]
   [ "$(result_of ended)" = "exited 0" ]
+  [ ! -e "$unfinished" ]
 }
 
 @test "R3: results: signaled 9, exited 3, a handled SIGTERM exited 0" {

@@ -109,6 +109,21 @@ static void atomic_write_and_bounded_read(void **state)
         assert_int_equal(unlinkat(test_fd, "atomic", AT_REMOVEDIR), 0);
 }
 
+static void unfinished_files_go(void **state)
+{
+        CLEANUP_CLOSE int fd = -EBADF, file = -EBADF;
+
+        assert_int_equal(mkdir_p_open_at(test_fd, "unfinished", 0700, &fd), 0);
+        assert_int_equal(remove_unfinished_at(fd), 0);
+        assert_int_equal(write_file_atomic_at(fd, "f", "one", 3, 0600, true), 0);
+        file = openat(fd, ".#f.01234567", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        assert_true(file >= 0);
+        assert_int_equal(remove_unfinished_at(fd), 0);
+        assert_int_equal(faccessat(fd, ".#f.01234567", F_OK, 0), -1);
+        assert_int_equal(unlinkat(fd, "f", 0), 0);
+        assert_int_equal(unlinkat(test_fd, "unfinished", AT_REMOVEDIR), 0);
+}
+
 static void resolution_stays_beneath(void **state)
 {
         CLEANUP_CLOSE int fd = -EBADF, sub = -EBADF;
@@ -358,6 +373,7 @@ int main(void)
                 cmocka_unit_test(record_round_trip),
                 cmocka_unit_test(record_refuses),
                 cmocka_unit_test(atomic_write_and_bounded_read),
+                cmocka_unit_test(unfinished_files_go),
                 cmocka_unit_test(resolution_stays_beneath),
                 cmocka_unit_test(remove_tree_does_not_follow),
                 cmocka_unit_test(remove_tree_is_not_stopped_by_depth),

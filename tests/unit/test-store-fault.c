@@ -116,6 +116,23 @@ static void test_damaged_witness(void **state)
         assert_false(store_is_degraded(f->store));
 }
 
+/* As left by a store that died while it wrote one. */
+static void test_unfinished_witness(void **state)
+{
+        CLEANUP_CLOSE int fd = -EBADF;
+        Fixture *f = *state;
+        char path[256];
+
+        fixture_close(f);
+        path_in(f, ".#witness.01234567", path);
+        fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        assert_true(fd >= 0);
+        assert_true(fixture_open(f) >= 0);
+        assert_int_equal(access(path, F_OK), -1);
+        path_in(f, "witness", path);
+        assert_int_equal(access(path, F_OK), 0);
+}
+
 static void test_lost_database(void **state)
 {
         Fixture *f = *state;
@@ -305,6 +322,7 @@ int main(void)
                 TEST(test_second_opener),
                 TEST(test_cut_log_is_told),
                 TEST(test_damaged_witness),
+                TEST(test_unfinished_witness),
                 TEST(test_lost_database),
                 TEST(test_newer_format),
                 TEST(test_unreadable_record),
