@@ -159,7 +159,10 @@ static void print_reference(const Format *format)
         const SpecField *pod = spec_find_type("pod")->fields;
 
         format->begin(stdout);
-        print_section(format, "pod", "What runs: containers that live and die together.", pod);
+        print_section(format, "pod",
+                        "What runs: containers that share namespaces and volumes, each with a life "
+                        "of its own.",
+                        pod);
         print_section(format, "container", "An entry of `containers` or `init_containers`.",
                         find_section(pod, "container"));
         print_section(format, "probe", "`health.startup`, `health.ready` and `health.live`.",
