@@ -17,6 +17,7 @@
 #include "strv.h"
 
 #define BUFFER_SIZE (8U * LOG_RECORD_SIZE_MAX)
+#define SOURCES_MAX 256U /* containers may come and go for as long as somebody follows */
 
 /* Where a stream is in its line. */
 typedef struct StreamState {
@@ -28,11 +29,13 @@ typedef struct Source {
         LogReader *reader;
         LogRecord record; /* the next one */
         bool has_record;
+        uint64_t since_usec; /* lines that began then or later */
         StreamState streams[_LOG_STREAM_MAX];
         uint64_t last_seq;
 } Source;
 
 struct LogMerge {
+        int directory;
         LogSelection selection;
         Source *sources;
         size_t n_sources, current;
@@ -126,7 +129,7 @@ static int take_record(LogMerge *m, Source *s)
         StreamState *stream = &s->streams[s->record.stream];
         bool first = !stream->inside;
 
-        if (first && s->record.usec >= m->selection.since_usec) {
+        if (first && s->record.usec >= s->since_usec) {
                 stream->wanted = !m->counting && m->n_lines >= m->first_line;
                 m->n_lines++;
         } else if (first)
@@ -211,38 +214,63 @@ static int count_lines(LogMerge *m)
 
 /* ---- all of them --------------------------------------------------------------------------- */
 
+static int add_source(LogMerge *m, const char *container, uint64_t since_usec)
+{
+        CLEANUP(log_reader_freep) LogReader *reader = NULL;
+        char name[128], *copy;
+        Source *grown;
+        int k;
+
+        grown = reallocarray(m->sources, m->n_sources + 1, sizeof(Source));
+        if (!grown)
+                return -ENOMEM;
+        m->sources = grown;
+        (void) snprintf(name, sizeof(name), "%.63s.log", container);
+        k = log_reader_new(m->directory, name, &reader);
+        if (k < 0)
+                return k;
+        copy = strdup(container);
+        if (!copy)
+                return -ENOMEM;
+        m->sources[m->n_sources++] = (Source){
+                .container = copy,
+                .reader = TAKE_PTR(reader),
+                .since_usec = since_usec,
+        };
+        return 0;
+}
+
 int log_merge_new(int directory, char *const *containers, const LogSelection *selection,
                 LogMerge **ret)
 {
         CLEANUP(log_merge_freep) LogMerge *m = calloc(1, sizeof(LogMerge));
-        size_t n = strv_length(containers);
 
         if (!m)
                 return -ENOMEM;
+        m->directory = directory;
         m->selection = *selection;
         m->out_fd = STDOUT_FILENO;
         m->is_terminal[0] = isatty(STDOUT_FILENO);
         m->is_terminal[1] = isatty(STDERR_FILENO);
-        m->sources = calloc(MAX(n, (size_t) 1), sizeof(Source));
-        if (!m->sources)
-                return -ENOMEM;
-        for (; m->n_sources < n; m->n_sources++) {
-                Source *s = &m->sources[m->n_sources];
-                char name[128];
-                int k;
+        STRV_FOREACH(container, containers)
+        {
+                int k = add_source(m, *container, selection->since_usec);
 
-                (void) snprintf(name, sizeof(name), "%.63s.log", containers[m->n_sources]);
-                k = log_reader_new(directory, name, &s->reader);
                 if (k < 0)
                         return k;
-                s->container = strdup(containers[m->n_sources]);
-                if (!s->container) {
-                        log_reader_free(s->reader);
-                        return -ENOMEM;
-                }
         }
         *ret = TAKE_PTR(m);
         return 0;
+}
+
+int log_merge_add(LogMerge *m, const char *container, uint64_t since_usec)
+{
+        for (size_t i = 0; i < m->n_sources; i++)
+                if (streq(m->sources[i].container, container))
+                        return 0;
+        if (m->n_sources >= SOURCES_MAX)
+                return 0;
+        return add_source(m, container, MAX(since_usec, m->selection.since_usec));
 }
 
 LogMerge *log_merge_free(LogMerge *m)

@@ -23,6 +23,10 @@ int log_merge_new(int directory, char *const *containers, const LogSelection *se
 LogMerge *log_merge_free(LogMerge *m);
 DEFINE_CLEANUP(LogMerge *, log_merge_freep, log_merge_free);
 
+/* One that the pod did not have before: what it wrote at @since_usec or later. A container that is
+ * among them already stays as it is. */
+int log_merge_add(LogMerge *m, const char *container, uint64_t since_usec);
+
 /* Prints what is there: standard error's records to standard error, all others to standard
  * output. */
 int log_merge_print(LogMerge *m);

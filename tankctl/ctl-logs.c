@@ -11,7 +11,8 @@
  *
  * Rotation renames files under us: NAME → NAME.1 → NAME.2. A file is therefore known by its inode,
  * and a set of open files counts only when all names still meant the same after they were opened.
- * When following, the directory's inotify watch is older than the first look at the files. */
+ * When following, the directory's inotify watch is older than the first look at the files; it also
+ * tells of containers that the pod gets meanwhile. */
 
 #include <poll.h>
 #include <stdio.h>
@@ -29,7 +30,9 @@
 #include "document.h"
 #include "error.h"
 #include "fd.h"
+#include "limit.h"
 #include "log.h"
+#include "names.h"
 #include "quantity.h"
 #include "state.h"
 #include "strv.h"
@@ -39,6 +42,8 @@
 typedef struct Follower {
         sd_bus *bus; /* NULL once it is lost: files are followed all the same */
         const Target *target;
+        LogMerge *merge;
+        uint64_t since_usec; /* when we began */
         int inotify;
         bool look, ending; /* look: something happened to the pod; ending: it runs no more */
 } Follower;
@@ -67,7 +72,9 @@ static int follower_start(Follower *f, sd_bus *bus, const Target *t, int directo
 {
         char match[512], path[FD_PATH_MAX];
 
-        *f = (Follower){ .bus = bus, .target = t, .look = true };
+        f->bus = bus;
+        f->target = t;
+        f->look = true;
         f->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
         if (f->inotify < 0)
                 return -errno;
@@ -111,6 +118,38 @@ static void follower_process(Follower *f)
                 follower_look(f);
 }
 
+/* The containers that are meant may become more while we follow: the one that writes NAME.log is
+ * among them, unless a single one was asked for. */
+static int follower_meet(Follower *f, const char *name)
+{
+        char container[LIMIT_NAME_MAX + 1];
+        size_t n = strlen(name);
+
+        if (*f->target->container || n <= 4 || n - 4 >= sizeof(container) ||
+                        !streq(name + n - 4, ".log"))
+                return 0;
+        (void) snprintf(container, sizeof(container), "%.*s", (int) (n - 4), name);
+        return name_is_valid(container) ? log_merge_add(f->merge, container, f->since_usec) : 0;
+}
+
+/* What happened is seen on the files; here, only whose they are. */
+static int follower_read(Follower *f)
+{
+        _Alignas(struct inotify_event) char events[4096];
+        ssize_t n;
+        int r = 0;
+
+        while (r >= 0 && (n = read(f->inotify, events, sizeof(events))) > 0)
+                for (const char *at = events; r >= 0 && at < events + n;) {
+                        const struct inotify_event *e = (const struct inotify_event *) at;
+
+                        if (e->len > 0)
+                                r = follower_meet(f, e->name);
+                        at += sizeof(*e) + e->len;
+                }
+        return r;
+}
+
 /* Sleeps until a file changed. 0: nothing more will come. */
 static int follower_sleep(Follower *f)
 {
@@ -120,8 +159,7 @@ static int follower_sleep(Follower *f)
                         { .fd = STDOUT_FILENO }, /* POLLERR: its reader left */
                         { .fd = -1, .events = POLLIN },
                 };
-                char events[4096];
-                int n;
+                int n, r;
 
                 if (f->bus) {
                         follower_process(f); /* before each sleep: messages may be queued already */
@@ -133,9 +171,8 @@ static int follower_sleep(Follower *f)
                 if (n == 0 || (n > 0 && (fds[1].revents & (POLLERR | POLLNVAL))))
                         return 0;
                 if (n > 0 && fds[0].revents) {
-                        while (read(f->inotify, events, sizeof(events)) > 0)
-                                ; /* what happened is seen on the files */
-                        return 1;
+                        r = follower_read(f);
+                        return r < 0 ? r : 1;
                 }
         }
 }
@@ -144,6 +181,7 @@ static int follow(Follower *f, LogMerge *merge)
 {
         int r;
 
+        f->merge = merge;
         while ((r = follower_sleep(f)) > 0) {
                 r = log_merge_follow(merge);
                 if (r < 0)
@@ -232,7 +270,7 @@ int verb_logs(const Arguments *a)
         CLEANUP_CLOSE int directory = -EBADF;
         CLEANUP_STRV char **containers = NULL;
         LogSelection selection = {};
-        Follower follower = {};
+        Follower follower = { .since_usec = now_realtime_usec(), .inotify = -EBADF };
         int r;
 
         r = parse_selection(a, &selection);

@@ -141,19 +141,38 @@ sync_now()
   wait_for 10 equals failed get web .status.state
 }
 
-@test "logs: of one container, and of all in the order of time" {
-  pod web "$(beside side sh -c 'sleep 0.3; echo second; sleep 0.6; echo fourth; exec sleep 1000')" -- \
-    sh -c 'echo first; sleep 0.6; echo third; exec sleep 1000' | apply --wait
-  timeout "$(scaled 20)" tankctl logs -f web -n "$NS" 3>&- >"$BATS_TEST_TMPDIR/followed" &
+follow_logs()
+{
+  timeout "$(scaled 30)" tankctl logs -f web -n "$NS" 3>&- >"$BATS_TEST_TMPDIR/followed" &
   follower=$!
+}
+
+@test "logs: of one container, and of all in the order of time" {
+  two=$(pod web "$(beside side sh -c 'sleep 0.3; echo second; sleep 0.6; echo fourth; exec sleep 1000')" -- \
+    sh -c 'echo first; sleep 0.6; echo third; exec sleep 1000')
+  three=$(jq -c "$(beside more sh -c 'echo more; exec sleep 1000')" <<<"$two")
+  apply --wait <<<"$two"
+  follow_logs
   wait_for 10 equals fourth tankctl logs web/side -n "$NS" --tail 1
   [ "$(tankctl logs web -n "$NS" | tr '\n' ' ')" = "first second third fourth " ]
   [ "$(tankctl logs web -n "$NS" --prefix | sed -n 2,3p | tr '\n' ' ')" = "[side] second [main] third " ]
   [ "$(tankctl logs -c main web -n "$NS" | tr '\n' ' ')" = "first third " ]
+  # who follows meets one that is added
+  apply <<<"$three"
+  wait_for 10 grep -qx more "$BATS_TEST_TMPDIR/followed"
+  # and one that was there before: of that, what it writes now
+  apply --wait <<<"$two"
+  wait_for 10 equals "first second third fourth " sh -c "tankctl logs web -n $NS | tr '\n' ' '"
+  kill "$follower"
+  wait "$follower" || true
+  follow_logs
+  wait_for 10 grep -qx fourth "$BATS_TEST_TMPDIR/followed"
+  apply <<<"$three"
+  wait_for 10 grep -qx more "$BATS_TEST_TMPDIR/followed"
   tankctl delete pod web -n "$NS" --wait
   wait "$follower"
-  [ "$(sort "$BATS_TEST_TMPDIR/followed" | tr '\n' ' ')" = "first fourth second third " ]
-  [ "$(tankctl logs web -n "$NS" | tr '\n' ' ')" = "first second third fourth " ]
+  [ "$(sort "$BATS_TEST_TMPDIR/followed" | tr '\n' ' ')" = "first fourth more second third " ]
+  [ "$(tankctl logs web -n "$NS" | tr '\n' ' ')" = "first second third fourth more more " ]
   refused 3 tankctl logs web/other -n "$NS"
 }
 
