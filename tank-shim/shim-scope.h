@@ -7,9 +7,9 @@
 #include "macro.h"
 #include "shim-cgroup.h"
 
-/* How long a systemd may be busy before a start is given up: longer than what its own clients wait
- * for an answer. */
-#define SCOPE_TIMEOUT_USEC (30 * USEC_PER_SEC)
+/* How long a systemd may be busy before a start is given up: as long as it gives a unit to start.
+ * Many that start at once wait for each other there, and who gave up would only queue up again. */
+#define SCOPE_TIMEOUT_USEC (90 * USEC_PER_SEC)
 
 /* Blocks until systemd has done it. *@ret_path: the scope's path beneath the v2 mount. Only for the
  * start of a run: it opens a connection of its own and closes it. */

@@ -128,7 +128,7 @@ teardown()
 @test "installed: after a systemd that answered too late it runs again, and no scope stays" {
   systemd_stands 1
   pod late -- sleep 1000 | apply
-  wait_for 120 equals 'setup-failed 110' result_of late
+  wait_for 60 equals 'setup-failed 110' result_of late
   output=$(tankctl describe pod late -n "$NS")
   says 'systemd does not answer'
   systemd_stands 0
