@@ -105,7 +105,7 @@ left_behind()
   kill -KILL "$supervisor"
   wait "$supervisor" || true
   run -0 sandbox --dir "$BATS_TEST_TMPDIR/dir" -- sh -c '
-    tankctl wait web --for=running --timeout 20 >&2
+    tankctl wait web --for=running --timeout 60 >&2
     tankctl get pod web -o json | jq .status.containers[0].pid'
   [ "${lines[-1]}" -gt 1 ]
   gone "$old"

@@ -21,9 +21,10 @@ follow()
   follower=$!
 }
 
-saw_last()
+# saw COUNT EVENT
+saw()
 {
-  [ "$(jq -r .event "$seen" | tail -n 1)" = "$1" ]
+  [ "$(jq -r .event "$seen" | grep -cx "$2")" = "$1" ]
 }
 
 told()
@@ -33,13 +34,14 @@ told()
 
 @test "L4: applied, starting, running; a crash: backing-off, its end, the wait; deleted" {
   follow events web -n "$NS" --since 1h -o json
-  start web '.backoff = {base: "1s", cap: "2s"}' -- sh -c 'trap "exit 3" TERM; sleep 1000 & wait'
-  wait_for 20 saw_last ready
+  start web '.backoff = {base: "1s", cap: "2s"}' -- \
+    sh -c 'trap "exit 3" TERM; echo up; sleep 1000 & wait'
+  wait_for 20 saw 1 ready
+  wait_for 20 equals up tankctl logs web -n "$NS"
   kill -TERM "$(workload_of web)"
-  wait_for 20 at_least 1 restarts_of web
-  wait_for 20 saw_last ready
+  wait_for 20 saw 2 ready
   tankctl delete pod web -n "$NS" --wait
-  wait_for 20 saw_last deleted
+  wait_for 20 saw 1 deleted
   [ "$(jq -r .event "$seen" | tr '\n' ' ')" = \
     'applied starting running ready backing-off starting running ready exited deleted ' ]
   # The sleep of the shell is what TERM may have met first; the end is the shell's.
@@ -62,7 +64,7 @@ told()
     [ "$i" != 2 ] || kill_daemon reconcile
     [ "$i" != 4 ] || kill_daemon store
   done
-  for i in 1 2 3 4 5 6; do tankctl wait "p$i" -n "$NS" --for=exited --timeout "$(scaled 20)"; done
+  for i in 1 2 3 4 5 6; do wait_for 20 told_end "p$i"; done
   last=$(tankctl events -A --no-follow -o json | jq -s 'last.sequence')
   wait_for 20 equals "$last" jq -s 'last.sequence' "$seen"
   jq -s '[.[].sequence] | . == [range(.[0]; .[0] + length)]' "$seen" | grep -x true
@@ -88,7 +90,7 @@ why()
   until_state killed running
   tankctl kill -s KILL killed -n "$NS"
   for p in code clean command memory killed; do
-    tankctl wait "$p" -n "$NS" --for=exited --timeout "$(scaled 30)" >/dev/null
+    until_state "$p" exited
   done
   again='so that only "tankctl restart'
   [ "$(why code)" = "main: exited with 7; restart is never, $again code\" starts it again" ]
@@ -116,7 +118,7 @@ waits_long()
   start web -- sh -c 'printf "\033]52;c;cHduZWQ=\007\033[2Jred\302\233\342\200\256\n"; sleep 1000'
   pod evil '.restart = "never" | .containers[0].command = ["/\u001b[2J\u009b\u202e\nTitle:"]' -- x |
     jq -ac . | apply
-  tankctl wait evil -n "$NS" --for=exited --timeout "$(scaled 20)"
+  until_state evil exited
   wait_for 20 has_written
   tankctl logs web -n "$NS" | grep -q $'^\e]52;c;cHduZWQ=\a\e\\[2Jred'
   TERM=xterm script -qec "tankctl logs web -n $NS" /dev/null </dev/null >"$BATS_TEST_TMPDIR/out"

@@ -134,7 +134,7 @@ sync_now()
   says 'container side is failed'
   refused 1 tankctl wait web -n "$NS" --for=ready --timeout "$(scaled 5)"
   # all over: exited is a failure when one has failed
-  tankctl wait web -n "$NS" --for=exited --timeout "$(scaled 20)" 3>&- &
+  tankctl wait web -n "$NS" --for=exited --timeout "$(scaled 60)" 3>&- &
   waiter=$!
   kill -9 "$(workload web main)" "$(workload web calm)"
   wait "$waiter"
@@ -143,17 +143,24 @@ sync_now()
 
 follow_logs()
 {
-  timeout "$(scaled 30)" tankctl logs -f web -n "$NS" 3>&- >"$BATS_TEST_TMPDIR/followed" &
+  timeout "$(scaled 60)" tankctl logs -f web -n "$NS" 3>&- >"$BATS_TEST_TMPDIR/followed" &
   follower=$!
 }
 
 @test "logs: of one container, and of all in the order of time" {
-  two=$(pod web "$(beside side sh -c 'sleep 0.3; echo second; sleep 0.6; echo fourth; exec sleep 1000')" -- \
-    sh -c 'echo first; sleep 0.6; echo third; exec sleep 1000')
+  # each says the words that it is told to say
+  local says='while read -r word; do echo "$word"; done' container
+  mkfifo -m 0666 "$MARK/main" "$MARK/side"
+  two=$(pod web "$(beside side sh -c "$says <>/mark/side") | $marked" -- sh -c "$says <>/mark/main")
   three=$(jq -c "$(beside more sh -c 'echo more; exec sleep 1000')" <<<"$two")
   apply --wait <<<"$two"
   follow_logs
-  wait_for 10 equals fourth tankctl logs web/side -n "$NS" --tail 1
+  for word in first second third fourth; do
+    container=main
+    [[ $word == @(first|third) ]] || container=side
+    timeout "$(scaled 60)" sh -c "echo $word >$MARK/$container"
+    wait_for 10 equals "$word" tankctl logs "web/$container" -n "$NS" --tail 1
+  done
   [ "$(tankctl logs web -n "$NS" | tr '\n' ' ')" = "first second third fourth " ]
   [ "$(tankctl logs web -n "$NS" --prefix | sed -n 2,3p | tr '\n' ' ')" = "[side] second [main] third " ]
   [ "$(tankctl logs -c main web -n "$NS" | tr '\n' ' ')" = "first third " ]
@@ -245,11 +252,11 @@ follow_logs()
   pod web "$(beside side sleep 1000) | $(beside third sleep 1000) | del(.containers[0])" -- sleep 1000 | apply
   let_daemons_go
   wait_for 20 all_ready
-  tankctl wait web -n "$NS" --for=ready --timeout "$(scaled 20)"
+  until_state web ready
   wait_for 10 gone "$main"
   [ "$(pid web side) $(of web side .restarts)" = "$side 0" ]
   [ "$(namespace_of web third net)" = "$net" ]
-  [ "$(shims | wc -l)" = 2 ]
+  wait_for 10 equals 2 shim_count
 }
 
 @test "32 containers and an init container in one pod" {
@@ -327,8 +334,8 @@ follow_logs()
   wait_for 20 at_least 2 of web two .restarts
   [ "$(count main) $(count one)" = "0 1" ]
   [ "$(of web two '.results[-1] | "\(.kind) \(.code)"')" = "exited 5" ]
-  wait_for 10 equals BackingOff get web .status.reason
-  [[ $(get web .status.message) = "two: exited with 5"* ]]
+  # not while it is being tried once more
+  wait_for 10 equals 'BackingOff two: exited with 5' get web '.status | "\(.reason) \(.message[0:18])"'
   [ "$(of web main .state) $(of web main .pid)" = "waiting 0" ]
   refused 1 tankctl kill web -n "$NS"
   refused 125 in_pod web true
@@ -347,13 +354,12 @@ follow_logs()
 }
 
 @test "an init container that fails under never: the pod has failed, the others never run" {
-  begin=$(now_ms)
-  refused 1 tankctl apply -n "$NS" --wait -f <(pod web "$(first one sh -c 'echo one >>/mark/order; exit 5') |
+  refused 1 timeout "$(scaled 50)" tankctl apply -n "$NS" --wait -f <(pod web "$(first one sh -c 'echo one >>/mark/order; exit 5') |
     $marked | .restart = \"never\"" -- sh -c "echo main >>/mark/order; $stays")
   says 'one: exited with 5'
-  [ $(($(now_ms) - begin)) -lt "$(scaled 15000)" ]
   [ "$(get web .status.state) $(get web .status.reason)" = "failed Error" ]
   until_state web exited
+  wait_for 10 told_end web one
   refused 1 tankctl wait web -n "$NS" --for=ready --timeout "$(scaled 5)"
   # stays so, for a new manager, and after a boot
   kill_daemon reconcile
@@ -374,6 +380,7 @@ follow_logs()
 as_after_a_boot()
 {
   hold_daemon reconcile
+  wait_for 10 equals 0 shim_count # none is taking off its mounts just now
   awk -v d="$TANK_RUN_DIR/" 'index($5, d) == 1 { print $5 }' /proc/self/mountinfo |
     xargs -r -n 1 umount
   rm -rf "${TANK_RUN_DIR:?}/pods"
@@ -387,12 +394,13 @@ as_after_a_boot()
     sh -c 'echo over >>/mark/order; exit 3' | apply
   pod half "$(first one sh -c 'echo half-init >>/mark/order') | $(beside ended sh -c 'echo ended >>/mark/order') |
     $marked | .restart = \"never\"" -- sh -c "echo half >>/mark/order; $stays" | apply
-  until_state over exited
-  wait_for 10 equals exited of half ended .state
+  wait_for 10 told_end over
+  wait_for 10 told_end half ended
   wait_for 10 equals running of half main .state
   shim=$(shim_of half main) main=$(pid half main)
   hold_daemon reconcile
   kill -9 "$shim" "$main"
+  wait_for 10 equals 0 shim_count
   wait_for 10 equals 0 sh -c "grep -lE '$in_tank' /proc/[0-9]*/cgroup 2>/dev/null | wc -l"
   as_after_a_boot_with_cgroups
   wait_for 10 equals 2 count half
@@ -419,7 +427,11 @@ as_after_a_boot_with_cgroups()
     sleep 1000 | apply
   wait_for 10 at_least 1 of web one .restarts
   [ "$(of web one '.results[-1] | "\(.kind) \(.stage)"')" = "setup-failed rootfs" ]
-  [[ $(get web .status.message) = "one: setup failed in rootfs: /nonexistent: No such file or directory" ]]
+  says_why()
+  {
+    [ "$(get web .status.message)" = "one: setup failed in rootfs: /nonexistent: No such file or directory" ]
+  }
+  wait_for 10 says_why # not while it is being tried once more
   [ "$(of web main .state)" = waiting ]
   # mended, it goes on: the sandbox is made by the first that gets so far
   pod web "$(first one true) | .restart = \"on-failure\"" -- sleep 1000 | apply --wait
@@ -454,7 +466,7 @@ as_after_a_boot_with_cgroups()
   wait_for 10 equals "one two changed " order
   pod gone "$(first one sleep 54321)" -- sleep 1000 | apply
   wait_for 10 equals running of gone one .state
-  tankctl delete pod gone -n "$NS" --wait --timeout "$(scaled 10)"
+  tankctl delete pod gone -n "$NS" --wait
 }
 
 @test "a changed init container restarts the pod; nothing else about them does" {
@@ -494,9 +506,9 @@ as_after_a_boot_with_cgroups()
 }
 
 @test "init containers and the shims: one that is killed was not done" {
-  pod web "$(first one sh -c 'echo one >>/mark/order; test -e /mark/go || exec sleep 54321') | $marked" -- \
-    sh -c "echo main >>/mark/order; $stays" | apply
-  wait_for 10 equals running of web one .state
+  pod web "$(first one sh -c 'echo one >>/mark/order; test -e /mark/go && exit; : >/mark/stays; exec sleep 54321') |
+    $marked" -- sh -c "echo main >>/mark/order; $stays" | apply
+  wait_for 10 test -e "$MARK/stays"
   touch "$MARK/go"
   kill -9 "$(shim_of web one)"
   until_state web running
@@ -513,13 +525,14 @@ failpoints()
 
 sound()
 {
-  until_state web running 30
+  until_state web running
   wait_for 20 all_ready
   until_state web running
-  sync_now
+  wait_for 20 equals "$2" order
+  wait_for 20 sync_now # the one that dies may do so just now
   echo "$1: $(order)"
   [ "$(order)" = "$2" ]
-  [ "$(shims | wc -l)" = 2 ]
+  wait_for 20 equals 2 shim_count
 }
 
 # dies_at NAME: the next reconciler, once.
@@ -542,7 +555,7 @@ dies_at()
     apply <<<"$document"
     sound "$name" "one two main "
     tankctl delete pod web -n "$NS"
-    until_state web deleted 30
+    until_state web deleted
     wait_for 20 all_ready
   done
   # and where a pod that runs begins again at one of them

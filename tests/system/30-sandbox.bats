@@ -14,6 +14,13 @@ setup()
   mkdir -p "$CANARY"
   echo canary >"$CANARY/file"
   ROOT2=$BATS_TEST_TMPDIR/root2 # a root that a test makes hostile
+  racer=
+}
+
+teardown()
+{
+  [ -z "$racer" ] || kill "$racer" 2>/dev/null || true
+  helper_teardown
 }
 
 # Nothing of ours may have been made or changed behind a link.
@@ -56,7 +63,7 @@ fails_setup()
 # ---- files ------------------------------------------------------------------------------------
 
 @test "two pods of one root do not see each other's writes, and the root stays as it was" {
-  start a -- sh -c 'echo a >/written; rm /marker; exec sleep 1000'
+  start a -- sh -c 'rm /marker; echo a >/written; exec sleep 1000'
   start b -- sh -c 'echo b >/etc/written; exec sleep 1000'
   wait_for 5 in_pod a test -e /written
   wait_for 5 in_pod b test -e /etc/written
@@ -338,6 +345,7 @@ default_caps=00000000800405fb
   for _ in $(seq 40); do in_pod web true; done
   in_pod web cat /proc/self/status >/dev/null
   kill "$racer"
+  racer=
   [ "$(sha256sum "$TANK_SANDBOX_DIR"/bin/*)" = "$sums" ]
 }
 
@@ -443,6 +451,8 @@ default_caps=00000000800405fb
     tankctl delete pod one -n "$NS" --wait
   done
   kill "$racer"
+  wait "$racer" || true
+  racer=
   canary_is_untouched
 }
 

@@ -136,7 +136,8 @@ programs()
   pid=$(pid_of web)
   in_pod web sh -c 'for s in KILL STOP SEGV ABRT ILL TRAP BUS FPE SYS CHLD; do kill -$s 1; done'
   in_pod web probe hunt 1
-  [ "$(awk '/^State/ { print $2 }' "/proc/$pid/status")" = S ]
+  # it may be busy just now, but is not stopped
+  wait_for 10 equals S awk '/^State/ { print $2 }' "/proc/$pid/status"
   in_pod web true
 }
 
@@ -159,7 +160,9 @@ programs()
 # ---- ends -----------------------------------------------------------------------------------------
 
 @test "children that a session makes for the shim hold up neither a stop nor the workload's end" {
-  start web -- sh -c 'trap "exit 7" USR1; while :; do sleep 0.1; done'
+  start web -- sh -c 'trap "exit 7" USR1; echo up; while :; do sleep 0.1; done'
+  wait_for 10 equals up tankctl logs web -n "$NS"
+  given_up=$(times_given_up)
   [ "$(in_pod web probe clone-parent 200)" = made ]
   shim=$(shims)
   zombies()
@@ -175,8 +178,14 @@ programs()
   in_pod web probe clone-parent 20
   start=$(now_ms)
   tankctl delete pod web -n "$NS" --wait
-  [ $(($(now_ms) - start)) -lt "$(scaled 8000)" ]
-  run ! grep -q 'did not stop its container' "$TANK_SANDBOX_DIR/logs/reconcile"
+  at_most_ms 8000 "$start"
+  [ "$(times_given_up)" = "$given_up" ]
+}
+
+# How often a shim had to be killed so far.
+times_given_up()
+{
+  grep -c 'did not stop its container' "$TANK_SANDBOX_DIR/logs/reconcile" || true
 }
 
 @test "stopped processes: the workload, PID 1, a session's client; each ends in time" {
@@ -187,7 +196,7 @@ programs()
   kill -STOP "$racer" "$(pid_of web)"
   start=$(now_ms)
   tankctl delete pod web -n "$NS" --wait
-  [ $(($(now_ms) - start)) -lt "$(scaled 8000)" ]
+  at_most_ms 8000 "$start"
   kill -CONT "$racer"
   wait "$racer" || true
 }
@@ -196,9 +205,9 @@ programs()
   start web '.grace = "500ms"' -- sleep 1000
   pid=$(workload_of web)
   kill -STOP "$(shims)"
-  tankctl delete pod web -n "$NS" --wait --timeout "$(scaled 40)"
+  tankctl delete pod web -n "$NS" --wait --timeout "$(scaled 80)"
   gone "$pid"
-  [ -z "$(shims)" ]
+  wait_for 10 equals 0 shim_count
 }
 
 @test "a bomb of processes harms its own limit only, and is stopped" {
@@ -209,7 +218,7 @@ programs()
   [ -d /sys/fs/cgroup/pids ] || dir=${dir%/main}
   wait_for 20 at_least 250 cat "$dir/pids.current"
   in_pod other true
-  tankctl delete pod web -n "$NS" --wait --timeout "$(scaled 20)"
+  tankctl delete pod web -n "$NS" --wait --timeout "$(scaled 60)"
 }
 
 # ---- output ---------------------------------------------------------------------------------------
@@ -222,18 +231,32 @@ programs()
   in_pod web true
   mount -o remount,size=8m "$TANK_LOG_DIR/$NS"
   wait_for 10 sh -c "tankctl logs web -n $NS --tail 1 | grep -qx later"
-  grep -Eq 'log .* can be written again, [0-9]+ records are missing' "$TANK_SANDBOX_DIR/logs/reconcile"
+  wait_for 10 grep -Eq 'log .* can be written again, [0-9]+ records are missing' \
+    "$TANK_SANDBOX_DIR/logs/reconcile"
   tankctl delete pod web -n "$NS" --wait
 }
 
 @test "a writer that never stops and hears no signal: bounded memory, stopped in time" {
   start web '.grace = "500ms" | .containers[0].log = {max_size: "64KiB"}' -- \
     sh -c 'trap "" TERM HUP INT; while :; do yes 0123456789; done'
-  in_pod web sh -c 'sleep 1'
-  [ "$(awk '/^VmRSS/ { print $2 }' "/proc/$(shims)/status")" -lt 16000 ]
+  # 11 MB have gone through, in a log of which 64 KiB are kept
+  wait_for 30 at_least 1000000 records
+  [ "$(awk '/^VmHWM/ { print $2 }' "/proc/$(shims)/status")" -lt "$(most_of_a_shim)" ]
   start=$(now_ms)
   tankctl delete pod web -n "$NS" --wait
-  [ $(($(now_ms) - start)) -lt "$(scaled 8000)" ]
+  at_most_ms 8000 "$start"
+}
+
+# The number of the newest record in the log of "web".
+records()
+{
+  tail -n 1 "$TANK_LOG_DIR/$NS/web/main.log" | cut -d ' ' -f 4
+}
+
+# In KiB. Sanitizers keep what was freed, and a shadow of everything.
+most_of_a_shim()
+{
+  if grep -q libasan "/proc/$(shims)/maps"; then echo 100000; else echo 16000; fi
 }
 
 @test "names and messages: cut within a character or full of escapes, they are shown and do no harm" {
@@ -272,13 +295,13 @@ programs()
   run ! grep -vhE '^[0-9]+$|sessions are open' "$BATS_TEST_TMPDIR"/out.*
   clients=()
   for i in $(seq 40); do
-    in_pod web sleep 5 >/dev/null 2>&1 3>&- &
+    in_pod web sleep 500 >/dev/null 2>&1 3>&- &
     clients+=($!)
   done
   start=$(now_ms)
   tankctl delete pod web -n "$NS" --wait
   wait "${clients[@]}" || true
-  [ $(($(now_ms) - start)) -lt "$(scaled 8000)" ]
+  at_most_ms 20000 "$start"
 }
 
 descriptors()
@@ -295,8 +318,8 @@ descriptors()
     read -rt "0.0$((i % 10))" <> <(:) || true
     tankctl delete pod web -n "$NS" >/dev/null
   done
-  until_state web deleted 30
-  wait_for 20 equals "$before" descriptors
+  until_state web deleted
+  wait_for 20 at_most $((before + 20)) descriptors # a leak would be one of each round
 }
 
 @test "shims killed and stopped at random while they start: never two runs" {
@@ -334,7 +357,7 @@ descriptors()
   wait "$racer" || true
   racer=
   for shim in $(shims); do kill -CONT "$shim" 2>/dev/null || true; done
-  until_state web deleted 60
+  until_state web deleted
   [ "$(runs)" = 0 ]
 }
 

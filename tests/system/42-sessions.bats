@@ -121,7 +121,7 @@ absent()
     send \x01' tankctl exec -it --keep --detach-keys ctrl-a -n "$NS" web sh
   says 'detached from web; it goes on'
   n=$(sessions list web -o json | jq '.[0].session')
-  [ "$(session web "$n" '"\(.tty) \(.clients)"')" = "true 0" ]
+  wait_for 10 equals "true 0" session web "$n" '"\(.tty) \(.clients)"'
   # what was on the screen comes first; the size is that of who types
   # (98: who is killed cannot put the terminal's modes back)
   run -98 terminal 40x120 'expect kept; stty size
@@ -280,17 +280,17 @@ tankctl: two/main: the container's shim does not answer" ]
 
 @test "a hundred sessions at once, in two containers" {
   start web '.containers += [.containers[0] | .name = "side"]' -- sleep 1000
+  # all begin when this lock is let go
+  exec 4>"$BATS_TEST_TMPDIR/go"
+  flock 4
   for i in $(seq 100); do
     in_pod -i "web/$([ $((i % 2)) = 0 ] && echo main || echo side)" sh -c "read x; seq $((i * 100)); exit $i" \
-      < <(
-        wait_for 60 test -e "$BATS_TEST_TMPDIR/go" >/dev/null
-        echo
-      ) >"$BATS_TEST_TMPDIR/out.$i" 3>&- &
+      < <(exec flock -s "$BATS_TEST_TMPDIR/go" echo 3>&- 4>&-) >"$BATS_TEST_TMPDIR/out.$i" 3>&- 4>&- &
     pids[i]=$!
   done
   wait_for 60 equals 100 count web
   [ "$(sessions list web/side -o json | jq length)" = 50 ]
-  touch "$BATS_TEST_TMPDIR/go"
+  exec 4>&-
   for i in $(seq 100); do
     code=0
     wait "${pids[i]}" || code=$?

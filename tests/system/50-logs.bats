@@ -163,7 +163,7 @@ ran()
 @test "nothing is lost when a workload is killed while it writes" {
   start web '.restart = "never" | .containers[0].log = {max_size: "100MB"}' -- \
     sh -c 'exec seq 1 1000000000'
-  wait_for 10 at_least 1000 sh -c "tankctl logs web -n $NS | wc -l"
+  wait_for 10 at_least 1000000 stat -c %s "$TANK_LOG_DIR/$NS/web/main.log"
   kill -9 "$(workload_of web)"
   until_state web exited
   run -0 bash -c "tankctl logs web -n $NS | awk '\$1 != NR && !bad { bad = NR } END { print NR, bad + 0 }'"

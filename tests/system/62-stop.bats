@@ -151,7 +151,9 @@ END
   matrix_open
   tankctl exec -n "$NS" p18 -- seq 300000 >"$BATS_TEST_TMPDIR/seq" 3>&- &
   reader=$!
-  tankctl apply --wait -n "$NS" -f "$BATS_TEST_TMPDIR/pods" >/dev/null 2>&1 3>&- &
+  # (its own patience goes on while it stands)
+  SYSTEMD_BUS_TIMEOUT=500s tankctl apply --wait --timeout 500 -n "$NS" -f "$BATS_TEST_TMPDIR/pods" \
+    >/dev/null 2>&1 3>&- &
   waiter=$!
   stand_still "$reader" "$waiter"
   still=()

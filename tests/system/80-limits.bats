@@ -39,7 +39,7 @@ unlimited_cpu=max
   grep -qx "$(pid_of web)" "$dir/cgroup.procs"
   dirs=$(for c in memory pids cpu ''; do cgroup_of "$(pid_of web)" "$c"; done)
   tankctl delete pod web -n "$NS" --wait
-  for dir in $dirs; do [ ! -e "$dir" ]; done
+  for dir in $dirs; do wait_for 10 test ! -e "$dir"; done
 }
 
 @test "R1: the other spelling of cpu" {
@@ -120,5 +120,5 @@ unlimited_cpu=max
   kill -9 "$(workload_of web)"
   wait_for 10 at_least 1 restarts_of web
   until_state web running
-  for shim in $shims; do gone "$shim"; done
+  for shim in $shims; do wait_for 10 gone "$shim"; done
 }

@@ -49,7 +49,7 @@ tour()
   [ "$(tankctl exec redis -- redis-cli set k v)" = OK ]
   [ -n "$(find "$TANK_STATE_DIR/volumes/default/data" -name '*.aof*')" ]
   tankctl restart redis
-  tankctl wait redis --for=running --timeout 20
+  tankctl wait redis --for=running --timeout "$(scaled 60)"
   wait_for 20 equals v tankctl exec redis -- redis-cli get k
 }
 
@@ -63,6 +63,6 @@ tour()
   tankctl logs counter | grep -q 'Ready to accept connections'
   redis=$(tankctl get pod counter -o json | jq -r '.status.containers[0].pid')
   tankctl restart counter/tick
-  tankctl wait counter --for=ready --timeout 20
+  tankctl wait counter --for=ready --timeout "$(scaled 60)"
   [ "$(tankctl get pod counter -o json | jq -r '.status.containers[0].pid')" = "$redis" ]
 }

@@ -40,7 +40,7 @@ import sys
 import termios
 import time
 
-SECONDS = float(os.environ.get("TANK_TEST_SECONDS", "20"))
+SECONDS = max(60, float(os.environ.get("TANK_TEST_SECONDS", "20")))
 MARK = os.environ.get("MARK", "")
 INSTANCE = os.environ.get("TANK_INSTANCE", "")
 HOST_NAME = "tank-" + INSTANCE if INSTANCE else "tank"
@@ -276,8 +276,13 @@ class Matrix:
                 return f"pod {name} was {expected.get(name)}, is {pods.get(name)}"
         if others:
             return None
-        if now != self.before[1]:
-            return f"processes gone: {self.before[1] - now}, new: {now - self.before[1]}"
+        # not by name: a shell may only now become what it was to execute
+        gone = {p[:2] for p in self.before[1]} - {p[:2] for p in now}
+        new = {p[:2] for p in now} - {p[:2] for p in self.before[1]}
+        if gone or new:
+            names = {p[:2]: p[2] for p in self.before[1] | now}
+            return f"processes gone: {[(p, names[p]) for p in gone]}, new: " \
+                   f"{[(p, names[p]) for p in new]}"
         return None
 
     def same(self, *others):

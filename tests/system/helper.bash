@@ -17,8 +17,8 @@ bats_require_minimum_version 1.5.0
 # shellcheck disable=SC2034 # used by the files that load this
 top=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 build=$(dirname "$(dirname "$(readlink -f "$TANK_SANDBOX_DIR/bin/tankctl")")")
-: "${TANK_TEST_SECONDS:=20}" # how long an event may take before a test gives up; more is slower
-export ROOT
+: "${TANK_TEST_SECONDS:=20}" # what is strange for an event to take; more is slower
+export ROOT TANK_TEST_SECONDS
 
 # Where this tank's containers are, as /proc/PID/cgroup and as find have it: directories of our own
 # where systemd does not run, scopes of tank.slice where it does.
@@ -131,7 +131,7 @@ delete_all()
     tankctl delete pod "$pod" -n "$1" >/dev/null
   done
   for pod in $pods; do
-    tankctl wait "$pod" -n "$1" --for=deleted --timeout "$(scaled 30)" >/dev/null
+    tankctl wait "$pod" -n "$1" --for=deleted --timeout "$(scaled 60)" >/dev/null
   done
 }
 
@@ -174,7 +174,7 @@ start()
 with_mark='.volumes += [{name: "mark", source: {host: $mark}}] |
   .containers[].mounts += [{volume: "mark", path: "/mark"}]'
 
-# scaled SECONDS: so many, on a machine where an event may take $TANK_TEST_SECONDS instead of 20.
+# scaled SECONDS: so many, on a machine where it is $TANK_TEST_SECONDS instead of 20.
 scaled()
 {
   echo $(($1 * TANK_TEST_SECONDS / 20))
@@ -186,10 +186,18 @@ slower()
   export TANK_TEST_SECONDS=$((TANK_TEST_SECONDS * $1))
 }
 
-# until_state POD STATE [SECONDS]
+# until_state POD STATE
 until_state()
 {
-  tankctl wait "$1" -n "$NS" --for="$2" --timeout "$(scaled "${3:-20}")" >/dev/null
+  tankctl wait "$1" -n "$NS" --for="$2" --timeout "$(scaled 60)" >/dev/null
+}
+
+# told_end POD [CONTAINER]: its end was told, so what there is to note of it is noted. The state says
+# that it has ended a moment before.
+told_end()
+{
+  tankctl events "$1" -n "$NS" --no-follow -o json | jq -e -s --arg container "${2:-main}" \
+    'any(.container == $container and (.event == "exited" or .event == "failed"))' >/dev/null
 }
 
 # get POD [FILTER]: from its JSON, raw.
@@ -241,10 +249,11 @@ cgroup_of()
 
 # ---- waiting -----------------------------------------------------------------------------------
 
-# wait_for SECONDS COMMAND…: for what tells nobody that it happened. The limit is scaled.
+# wait_for SECONDS COMMAND…: for what tells nobody that it happened. SECONDS is when it is strange
+# that it did not; the limit is a minute at least, for machines that have other work too, and scaled.
 wait_for()
 {
-  local deadline=$((${EPOCHREALTIME/./} + $1 * TANK_TEST_SECONDS * 50000))
+  local deadline=$((${EPOCHREALTIME/./} + ($1 > 60 ? $1 : 60) * TANK_TEST_SECONDS * 50000))
   shift
   until "$@"; do
     if [ "${EPOCHREALTIME/./}" -ge "$deadline" ]; then
@@ -253,6 +262,23 @@ wait_for()
     fi
     sleep 0.05
   done
+}
+
+# at_most_ms LIMIT BEGIN: so many milliseconds since BEGIN (now_ms) are what was promised.
+at_most_ms()
+{
+  local took=$(($(now_ms) - $2))
+  echo "took $took ms"
+  [ "$took" -le "$(scaled "$1")" ]
+}
+
+# event_ms POD EVENT: when it was last told so.
+event_ms()
+{
+  local at
+  at=$(tankctl events "$1" -n "$NS" --no-follow -o json |
+    jq -r -s --arg event "$2" 'map(select(.event == $event)) | last.at')
+  date -d "$at" +%s%3N
 }
 
 now_ms()
@@ -281,6 +307,14 @@ at_least()
   [ "${is:-0}" -ge "$least" ]
 }
 
+at_most()
+{
+  local most=$1 is
+  shift
+  is=$("$@" 2>/dev/null) || return 1
+  [ "${is:-0}" -le "$most" ]
+}
+
 # ---- daemons -----------------------------------------------------------------------------------
 
 # NAME: bus, store or reconcile.
@@ -301,16 +335,21 @@ daemon_is_new()
   pid=$(daemon_pid "$1") && [ -n "$pid" ] && [ "$pid" != "$2" ]
 }
 
-# kill -9, and wait until the next one is ready.
+# kill -9, and wait until the next one is ready. One that died by itself just now was followed by one
+# that may have started before what was written for the next one (env/NAME): then that one goes too.
 kill_daemon()
 {
   local old
+  wait_for 20 test -s "$TANK_SANDBOX_DIR/ready/$1"
   old=$(daemon_pid "$1")
-  kill -9 "$old"
+  until kill -9 "$old" 2>/dev/null; do
+    wait_for 20 daemon_is_new "$1" "$old"
+    old=$(daemon_pid "$1")
+  done
   wait_for 20 daemon_is_new "$1" "$old"
 }
 
-# kill -9, and keep it down until let_daemons_go.
+# kill -9, and keep it down until let_daemons_go. That it is down is known to all when it returns.
 hold_daemon()
 {
   local old
@@ -318,6 +357,7 @@ hold_daemon()
   : >"$TANK_SANDBOX_DIR/hold/$1"
   kill -9 "$old"
   wait_for 10 gone "$old"
+  wait_for 10 test ! -s "$TANK_SANDBOX_DIR/ready/$1"
 }
 
 let_daemons_go()
@@ -327,19 +367,19 @@ let_daemons_go()
 
 # ---- the machine -------------------------------------------------------------------------------
 
-# Shims of this sandbox that are alive: pid and run directory.
+# Shims of this sandbox that are alive, and what cleans up behind one: their pids.
 shims()
 {
   local exe
-  for exe in /proc/[0-9]*/exe; do
-    case $(readlink "$exe" 2>/dev/null) in
-    */tank-shim*)
-      tr '\0' '\n' 2>/dev/null <"${exe%/exe}/environ" |
-        grep -qx "TANK_INSTANCE=$TANK_INSTANCE" && basename "${exe%/exe}"
-      ;;
-    esac
-  done
-  return 0
+  find /proc/[0-9]*/exe -maxdepth 0 -lname '*/tank-shim*' 2>/dev/null | while read -r exe; do
+    tr '\0' '\n' 2>/dev/null <"${exe%/exe}/environ" |
+      grep -qx "TANK_INSTANCE=$TANK_INSTANCE" && basename "${exe%/exe}"
+  done 2>/dev/null || true
+}
+
+shim_count()
+{
+  shims | wc -l
 }
 
 what_is_left()

@@ -5,7 +5,7 @@
 SCRIPT is lines of "expect REGEX", "send TEXT" (with \\n, \\x03), "resize ROWSxCOLS", "signal N",
 "type N" (N times "x"), "run COMMAND" (of a shell, beside; it must succeed), "stopped" (COMMAND was stopped by a signal,
 and the terminal's modes are put back), "close" (the terminal is gone; no more is read, or looked
-at); each expect has ten seconds. Prints what the terminal showed; exits with COMMAND's status,
+at); each expect has a minute, or TANK_TEST_SECONDS. Prints what the terminal showed; exits with COMMAND's status,
 99 when an expect was not met, 98 when the terminal's modes were not put back.
 """
 
@@ -21,7 +21,7 @@ import sys
 import termios
 import time
 
-SECONDS = 10
+SECONDS = max(60, float(os.environ.get("TANK_TEST_SECONDS", "20")))
 
 
 def set_size(fd, text):
