@@ -26,9 +26,10 @@
 #define READ_SIZE      (16U * 1024U)
 #define READS_PER_TURN 16U  /* other sources of the loop wait for no more than this */
 #define READS_AT_END   256U /* more than a pipe or a terminal holds */
-#define DRAIN_USEC     (100 * USEC_PER_MSEC)
+#define DRAIN_USEC     (10 * USEC_PER_MSEC)
+#define DRAIN_LOOKS    10U /* in a row, DRAIN_USEC apart, at which nothing came: silence */
 #define DRAIN_MAX_USEC (10 * USEC_PER_SEC)
-#define DRAIN_ACCURACY (10 * USEC_PER_MSEC)
+#define DRAIN_ACCURACY USEC_PER_MSEC
 #define STREAMS_MAX    2U
 
 typedef struct HeldStream {
@@ -68,6 +69,7 @@ struct Held {
         RunResult result;
         const char *message;
         uint64_t drain_deadline;
+        unsigned looks;
         sd_event_source *drain_timer, *changed_source;
 };
 
@@ -317,34 +319,33 @@ static void drained(Held *h)
         tell_changed(h);
 }
 
-static int on_silence(sd_event_source *source, uint64_t usec, void *userdata)
+static int on_look(sd_event_source *source, uint64_t usec, void *userdata)
 {
-        drained(userdata);
+        Held *h = userdata;
+
+        if (++h->looks >= DRAIN_LOOKS || now_boottime_usec() >= h->drain_deadline ||
+                        sd_event_source_set_time_relative(source, DRAIN_USEC) < 0 ||
+                        sd_event_source_set_enabled(source, SD_EVENT_ONESHOT) < 0)
+                drained(h);
         return 0;
 }
 
-/* Something came, or a stream came to its end. */
+/* Something came, or a stream came to its end. The loop looks at the streams between two looks of
+ * the timer, however late it is: when the machine stood still, nobody was silent. */
 static void check_drained(Held *h)
 {
         bool at_end = true;
-        uint64_t wait, now = now_boottime_usec();
-        int r;
+        int r = 0;
 
         if (!h->finished || h->drained)
                 return;
         for (size_t n = 0; n < h->n_streams; n++)
                 at_end = at_end && (h->streams[n].at_end || h->streams[n].fd < 0);
-        if (at_end || now >= h->drain_deadline) {
-                drained(h);
-                return;
-        }
-        wait = MIN(DRAIN_USEC, h->drain_deadline - now);
-        if (!h->drain_timer)
-                r = sd_event_add_time_relative(h->event, &h->drain_timer, CLOCK_BOOTTIME, wait,
-                                DRAIN_ACCURACY, on_silence, h);
-        else
-                r = sd_event_source_set_time_relative(h->drain_timer, wait);
-        if (r < 0)
+        h->looks = 0;
+        if (!at_end && now_boottime_usec() < h->drain_deadline && !h->drain_timer)
+                r = sd_event_add_time_relative(h->event, &h->drain_timer, CLOCK_BOOTTIME,
+                                DRAIN_USEC, DRAIN_ACCURACY, on_look, h);
+        if (r < 0 || at_end || now_boottime_usec() >= h->drain_deadline)
                 drained(h);
 }
 

@@ -185,6 +185,10 @@ void shim_pty_drain(ShimPty *pty)
         /* More than a PTY and its line discipline can hold: whatever is there is read. */
         (void) read_master(pty, 1024);
         shim_log_end_stream(pty->log, LOG_STREAM_TTY);
+}
+
+void shim_pty_end(ShimPty *pty)
+{
         fanout_end(pty->output);
 }
 

@@ -34,5 +34,7 @@ DEFINE_CLEANUP(ShimPty *, shim_pty_freep, shim_pty_free);
 Fanout *shim_pty_output(ShimPty *pty);
 int shim_pty_master(const ShimPty *pty);
 /* The container is over: reads what is left (all writers are dead, so it is there already) and ends
- * the stream, for log and readers. To be called before shim_log_finish(). */
+ * the stream of the log. To be called before shim_log_finish(). */
 void shim_pty_drain(ShimPty *pty);
+/* Behind that: for the readers, too. */
+void shim_pty_end(ShimPty *pty);

@@ -419,6 +419,8 @@ static void do_finish(Shim *s)
         shim_channel_send_status(s->channel);
         FAILPOINT("shim.told");
         s->finishing = 1; /* ours, so that none of the others is the last too early */
+        if (s->pty)
+                shim_pty_end(s->pty);
         s->finishing++;
         r = shim_attaches_finish(s->attaches, one_finished, s);
         if (r < 0)

@@ -16,11 +16,17 @@
  * took nothing for STUCK_USEC, what does not fit is dropped, with a bell.
  *
  * The end: "exit" on the control socket, then the outputs are drained until they end or were empty
- * for DRAIN_USEC (a program may leave children behind that hold them open). */
+ * at DRAIN_LOOKS looks in a row, DRAIN_MSEC apart (a program may leave children behind that hold
+ * them open). It takes looks and not a time: when the machine or we stood still for a while, nobody
+ * was silent.
+ *
+ * A terminal of which we have the master gets its size from us, ahead of what is typed next. Of all
+ * others the shim has it, and is told. */
 
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -32,7 +38,8 @@
 #include "ctl-terminal.h"
 #include "fd.h"
 
-#define DRAIN_USEC  (100 * USEC_PER_MSEC)
+#define DRAIN_MSEC  10
+#define DRAIN_LOOKS 10U
 #define DETACH_USEC (200 * USEC_PER_MSEC) /* for what was typed before, and is not taken yet */
 #define STUCK_USEC  USEC_PER_SEC
 #define BUFFER_SIZE (64U * 1024U)
@@ -76,8 +83,9 @@ typedef struct Session {
         Input input;
         Output outputs[2];
         size_t n_outputs;
-        bool over; /* the status is here, or will never be */
-        uint64_t drain_until, detach_until;
+        bool over;      /* the status is here, or will never be */
+        unsigned looks; /* while over: in a row at which nothing came */
+        uint64_t detach_until;
         SessionEnd end;
 } Session;
 
@@ -339,11 +347,14 @@ static void input_read(Input *i)
 /* The newest size is the one that counts: while the shim is behind, it waits. */
 static void session_send_size(Session *s)
 {
-        uint16_t rows, columns;
+        struct winsize size = {};
 
         s->size_waits = false;
-        if (!s->over && s->terminal && terminal_size(&rows, &columns))
-                s->size_waits = control_send_size(s->control, rows, columns) == -EAGAIN;
+        if (s->over || !s->terminal || !terminal_size(&size.ws_row, &size.ws_col))
+                return;
+        if (size.ws_row > 0 && size.ws_col > 0 && ioctl(s->outputs[0].from, TIOCSWINSZ, &size) >= 0)
+                return;
+        s->size_waits = control_send_size(s->control, size.ws_row, size.ws_col) == -EAGAIN;
 }
 
 /* The control socket stays open until we have read everything: closing it ends what the program
@@ -351,7 +362,6 @@ static void session_send_size(Session *s)
 static void session_over(Session *s)
 {
         s->over = true;
-        s->drain_until = now_boottime_usec() + DRAIN_USEC;
         input_close(&s->input);
 }
 
@@ -417,7 +427,7 @@ static bool session_finished(const Session *s)
                 open = open || s->outputs[i].from >= 0;
                 waiting = waiting || s->outputs[i].waiting;
         }
-        return !open || (!waiting && now_boottime_usec() >= s->drain_until);
+        return !open || (!waiting && s->looks >= DRAIN_LOOKS);
 }
 
 static int milliseconds_until(uint64_t usec)
@@ -441,7 +451,7 @@ static int session_timeout(const Session *s)
         for (size_t i = 0; i < s->n_outputs; i++)
                 if (s->outputs[i].waiting)
                         return -1; /* our own reader is slow: that is no silence */
-        return milliseconds_until(s->drain_until);
+        return DRAIN_MSEC;
 }
 
 static int session_step(Session *s)
@@ -455,18 +465,24 @@ static int session_step(Session *s)
                 { .fd = -1 },
                 { .fd = -1 },
         };
-        int r = 0;
+        int n, r = 0;
 
         for (size_t i = 0; i < s->n_outputs; i++)
                 fds[4 + i] = output_poll(&s->outputs[i]);
-        if (poll(fds, ARRAY_SIZE(fds), session_timeout(s)) < 0)
+        n = poll(fds, ARRAY_SIZE(fds), session_timeout(s));
+        if (n < 0)
                 return errno == EINTR ? 0 : -errno;
+        if (s->over && n == 0)
+                s->looks++;
         for (size_t i = 0; i < s->n_outputs; i++)
                 if (output_handle(&s->outputs[i], fds[4 + i].revents))
-                        s->drain_until = now_boottime_usec() + DRAIN_USEC;
+                        s->looks = 0;
         /* A program of ours would get its SIGPIPE; what goes on without us does not, but we do. */
         if (s->attached && s->outputs[0].left)
                 s->end.local_signal = SIGPIPE;
+        /* A size comes ahead of what is typed behind it. */
+        if (fds[0].revents)
+                r = signals_handle(s);
         if (fds[3].revents)
                 input_write(&s->input);
         if (fds[2].revents)
@@ -475,8 +491,6 @@ static int session_step(Session *s)
                 s->end.detached = true;
                 s->detach_until = now_boottime_usec() + DETACH_USEC;
         }
-        if (fds[0].revents)
-                r = signals_handle(s);
         if (r >= 0 && fds[1].revents)
                 r = session_control(s, fds[1].revents);
         return r;
