@@ -116,11 +116,6 @@ is_over()
   [[ $(get "$1" .status.state) == @(exited|failed) ]]
 }
 
-shim_count()
-{
-  shims | wc -l
-}
-
 @test "a shim dies at any step of a start" {
   for place in $(places | grep -E '^shim\.(locked|record|hello|started|cgroup|scratch|cloned|trees|shm|pins|ready|workload|running|settled)$'); do
     life "$place"
