@@ -143,6 +143,7 @@ sync_now()
 
 follow_logs()
 {
+  : >"$BATS_TEST_TMPDIR/followed" # at once: nothing of who followed before is taken for theirs
   timeout "$(scaled 60)" tankctl logs -f web -n "$NS" 3>&- >"$BATS_TEST_TMPDIR/followed" &
   follower=$!
 }
