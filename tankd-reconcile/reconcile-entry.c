@@ -4,6 +4,7 @@
  * and what is declared of them. */
 
 #include "log.h"
+#include "names.h"
 #include "reconcile-entry.h"
 #include "reconcile-launch.h"
 #include "reconcile-plan.h"
@@ -155,6 +156,20 @@ uint64_t container_seed(const ContainerEntry *c)
 const RunResult *container_last_result(const ContainerEntry *c)
 {
         return c->ended && c->n_results > 0 ? &c->results[c->n_results - 1] : NULL;
+}
+
+int container_describe_end(const ContainerEntry *c, char **ret)
+{
+        char *words;
+
+        if (!c->message)
+                return run_result_describe(container_last_result(c), ret);
+        words = strdup(c->message);
+        if (!words)
+                return -ENOMEM;
+        utf8_repair(words); /* it may quote, and cut short, what was declared */
+        *ret = words;
+        return 0;
 }
 
 void container_show_end(ContainerEntry *c)

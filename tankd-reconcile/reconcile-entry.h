@@ -31,6 +31,8 @@ void pod_restart(PodEntry *p, ContainerEntry *only);
 /* What ran after the init container @c before counts no more: @c runs anew. */
 void pod_forget_later_inits(PodEntry *p, const ContainerEntry *c);
 const RunResult *container_last_result(const ContainerEntry *c);
+/* How its last run ended: what failed and why, where more is known of it than the result. */
+int container_describe_end(const ContainerEntry *c, char **ret);
 /* Something of @c has changed that is told and written down, or only told. */
 void container_changed(ContainerEntry *c, unsigned announce);
 void container_announce_later(ContainerEntry *c, unsigned announce);

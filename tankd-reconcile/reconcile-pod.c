@@ -167,7 +167,6 @@ static void container_stop(ContainerEntry *c)
 static void container_back_off(ContainerEntry *c, uint64_t at_usec)
 {
         CLEANUP_FREE char *what = NULL, *detail = NULL;
-        const RunResult *last = container_last_result(c);
         char wait[FORMAT_DURATION_SIZE];
         uint64_t now = now_boottime_usec();
 
@@ -181,7 +180,7 @@ static void container_back_off(ContainerEntry *c, uint64_t at_usec)
         if (now > c->ended_boot_usec && now - c->ended_boot_usec < USEC_PER_SEC)
                 now = c->ended_boot_usec;
         (void) format_duration(at_usec > now ? at_usec - now : 0, wait);
-        if (run_result_describe(last, &what) < 0)
+        if (container_describe_end(c, &what) < 0)
                 what = NULL;
         if (asprintf(&detail, "%s; restart %u in %s", strempty(what), c->restarts, wait) < 0)
                 detail = NULL;
@@ -207,7 +206,7 @@ static void container_finish(ContainerEntry *c)
                                 c->pod->namespace, c->pod->name, c->name,
                                 c->pod->manager->paths.state_dir);
         FAILPOINT("reconcile.result-noted");
-        if (run_result_describe(last, &what) < 0)
+        if (container_describe_end(c, &what) < 0)
                 what = NULL;
         pod_emit(c->pod, c, run_result_is_success(last) ? EVENT_EXITED : EVENT_FAILED,
                         strempty(what));

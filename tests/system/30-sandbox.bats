@@ -373,6 +373,8 @@ default_caps=00000000800405fb
 
 @test "a user who is not there, or may not enter the root, is told as such" {
   fails_setup '.containers[0].user = "ghost"' "user 'ghost' is not in the container's /etc/passwd; add it there, or give the uid\$" -- true
+  run -0 tankctl events one -n "$NS" --no-follow
+  says "failed +setup failed in user: user 'ghost' is not in the container's /etc/passwd; add it there, or give the uid\$"
   fails_setup '.containers[0].groups = ["ghosts"]' "group 'ghosts' is not in the container's /etc/group; add it there, or give the gid\$" -- true
   # a uid needs no entry, but the root must let it in
   [ "$(one '.containers[0].user = "4242"' -- id -u)" = 4242 ]
