@@ -249,8 +249,7 @@ int verb_watch(const Arguments *a)
         r = follow_peer(&w.follow, &ctl_store, "member='Changed'");
         if (r < 0)
                 return ctl_bus_failure("watch", NULL, r);
-        if (resource.type)
-                r = resource_check_type(w.follow.bus, &resource, "watch");
+        r = resource.type ? resource_check_type(w.follow.bus, &resource, "watch") : 0;
         if (r == 0)
                 r = watch_position(&w, a->since);
         if (r != 0)
