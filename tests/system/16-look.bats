@@ -106,7 +106,7 @@ why()
   [ "$(why code; why clean; why command; why memory; why killed)" = "$told" ]
   waits_long
   hold_daemon reconcile
-  [[ "$(why code)" = 'tankd-reconcile is not on the bus'* ]]
+  [[ "$(why code)" = "tankd-reconcile $is_away"* ]]
 }
 
 waits_long()

@@ -43,7 +43,7 @@ terminal()
   [ "$(jq -r '.[0] | "\(.name) \(.status.state) \(.status.reason) \(.status.ready)"' <<<"$output")" = \
     "web waiting Pending false" ]
   # shellcheck disable=SC2154
-  grep -q 'tankd-reconcile is not on the bus' <<<"$stderr"
+  grep -q "tankd-reconcile $is_away" <<<"$stderr"
   pod other -- sleep 1000 | apply
   let_daemons_go
   until_state other running

@@ -31,6 +31,11 @@ else
 fi
 export in_tank
 
+# What is said of a daemon that is held: where systemd activates it, it is being waited for.
+is_away='is not on the bus'
+# shellcheck disable=SC2034
+[ -z "${TANK_INSTALLED-}" ] || is_away='does not answer'
+
 # ---- fixtures --------------------------------------------------------------------------------
 
 # make_root DIR: a root file system of busybox and the probe.
