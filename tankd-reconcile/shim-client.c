@@ -166,6 +166,7 @@ static bool shim_tore_down(Shim *s)
 {
         CLEANUP_FREE char *data = NULL;
         const char *scratch;
+        ShimStatus status;
         size_t size;
         Record record;
 
@@ -173,7 +174,10 @@ static bool shim_tore_down(Shim *s)
                 return false;
         if (read_file_at(s->dir_fd, "record", LIMIT_RECORD_MAX, &data, &size) < 0)
                 return true; /* it made nothing */
-        if (record_parse(data, size, 1, &record) < 0)
+        if (record_parse(data, size, 1, &record) < 0 || shim_status_parse(&record, &status) < 0)
+                return false;
+        /* Killed while it was making what it would have removed, perhaps before the layer. */
+        if (status.started && status.state != RUN_EXITED)
                 return false;
         if (!isempty(record_get(&record, "cgroup.scope")) && isempty(record_get(&record, "cgroup")))
                 return false;
@@ -392,11 +396,13 @@ static void shim_try_connect(Shim *s)
                 r = -ETIMEDOUT;
         } else {
                 r = run_lock_test(s->dir_fd);
-                if (r == 0 || r == -ENOENT) {
+                if (r == 0 && pidref_is_set(&s->process))
+                        r = -ESRCH; /* it is ending: how, its pidfd tells in a moment */
+                else if (r == 0 || r == -ENOENT) {
                         shim_process_gone(s);
                         return;
-                }
-                r = shim_connect(s);
+                } else
+                        r = shim_connect(s);
         }
         if (s->adopting && now_boottime_usec() >= s->adopt_until) {
                 log_warning_errno(r < 0 ? r : -ETIMEDOUT,

@@ -116,6 +116,22 @@ is_over()
   [[ $(get "$1" .status.state) == @(exited|failed) ]]
 }
 
+@test "a shim that died before it had a layer: what it made goes, also when nobody saw its end" {
+  local pid
+  start web "$with_mark | .restart = \"never\"" -- sleep 1000
+  pid=$(pid_of web)
+  hold_daemon reconcile
+  kill -9 "$(shim_of web)" "$pid"
+  wait_for 20 gone "$pid"
+  wait_for 20 equals 0 shim_count
+  rm -rf "${TANK_STATE_DIR:?}"/containers/*
+  let_daemons_go
+  wait_for 20 is_over web
+  [ "$(results_of web)" = "shim-lost 0" ]
+  tankctl delete pod web -n "$NS" --wait
+  wait_for 20 nothing_left
+}
+
 @test "a shim dies at any step of a start" {
   for place in $(places | grep -E '^shim\.(locked|record|hello|started|cgroup|scratch|cloned|trees|shm|pins|ready|workload|running|settled)$'); do
     life "$place"
