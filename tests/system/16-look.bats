@@ -40,17 +40,17 @@ told()
   wait_for 20 equals up tankctl logs web -n "$NS"
   kill -TERM "$(workload_of web)"
   wait_for 20 saw 2 ready
+  ended=$(date -d "$(get web '.status.containers[0].results[0].at')" +%s%3N)
+  started=$(event_ms web starting)
   tankctl delete pod web -n "$NS" --wait
   wait_for 20 saw 1 deleted
   [ "$(jq -r .event "$seen" | tr '\n' ' ')" = \
     'applied starting running ready backing-off starting running ready exited deleted ' ]
   # The sleep of the shell is what TERM may have met first; the end is the shell's.
   detail=$(jq -r 'select(.event == "backing-off").detail' "$seen")
-  [[ $detail =~ ^exited\ with\ 3\;\ restart\ 1\ in\ (1|1\.[0-9]+)s$ ]]
-  # From the end that was told to the start: the wait, at least.
-  jq -s '[.[] | select(.event == "backing-off" or .event == "starting") |
-    .at | (sub("\\.[0-9]+Z$"; "Z") | fromdateiso8601) + (.[20:26] | tonumber / 1000000)] |
-    .[2] - .[1] >= 0.9' "$seen" | grep -x true
+  [[ $detail =~ ^exited\ with\ 3\;\ restart\ 1\ in\ [0-9.]+m?s$ ]]
+  # From the end to the start: the wait, at least.
+  [ $((started - ended)) -ge 990 ]
   # The log has the same, and a killed reconciler takes nothing of it.
   told web | diff - "$seen"
   kill_daemon reconcile

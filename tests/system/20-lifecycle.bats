@@ -62,7 +62,7 @@ signals_of()
     [ "$ready" -le "$last" ] || last=$ready
   done
   # sooner than a client looks by itself: it was told
-  [ $((end - last)) -lt 4000 ]
+  [ $((end - last)) -lt "$(scaled 4000)" ]
   run -0 tankctl get pods -n "$NS" -o json
   jq -e 'length == 5 and all(.status.state == "running")' <<<"$output"
   jq -e '[.[].status.containers[0].pid] | unique | length == 5' <<<"$output"
@@ -78,7 +78,7 @@ signals_of()
   [ "$(result_of web)" = "signaled 9" ]
   [ "$(restarts_of web)" = 1 ]
   ended=$(date -d "$(get web '.status.containers[0].results[0].at')" +%s%3N)
-  [ $(($(event_ms web starting) - ended)) -lt 4000 ]
+  [ $(($(event_ms web starting) - ended)) -lt "$(scaled 4000)" ]
 }
 
 @test "L2: killing the container's PID 1 itself ends everything in it, and it comes back" {
