@@ -29,7 +29,9 @@ int run_lock(int run_dir, int *ret_fd)
         fd = openat(run_dir, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fd < 0)
                 return -errno;
-        if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
+        /* Of the process, not of the descriptor: a child has that, too, until its execve(), and
+         * would hold the lock for a shim that is gone. */
+        if (fcntl(fd, F_SETLK, &lock) < 0)
                 return errno == EACCES ? -EAGAIN : -errno;
         *ret_fd = TAKE_FD(fd);
         return 0;

@@ -148,7 +148,8 @@ static int on_resync(sd_event_source *source, uint64_t usec, void *userdata)
 
 /* ---- making it ---- */
 
-/* Only one reconciler may own a run directory; the lock goes with the process, however it ends. */
+/* Only one reconciler may own a run directory; the lock goes with the process, however it ends, and
+ * is no child's that has not executed a shim yet. */
 static int manager_lock(Manager *m)
 {
         struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
@@ -156,7 +157,7 @@ static int manager_lock(Manager *m)
         m->lock_fd = openat(m->run_fd, "reconcile.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         if (m->lock_fd < 0)
                 return log_error_errno(-errno, "cannot open %s/reconcile.lock", m->paths.run_dir);
-        if (fcntl(m->lock_fd, F_OFD_SETLK, &lock) < 0)
+        if (fcntl(m->lock_fd, F_SETLK, &lock) < 0)
                 return log_error_errno(-errno,
                                 "%s/reconcile.lock: another tankd-reconcile runs "
                                 "here: stop it, or set TANK_RUN_DIR",

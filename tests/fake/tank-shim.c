@@ -29,6 +29,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -40,6 +41,8 @@
 #include "record.h"
 #include "state.h"
 #include "strv.h"
+
+#define END_MSEC 60000
 
 enum { CHANNEL_FD = 3, LAUNCH_FD = 4, DIR_FD = 5 };
 
@@ -163,10 +166,37 @@ static void ended(Fake *f, ResultKind kind, int code, const char *stage)
         _exit(0);
 }
 
+/* Returns when it is the command, or has ended: what is said to run has its name. */
+static pid_t spawn_workload(char *const *argv)
+{
+        CLEANUP_CLOSE int executed = -EBADF;
+        sigset_t none;
+        int fds[2];
+        char byte;
+        pid_t pid;
+
+        if (pipe2(fds, O_CLOEXEC) < 0)
+                die("pipe");
+        executed = fds[0];
+        pid = fork();
+        if (pid < 0)
+                die("fork");
+        if (pid == 0) {
+                sigemptyset(&none);
+                (void) sigprocmask(SIG_SETMASK, &none, NULL);
+                (void) setpgid(0, 0);
+                (void) execvp(argv[0], argv);
+                _exit(127);
+        }
+        (void) close(fds[1]);
+        while (read(executed, &byte, 1) < 0 && errno == EINTR)
+                ;
+        return pid;
+}
+
 static void start(Fake *f)
 {
         CLEANUP_STRV char **argv = NULL;
-        sigset_t none;
 
         note("start %s sandbox=%s\n", record_get(&f->launch, "container"),
                         record_get(&f->launch, "sandbox"));
@@ -180,19 +210,7 @@ static void start(Fake *f)
         if (has_fault(f, "unseen-scope"))
                 ended(f, RESULT_SETUP_FAILED, ETIMEDOUT, "cgroup");
         (void) record_get_strv(&f->launch, "argv", &argv);
-        f->pid = fork();
-        if (f->pid < 0)
-                die("fork");
-        if (f->pid == 0) {
-                sigemptyset(&none);
-                (void) sigprocmask(SIG_SETMASK, &none, NULL);
-                (void) setpgid(0, 0);
-                (void) execvp(argv[0], argv);
-                _exit(127);
-        }
-        /* Also here: whoever kills the group must not find it missing because the child has not got
-         * so far yet. After its exec this fails, and then it did. */
-        (void) setpgid(f->pid, f->pid);
+        f->pid = spawn_workload(argv);
         f->state = RUN_RUNNING;
         f->started_usec = now_realtime_usec();
         f->started_boot_usec = now_boottime_usec();
@@ -314,7 +332,7 @@ static void set_up(Fake *f)
 
         (void) setsid();
         f->lock = openat(DIR_FD, "lock", O_RDWR | O_CLOEXEC);
-        if (f->lock < 0 || fcntl(f->lock, F_OFD_SETLK, &lock) < 0)
+        if (f->lock < 0 || fcntl(f->lock, F_SETLK, &lock) < 0)
                 die("lock");
         f->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
         (void) snprintf(address.sun_path, sizeof(address.sun_path), "%s/control",
@@ -357,6 +375,17 @@ static void loop(Fake *f)
         }
 }
 
+/* And its group; as with a cgroup that is empty, it is gone when this returns. */
+static void end_workload(pid_t pid)
+{
+        CLEANUP_CLOSE int fd = (int) syscall(SYS_pidfd_open, pid, 0);
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+
+        (void) kill(-pid, SIGKILL);
+        if (fd >= 0)
+                (void) poll(&p, 1, END_MSEC);
+}
+
 /* What the shim did not live to do: here, kill the process that it left behind. */
 static int clean_up(const char *run_directory)
 {
@@ -371,7 +400,7 @@ static int clean_up(const char *run_directory)
                         record_parse(data, size, 1, &r) < 0)
                 return 0;
         if (record_get_u64(&r, "pid", &pid) >= 0 && pid > 1)
-                (void) kill(-(pid_t) pid, SIGKILL);
+                end_workload((pid_t) pid);
         if (record_get(&r, "scratch"))
                 (void) rmdir(record_get(&r, "scratch"));
         return 0;
