@@ -17,37 +17,25 @@ teardown()
   teardown_tank
 }
 
-# list OPTIONS…: a page of the log, as JSON: [events, next, sequence].
-list()
-{
-  busctl --system --json=short call org.tankd.Reconcile1 /org/tankd/Reconcile1 \
-    org.tankd.Reconcile1 ListEvents 'sa{sv}' '' "$@" | jq -c .data
-}
-
-# told POD: its events of the log, in words, "applied starting running …".
-told()
-{
-  list 1 pod s "$1" | jq -r '.[0][][4]' | tr '\n' ' '
-}
-
 last_told()
 {
   [ "$(told "$1" | tr ' ' '\n' | grep . | tail -n 1)" = "$2" ]
 }
 
-has_told()
+all_told()
 {
   [ "$(told "$1")" = "$2" ]
 }
 
 @test "L4: applied, starting, running; crash: backing-off; delete: deleted; all in the log" {
-  pod web '.backoff = {base: "2s", cap: "4s"}' -- sleep 1000 | apply
+  pod web '.backoff = {base: "2h", cap: "4h"}' -- sleep 1000 | apply
   wait_for last_told web ready
   [ "$(told web)" = 'applied starting running ready ' ]
-  kill -KILL "$(pid_of web)"
+  kill_main web
   wait_for last_told web backing-off
   detail=$(list 1 pod s web | jq -r '.[0][-1][6]')
-  [[ $detail =~ ^killed\ by\ SIGKILL\;\ restart\ 1\ in\ (2|2\.[0-9]+)s$ ]]
+  # Counted from the end; a busy machine tells it later than that.
+  [[ $detail =~ ^killed\ by\ SIGKILL\;\ restart\ 1\ in\ (2h|1h59m) ]]
   tankctl delete pod web
   wait_for last_told web deleted
   # Numbers rise by one, times do not fall, all of one incarnation.
@@ -84,7 +72,7 @@ has_told()
   pod labelled -- sleep 1000 | apply
   wait_for last_told labelled ready
   pod labelled '.labels = {a: "b"}' -- sleep 1000 | apply
-  wait_for has_told labelled 'applied starting running ready applied ready '
+  wait_for all_told labelled 'applied starting running ready applied ready '
   wait_for last_told steady ready
   wait_for last_told loop failed
   for _ in 1 2 3; do
@@ -100,8 +88,8 @@ has_told()
   end "$reconcile_pid" KILL
   cat "$dir"/run/pods/*/main/*/record | tr '\0' '\n' | sed -n 's/^pid=\([1-9].*\)/\1/p' | xargs kill -KILL
   start_reconcile
-  wait_for has_told steady 'applied starting running ready backing-off starting running ready '
-  wait_for has_told labelled \
+  wait_for all_told steady 'applied starting running ready backing-off starting running ready '
+  wait_for all_told labelled \
     'applied starting running ready applied ready backing-off starting running ready '
 }
 
@@ -168,13 +156,13 @@ saw_last()
   [ "$(jq -r --arg pod "$1" 'select(.pod == $pod) | .event' "$dir/seen" | tail -n 1)" = "$2" ]
 }
 
-# Until it listens: a pod that was applied before may not be seen, one of the next will be.
-follower_listens()
+# Whether it listens: of a pod that is applied before that it sees nothing, of one of the next it will.
+listens()
 {
   mark=$((${mark-0} + 1))
   pod "mark$mark" '.restart = "never"' -- true | apply
   wait_for last_told "mark$mark" exited
-  wait_for saw_last "mark$mark" exited
+  [ -s "$dir/seen" ]
 }
 
 @test "tankctl events: from now, since, of one pod; table, wide and JSON lines" {
@@ -204,18 +192,11 @@ follower_listens()
   [ "$status" = 2 ]
   # From now: nothing of what was.
   follow events -o json
-  wait_for has_follower
+  wait_for listens
   tankctl delete pod web
   wait_for saw_last web deleted
   [ "$(seen_of web)" = 'exited deleted ' ]
   [ -z "$(seen_of before)" ]
-}
-
-# The reconciler is asked only after the subscription stands.
-has_follower()
-{
-  [ "$(busctl --system --json=short list | jq '[.[] | select(.name | startswith(":")) |
-    select(.pid == '"$follower"')] | length')" -ge 1 ] && sync && sync
 }
 
 @test "tankctl events: reconciler, store and bus die in the middle: no gap, no double" {
@@ -230,9 +211,9 @@ has_follower()
     wait_for saw_last "a$i" failed
     wait_for saw_last "b$i" exited
     end "$store_pid" KILL
-    kill -KILL "$(pid_of steady)"
+    kill_main steady
     start_store
-    wait_for saw_last steady ready
+    wait_for saw_often steady ready $((i + 1))
   done
   grep -q 'waiting until it is back' "$dir/said"
   end "$bus_pid" KILL
@@ -250,6 +231,11 @@ has_follower()
     [[ $(seen_of "a$i") =~ ^applied\ (starting\ )+(running\ )?(ready\ )?failed\ $ ]]
     [[ $(seen_of "b$i") =~ ^applied\ (starting\ )+(running\ )?(ready\ )?exited\ $ ]]
   done
+}
+
+saw_often()
+{
+  [ "$(seen_of "$1" | tr ' ' '\n' | grep -cx "$2")" -ge "$3" ]
 }
 
 follower_has()

@@ -75,7 +75,7 @@ names()
   follow get pods -w
   wait_for saw '^web +1/1 +running'
   [ "$(wc -l <"$dir/seen")" = 2 ]
-  kill -KILL "$(pid_of web)"
+  kill_main web
   wait_for saw '^web +0/1 +failed +Signaled'
   end "$reconcile_pid" KILL
   start_reconcile
@@ -109,8 +109,11 @@ tail_runs()
 }
 
 @test "describe: one line says why, and the last five ends" {
-  pod loop '.backoff = {base: "20ms", cap: "1h"}' -- sh -c 'exit 3' | apply
-  wait_for is loop '.containers[0].restarts >= 6 and .reason == "BackingOff"'
+  pod loop '.backoff = {base: "20ms", cap: "20ms"}' -- sh -c 'exit 3' | apply
+  wait_for is loop '.containers[0].restarts >= 6'
+  # So long that it stands still while it is looked at.
+  pod loop '.backoff = {base: "1h", cap: "1h"}' -- sh -c 'exit 3' | apply
+  wait_for waits_long loop
   run tankctl describe pod loop
   [ "$(grep -c '^Why:' <<<"$output")" = 1 ]
   grep -Eq '^Why: +main: exited with 3; next start in [0-9a-z.]+, restart [0-9]+$' <<<"$output"
@@ -127,6 +130,12 @@ tail_runs()
   run tankctl describe pod fine
   [ "$status" = 0 ]
   grep -Eq '^Why: +tankd-reconcile is not on the bus' <<<"$output"
+}
+
+waits_long()
+{
+  is "$1" '.reason == "BackingOff" and .restart_at != null and
+    (.restart_at | sub("\\.[0-9]*Z$"; "Z") | fromdate) > now + 600'
 }
 
 # ---- what a terminal is spared

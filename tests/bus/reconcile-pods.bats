@@ -145,7 +145,7 @@ starts()
   jq -c '.extra_hosts = {db: "10.0.0.2", other: "::1"}' <<<"$duo" | apply
   for c in main side; do
     wait_for grep -qx "host $c ::1 other" "$dir/notes"
-    grep -qx "host $c 10.0.0.2 db" "$dir/notes"
+    wait_for grep -qx "host $c 10.0.0.2 db" "$dir/notes"
   done
   [ "$(of duo main .pid)" = "$main" ]
   # known to a later reconciler as well
@@ -167,7 +167,8 @@ starts()
 @test "results of a pod of several: all of them survive a reboot, and the next one" {
   pod duo "$(with init_containers one true) | $(with containers side false) | .restart = \"never\"" -- \
     sh -c 'exit 3' | apply
-  wait_for is duo '.state == "failed" and all(.containers[]; .state == "failed")'
+  wait_for has_told duo failed 2
+  is duo '.state == "failed" and all(.containers[]; .state == "failed")'
   end "$reconcile_pid" KILL
   for _ in 1 2; do
     rm -rf "${dir:?}/run"

@@ -6,7 +6,7 @@
 
 build=${TANK_BUILD_DIR:?}
 fake=$build/tests/fake
-: "${TANK_TEST_SECONDS:=10}" # how long an event may take before a test gives up
+: "${TANK_TEST_SECONDS:=60}" # how long an event may take before a test gives up
 
 # wait_for COMMAND…: until it succeeds.
 wait_for()
@@ -163,6 +163,36 @@ running()
 pid_of()
 {
   status "$1" '.containers[0].pid'
+}
+
+# kill_main NAME: the process of a pod that runs. Its pid is 0 when there is none, and that would be
+# our own group.
+kill_main()
+{
+  local pid
+  pid=$(pid_of "$1")
+  [ "$pid" -gt 1 ]
+  kill -KILL "$pid"
+}
+
+# list OPTIONS…: a page of the log of events, as JSON: [events, next, sequence].
+list()
+{
+  busctl --system --json=short call org.tankd.Reconcile1 /org/tankd/Reconcile1 \
+    org.tankd.Reconcile1 ListEvents 'sa{sv}' '' "$@" | jq -c .data
+}
+
+# told POD: its events of the log, in words, "applied starting running …".
+told()
+{
+  list 1 pod s "$1" | jq -r '.[0][][4]' | tr '\n' ' '
+}
+
+# has_told POD EVENT [COUNT]: so often at least. The end of a run that is not started again is told
+# when it is noted for a later life, which is later than it is shown.
+has_told()
+{
+  [ "$(told "$1" | tr ' ' '\n' | grep -cx "$2")" -ge "${3-1}" ]
 }
 
 # dead PID: gone, or waiting to be reaped by somebody else.

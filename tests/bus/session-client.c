@@ -162,6 +162,16 @@ void wait_started(Client *c)
         assert_true(c->pid > 0);
 }
 
+void wait_exit(Client *c)
+{
+        while (c->kind[0] == '\0') {
+                struct pollfd p = { .fd = c->control, .events = POLLIN };
+
+                assert_int_equal(poll(&p, 1, (int) (FIXTURE_TIMEOUT_USEC / USEC_PER_MSEC)), 1);
+                assert_int_equal(read_control(c), 1);
+        }
+}
+
 static void append_from(int fd, Bytes *b, bool *eof)
 {
         static char buf[65536];
@@ -227,15 +237,11 @@ void finish(Client *c, const Bytes *input, Bytes *out, Bytes *err)
                         { .fd = c->stdio[2], .events = POLLIN },
                         { .fd = control_eof ? -1 : c->control, .events = POLLIN },
                 };
-                bool ended = c->kind[0] != '\0', eof;
-                int n;
+                bool eof;
 
-                if (ended && control_eof && c->stdio[0] < 0 && c->stdio[1] < 0 && c->stdio[2] < 0)
+                if (control_eof && c->stdio[0] < 0 && c->stdio[1] < 0 && c->stdio[2] < 0)
                         break;
-                n = poll(p, 4, ended ? 100 : 1000);
-                assert_true(n >= 0 && now_boottime_usec() < deadline);
-                if (n == 0 && ended)
-                        break;
+                assert_true(poll(p, 4, 1000) >= 0 && now_boottime_usec() < deadline);
                 if (p[3].revents && read_control(c) == 0)
                         control_eof = true;
                 for (int i = 0; i < 3; i++) {
@@ -325,6 +331,17 @@ uint32_t count_sessions(sd_bus *bus)
         assert_true(sd_bus_get_property_trivial(bus, fixture.bus_name, TANK_SHIM_PATH,
                                     TANK_SHIM_INTERFACE, "Sessions", NULL, 'u', &n) >= 0);
         return n;
+}
+
+/* Its loop is asked, and has other things to do as well. */
+void wait_no_sessions(sd_bus *bus)
+{
+        uint64_t deadline = now_boottime_usec() + 3 * FIXTURE_TIMEOUT_USEC;
+
+        while (count_sessions(bus) > 0) {
+                assert_true(now_boottime_usec() < deadline);
+                (void) poll(NULL, 0, 5);
+        }
 }
 
 /* ---- sessions that are held ---- */

@@ -61,8 +61,10 @@ int read_control(Client *c);
 void wait_started(Client *c);
 /* From a terminal, until @word has come. */
 void read_until(Client *c, Bytes *out, const char *word);
-/* Runs the session to its end: input in, output out, until `exit` and the end of every stream, or
- * 100 ms of silence behind `exit`. Closes it. */
+/* Until `exit`; reads no output. */
+void wait_exit(Client *c);
+/* Runs the session to its end: input in, output out, until `exit` and the end of every stream.
+ * Closes it. */
 void finish(Client *c, const Bytes *input, Bytes *out, Bytes *err);
 /* Everything at once; the program's output as a string. */
 Client run(const char *const *argv, const Options *o, Bytes *out);
@@ -78,3 +80,4 @@ void expect_refused(const char *const *argv, const Options *o, const char *name)
 
 void wait_gone(pid_t pid);
 uint32_t count_sessions(sd_bus *bus);
+void wait_no_sessions(sd_bus *bus);

@@ -10,7 +10,7 @@
 #include "macro.h"
 #include "private-bus.h"
 
-#define FIXTURE_TIMEOUT_USEC (20 * USEC_PER_SEC)
+#define FIXTURE_TIMEOUT_USEC (60 * USEC_PER_SEC)
 
 typedef struct ShimFixture {
         char dir[64]; /* temporary directory of everything */

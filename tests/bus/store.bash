@@ -4,7 +4,7 @@
 # A private bus and a tankd-store on it. Loaded by tests/bus/store*.bats.
 
 build=${TANK_BUILD_DIR:?}
-: "${TANK_TEST_SECONDS:=10}" # how long an event may take before a test gives up
+: "${TANK_TEST_SECONDS:=60}" # how long an event may take before a test gives up
 
 # wait_for COMMAND…: until it succeeds.
 wait_for()

@@ -203,7 +203,7 @@ static int group_teardown(void **state)
  * is installed first and the owner asked for after it. */
 static void wait_for_name(sd_bus *bus)
 {
-        uint64_t deadline = now_boottime_usec() + 20 * USEC_PER_SEC;
+        uint64_t deadline = now_boottime_usec() + 60 * USEC_PER_SEC;
 
         assert_true(sd_bus_match_signal(bus, NULL, "org.freedesktop.DBus", "/org/freedesktop/DBus",
                                     "org.freedesktop.DBus", "NameOwnerChanged", NULL, NULL) >= 0);
@@ -294,7 +294,7 @@ static void a_burst_is_answered(void **state)
 {
         CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
         sd_bus_error error = SD_BUS_ERROR_NULL;
-        uint64_t deadline = now_boottime_usec() + 20 * USEC_PER_SEC;
+        uint64_t deadline = now_boottime_usec() + 60 * USEC_PER_SEC;
         unsigned answered = 0;
 
         assert_true(bus_open_client(&bus, &error) >= 0);
@@ -384,7 +384,8 @@ static void server_stop(void)
         assert_true(WIFSTOPPED(status));
 }
 
-/* Who sends a thousand calls at once waits for them himself. */
+/* Who sends many calls at once waits for them himself. They fit into the server's socket, so that
+ * all of them are there when it goes on, whoever else has the processor then. */
 static void senders_take_turns(void **state)
 {
         Client many, one;
@@ -392,17 +393,17 @@ static void senders_take_turns(void **state)
         client_init(&many);
         client_init(&one);
         server_stop();
-        client_send(&many, 1000);
+        client_send(&many, 150);
         client_settle(&many);
         client_send(&one, 1);
         client_settle(&one);
         assert_int_equal(kill(server_pid, SIGCONT), 0);
         client_wait(&one);
         client_wait(&many);
-        assert_int_equal(many.served, 1001);
+        assert_int_equal(many.served, 151);
         assert_int_equal(one.served, 2);
         /* some of the many are served while the others are read, to starve nobody */
-        assert_true(one.number < many.number - 600);
+        assert_true(one.number < many.number - 75);
         sd_bus_flush_close_unref(many.bus);
         sd_bus_flush_close_unref(one.bus);
 }

@@ -134,16 +134,46 @@ static char *log_lines(size_t *ret_size)
         return lines;
 }
 
-/* "1\r\n2\r\n…", as a terminal shows it. */
-static char *numbers(unsigned last, size_t *ret_size)
+/* @first, "1\r\n2\r\n…", as a terminal shows it. */
+static char *numbers(const char *first, unsigned last, size_t *ret_size)
 {
-        char *s = malloc(last * 9U + 1), *p = s;
+        char *s = malloc(strlen(first) + last * 9U + 1), *p = s;
 
         assert_non_null(s);
+        p = stpcpy(p, first);
         for (unsigned i = 1; i <= last; i++)
                 p += sprintf(p, "%u\r\n", i);
         *ret_size = (size_t) (p - s);
         return s;
+}
+
+/* @b is @expected, but for what its notices count. */
+static uint64_t check_notices(const Bytes *b, const char *expected, size_t size)
+{
+        static const char begin[] = "\r\n[tank: ";
+        uint64_t missed = 0;
+        size_t at = 0;
+
+        for (size_t i = 0; i < b->size;) {
+                char notice[128];
+                uint64_t count;
+                size_t n;
+
+                if (b->size - i < strlen(begin) || memcmp(b->data + i, begin, strlen(begin)) != 0) {
+                        assert_true(at < size);
+                        assert_int_equal(b->data[i++], expected[at++]);
+                        continue;
+                }
+                count = strtoull(b->data + i + strlen(begin), NULL, 10);
+                n = (size_t) snprintf(notice, sizeof(notice),
+                                "%s%" PRIu64 " bytes of output dropped]\r\n", begin, count);
+                assert_memory_equal(b->data + i, notice, n);
+                i += n;
+                at += count;
+                missed += count;
+        }
+        assert_int_equal(at, size);
+        return missed;
 }
 
 #define ECHO_LINES \
@@ -266,8 +296,7 @@ static void test_much_typed_and_gone(void **state)
         client_close(&c);
         assert_int_equal(kill(fixture.shim, SIGCONT), 0);
         /* Until all of it is typed; with the next one who writes it would be cut short. */
-        while (count_sessions(bus) > 0)
-                ; /* each asks the loop that also types */
+        wait_no_sessions(bus);
         c = attach(WRITER);
         type(&c, "end\n");
         finish(&c, NULL, &out, NULL);
@@ -314,6 +343,7 @@ static void test_typed_all(void **state)
 
         set_up(ECHO_LINES, true);
         a = attach(WRITER);
+        read_until(&a, &first, "ready");
         type(&a, "one\n");
         assert_int_equal(shutdown(a.stdio[0], SHUT_WR), 0);
         read_until(&a, &first, "got one");
@@ -373,9 +403,8 @@ static void test_scrollback(void **state)
         type(&c, "\n");
         read_until(&c, &all, "\n20000\r\n");
         client_close(&c);
-        expected = numbers(20000, &size);
-        assert_int_equal(all.size, size + 2); /* the echo of our newline */
-        assert_memory_equal(all.data + 2, expected, size);
+        expected = numbers("\r\n", 20000, &size); /* the echo of our newline */
+        (void) check_notices(&all, expected, size);
 
         c = attach(VIEWER);
         read_until(&c, &held, "\n20000\r\n");
@@ -399,13 +428,14 @@ static void test_the_result_is_last(void **state)
         Client c, sleeper;
         size_t size;
 
-        set_up("stty -echo; read l; seq 1 5000; exit 7", true);
+        set_up("stty -echo; echo ready; read l; seq 1 5000; exit 7", true);
         c = attach(WRITER);
         sleeper = attach(VIEWER);
+        read_until(&c, &out, "ready");
         type(&c, "\n");
         finish(&c, NULL, &out, NULL);
         expect_exit(&c, "exited", 7);
-        expected = numbers(5000, &size);
+        expected = numbers("ready\r\n", 5000, &size);
         assert_int_equal(out.size, size);
         assert_memory_equal(out.data, expected, size);
         wait_over(); /* the shim is gone; what it sent is not */
@@ -415,35 +445,6 @@ static void test_the_result_is_last(void **state)
         assert_memory_equal(late.data, expected, size);
 }
 
-/* @b is @expected, but for what its notices count. */
-static uint64_t check_notices(const Bytes *b, const char *expected, size_t size)
-{
-        static const char begin[] = "\r\n[tank: ";
-        uint64_t missed = 0;
-        size_t at = 0;
-
-        for (size_t i = 0; i < b->size;) {
-                char notice[128];
-                uint64_t count;
-                size_t n;
-
-                if (b->size - i < strlen(begin) || memcmp(b->data + i, begin, strlen(begin)) != 0) {
-                        assert_true(at < size);
-                        assert_int_equal(b->data[i++], expected[at++]);
-                        continue;
-                }
-                count = strtoull(b->data + i + strlen(begin), NULL, 10);
-                n = (size_t) snprintf(notice, sizeof(notice),
-                                "%s%" PRIu64 " bytes of output dropped]\r\n", begin, count);
-                assert_memory_equal(b->data + i, notice, n);
-                i += n;
-                at += count;
-                missed += count;
-        }
-        assert_int_equal(at, size);
-        return missed;
-}
-
 static void test_a_slow_viewer_slows_nobody(void **state)
 {
         CLEANUP(bytes_done) Bytes fast = {}, slow = {};
@@ -451,17 +452,19 @@ static void test_a_slow_viewer_slows_nobody(void **state)
         Client writer, viewer;
         size_t size, n = 0, log_size;
 
-        set_up("stty -echo; read l; seq 1 300000; read l; exit 3", true);
+        set_up("stty -echo; echo ready; read l; seq 1 300000; read l; exit 3", true);
         viewer = attach(VIEWER);
         writer = attach(WRITER);
+        read_until(&writer, &fast, "ready");
         type(&writer, "\n");
         read_until(&writer, &fast, "\n300000\r\n"); /* though the viewer reads nothing */
+        read_until(&viewer, &slow, "\n300000\r\n"); /* the end waits for it, but not for ever */
         type(&writer, "\n");
         finish(&writer, NULL, &fast, NULL);
         expect_exit(&writer, "exited", 3);
         finish(&viewer, NULL, &slow, NULL);
         expect_exit(&viewer, "exited", 3);
-        expected = numbers(300000, &size);
+        expected = numbers("ready\r\n", 300000, &size);
         assert_true(check_notices(&slow, expected, size) > size / 2);
         (void) check_notices(&fast, expected, size);
         wait_over();
@@ -645,8 +648,7 @@ static void test_limit(void **state)
         expect_output((const char *const[]){ "echo", "x", NULL }, NULL, "x\n");
         for (unsigned i = 0; i < LIMIT_ATTACHED; i++)
                 client_close(&clients[i]);
-        while (count_sessions(bus) > 0)
-                ; /* each asks the loop that also sees them go */
+        wait_no_sessions(bus);
         expect_output((const char *const[]){ "true", NULL }, NULL, "");
 }
 

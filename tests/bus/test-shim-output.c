@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "fd.h"
 #include "log-format.h"
 #include "shim-fixture.h"
@@ -112,11 +113,26 @@ static void test_terminal_is_theirs(void **state)
         assert_int_equal(n, ARRAY_SIZE(lines));
 }
 
+static void wait_logged(const char *words)
+{
+        uint64_t deadline = now_boottime_usec() + FIXTURE_TIMEOUT_USEC;
+
+        for (;;) {
+                CLEANUP_FREE char *log = NULL;
+
+                if (read_file_at(AT_FDCWD, fixture.log, 65536, &log, NULL) >= 0 &&
+                                strstr(log, words))
+                        return;
+                assert_true(now_boottime_usec() < deadline);
+                (void) poll(NULL, 0, 5);
+        }
+}
+
 /* The end of the container and its last output reach a busy shim at the same time. */
 static void check_late(const FixtureOptions *o)
 {
-        static const char *const argv[] = { "/bin/sh", "-c", "usleep 300000; exec seq 1 500",
-                NULL };
+        static const char *const argv[] = { "/bin/sh", "-c",
+                "trap 'seq 1 500; exit' USR1; echo ready; while :; do usleep 10000; done", NULL };
         FixtureOptions options = *o;
         CLEANUP_FREE char *log = NULL;
         CLEANUP_CLOSE int fd = -EBADF;
@@ -128,7 +144,9 @@ static void check_late(const FixtureOptions *o)
         fd = (int) syscall(SYS_pidfd_open, fixture.container, 0);
         assert_true(fd >= 0);
         p.fd = fd;
+        wait_logged(" ready\n");
         assert_int_equal(kill(fixture.shim, SIGSTOP), 0);
+        assert_int_equal(kill(fixture.container, SIGUSR1), 0);
         assert_int_equal(poll(&p, 1, (int) (FIXTURE_TIMEOUT_USEC / USEC_PER_MSEC)), 1);
         assert_int_equal(kill(fixture.shim, SIGCONT), 0);
 
@@ -136,8 +154,8 @@ static void check_late(const FixtureOptions *o)
         assert_int_equal(waitpid(fixture.shim, NULL, 0), fixture.shim);
         fixture.shim = 0;
         assert_int_equal(read_file_at(AT_FDCWD, fixture.log, 100000000, &log, &size), 0);
-        assert_non_null(memmem(log, size, " F 1 1\n", 7));
-        assert_non_null(memmem(log, size, " F 500 500\n", 11));
+        assert_non_null(memmem(log, size, " F 2 1\n", 7));
+        assert_non_null(memmem(log, size, " F 501 500\n", 11));
 }
 
 static void test_late_pipe(void **state)

@@ -123,6 +123,7 @@ static void test_limit(void **state)
                 client_close(&clients[i]);
         for (unsigned i = 0; i < LIMIT_SESSIONS; i++)
                 wait_gone(clients[i].pid);
+        wait_no_sessions(bus);
         expect_output((const char *const[]){ "true", NULL }, NULL, "");
 }
 

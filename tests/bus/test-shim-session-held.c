@@ -61,7 +61,7 @@ static void test_detached(void **state)
         assert_string_equal(session_value(n, "disconnect", buf), "keep");
         assert_string_equal(session_value(n, "stdio", buf), "held");
         assert_string_equal(session_value(n, "tty", buf), "0");
-        assert_string_equal(session_value(n, "clients", buf), "0");
+        wait_session(n, "clients", "0");
         expect_output(SH("touch /tmp/go"), NULL, "");
         c = collect(n, false, &out, &err);
         expect_exit(&c, "exited", 7);
@@ -197,6 +197,15 @@ static void test_input(void **state)
         assert_string_equal(out.data, "xend\n");
 }
 
+static bool shows_size(Client *c, const char *expected)
+{
+        CLEANUP(bytes_done) Bytes out = {};
+
+        assert_int_equal(write(c->stdio[0], "stty size\n", 10), 10);
+        read_until(c, &out, "\n");
+        return streq(out.data, expected);
+}
+
 static void test_terminal(void **state)
 {
         CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = open_bus();
@@ -216,8 +225,11 @@ static void test_terminal(void **state)
         assert_int_equal(send(viewer.stdio[0], "exit 1\n", 7, MSG_NOSIGNAL), -1);
         send_control(&viewer, "resize", "rows", 5, "cols", 5);
         send_control(&writer, "resize", "rows", 41, "cols", 121);
-        assert_int_equal(write(writer.stdio[0], "stty size; echo one\n", 20), 20);
-        read_until(&writer, &out, "41 121\r\none\r\n");
+        /* The control socket and the stream are not in step. */
+        while (!shows_size(&writer, "41 121\r\n"))
+                ;
+        assert_int_equal(write(writer.stdio[0], "echo one\n", 9), 9);
+        read_until(&writer, &out, "one\r\n");
         read_until(&viewer, &seen, "41 121\r\none\r\n");
 
         /* What was typed last still arrives, and the next one can write. */
@@ -434,6 +446,7 @@ static void test_container_ends(void **state)
         uint32_t read_on = detach(SH("echo begin; exec sleep 1000"), NULL);
         uint32_t background = detach(SH("sleep 1000 & true"), NULL);
         uint32_t ended = detach(SH("true"), NULL);
+        struct pollfd p = {};
         Client deaf, c;
 
         (void) detach(SH("seq 1 100000; exec sleep 1000"), NULL);
@@ -444,6 +457,8 @@ static void test_container_ends(void **state)
         c = open_session(read_on, false, false);
         deaf = open_session(read_on, false, false);
         wait_started(&c);
+        p = (struct pollfd){ .fd = c.stdio[1], .events = POLLIN };
+        assert_int_equal(poll(&p, 1, (int) (FIXTURE_TIMEOUT_USEC / USEC_PER_MSEC)), 1);
         assert_true(sd_bus_call_method(bus, fixture.bus_name, TANK_SHIM_PATH, TANK_SHIM_INTERFACE,
                                     "Kill", NULL, NULL, "i", SIGKILL) >= 0);
         kind = shim_fixture_wait_for_state(&fixture, "exited", "result.kind");

@@ -186,7 +186,7 @@ teardown_file()
 @test "/proc/1/exe cannot be opened for writing, not even through a descriptor kept after its end" {
   local write='(echo x >>/proc/1/exe) 2>&1; exec 9</proc/1/exe; (echo x >>/proc/self/fd/9) 2>&1; true'
   # Nobody inside owns the file, ...
-  run in_container -- sh -c "$write"
+  run in_container -- sh -c "until grep -qx tank-init /proc/1/comm; do :; done; $write"
   [ "$(grep -c 'Permission denied' <<<"$output")" = 2 ]
   # ... and whoever does is stopped by its mount, when it is not busy any more.
   run drive userns=host @running '
@@ -218,8 +218,8 @@ teardown_file()
 
 @test "network host: the host's interfaces and names, a hostname of its own, /sys still read-only" {
   run in_container network=host hostname=inner -- sh -c \
-    'cat /proc/net/dev | grep -c :; cat /etc/resolv.conf; hostname; cat /etc/hosts; (echo x >/sys/kernel/uevent_helper) 2>&1; true'
-  [ "${lines[0]}" = "$(grep -c : /proc/net/dev)" ]
+    'readlink /proc/self/ns/net; cat /etc/resolv.conf; hostname; cat /etc/hosts; (echo x >/sys/kernel/uevent_helper) 2>&1; true'
+  [ "${lines[0]}" = "$(readlink /proc/self/ns/net)" ]
   [[ $output = *"$(grep -m1 . /etc/resolv.conf)"* ]]
   [[ $output = *inner* && $output = *'Read-only file system'* ]]
 }
