@@ -20,6 +20,8 @@
 /* As much as the log that may have to be replayed (max_total_wal_size), twice: tables are written
  * from it, and the deletes that follow need a log again. */
 #define BALLAST_SIZE (32 * 1024 * 1024)
+/* An open makes about a dozen files before it removes those that they replace. */
+#define BALLAST_FILES 16U
 
 struct Guard {
         int dir_fd;
@@ -106,6 +108,19 @@ int guard_read_witness(Guard *g, char ret_id[static ID128_SIZE], uint64_t *ret_r
         return 0;
 }
 
+static bool is_witness_of(Guard *g, const char *id)
+{
+        char is[ID128_SIZE];
+        uint64_t revision;
+
+        return guard_read_witness(g, is, &revision) >= 0 && streq(is, id);
+}
+
+bool guard_has_witness(const Guard *g)
+{
+        return g->witness_fd >= 0;
+}
+
 int guard_start_witness(Guard *g, const char *id, uint64_t revision)
 {
         char line[WITNESS_SIZE + 1];
@@ -114,6 +129,8 @@ int guard_start_witness(Guard *g, const char *id, uint64_t revision)
         (void) remove_unfinished_at(g->dir_fd); /* the next start tries again */
         format_witness(line, id, revision);
         r = write_file_atomic_at(g->dir_fd, WITNESS_NAME, line, WITNESS_SIZE, 0600, true);
+        if (r == -ENOSPC && is_witness_of(g, id))
+                r = 0;
         if (r < 0)
                 return r;
         fd = openat(g->dir_fd, WITNESS_NAME, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -122,6 +139,7 @@ int guard_start_witness(Guard *g, const char *id, uint64_t revision)
         safe_close(g->witness_fd);
         g->witness_fd = fd;
         memcpy(g->id, id, ID128_SIZE);
+        guard_note(g, revision); /* where it is the one that was there */
         return 0;
 }
 
@@ -145,33 +163,68 @@ void guard_sync(Guard *g)
                 (void) log_warning_errno(-errno, "cannot sync the witness, ignoring");
 }
 
+/* The files after the first are empty: each sets a name and an inode aside. */
+static const char *ballast_name(unsigned i, char buf[static 16])
+{
+        if (i == 0)
+                return BALLAST_NAME;
+        (void) snprintf(buf, 16, BALLAST_NAME ".%u", i);
+        return buf;
+}
+
+static int take_ballast(Guard *g)
+{
+        char buf[16];
+
+        for (unsigned i = 0; i < BALLAST_FILES; i++) {
+                CLEANUP_CLOSE int fd = openat(g->dir_fd, ballast_name(i, buf),
+                                O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+                if (fd < 0)
+                        return -errno;
+                /* Unlike posix_fallocate() never writes the bytes out where the file system cannot
+                 * reserve: then there is no ballast. Reserving again what is reserved does
+                 * nothing. */
+                if (i == 0 && fallocate(fd, 0, 0, BALLAST_SIZE) < 0)
+                        return -errno;
+        }
+        return 0;
+}
+
 int guard_take_ballast(Guard *g)
 {
-        CLEANUP_CLOSE int fd = -EBADF;
-        int r;
+        int r = take_ballast(g);
 
-        fd = openat(g->dir_fd, BALLAST_NAME, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd < 0)
-                return -errno;
-        /* Unlike posix_fallocate() never writes the bytes out where the file system cannot
-         * reserve: then there is no ballast. Reserving again what is reserved does nothing. */
-        if (fallocate(fd, 0, 0, BALLAST_SIZE) >= 0)
-                return 0;
-        r = -errno;
-        guard_drop_ballast(g);
+        if (r < 0)
+                guard_drop_ballast(g);
         return r;
 }
 
 void guard_drop_ballast(Guard *g)
 {
-        if (unlinkat(g->dir_fd, BALLAST_NAME, 0) < 0 && errno != ENOENT)
-                (void) log_warning_errno(-errno, "cannot give up the ballast file, ignoring");
+        char buf[16];
+
+        for (unsigned i = 0; i < BALLAST_FILES; i++)
+                if (unlinkat(g->dir_fd, ballast_name(i, buf), 0) < 0 && errno != ENOENT)
+                        (void) log_warning_errno(-errno, "cannot give up the ballast, ignoring");
 }
 
-bool guard_has_room(const Guard *g)
+/* Of bytes and of files; some file systems do not count the latter. */
+static bool has_free(const Guard *g, unsigned ballasts)
 {
         struct statvfs s;
 
         return fstatvfs(g->dir_fd, &s) >= 0 &&
-               (uint64_t) s.f_bavail * s.f_frsize >= 2 * (uint64_t) BALLAST_SIZE;
+               (uint64_t) s.f_bavail * s.f_frsize >= (uint64_t) ballasts * BALLAST_SIZE &&
+               (s.f_files == 0 || s.f_favail >= ballasts * BALLAST_FILES);
+}
+
+bool guard_has_room(const Guard *g)
+{
+        return has_free(g, 2);
+}
+
+bool guard_has_room_to_open(const Guard *g)
+{
+        return has_free(g, 1);
 }

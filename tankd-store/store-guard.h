@@ -9,8 +9,9 @@
  *             behind each synced batch and not synced itself: it costs no sync, survives the
  *             process, and after a power cut lags by what the kernel had not written back yet. It
  *             can never be ahead of the database.
- *   ballast   space set aside. On a full disk the database cannot even be opened for writing;
- *             giving this up makes room for replaying the log and for deleting.
+ *   ballast   space set aside, and files (ballast.1 and so on). On a full disk the database cannot
+ *             even be opened for writing; giving this up makes room for replaying the log and for
+ *             deleting.
  *
  * The commit thread calls guard_note(); everything else is the loop's. */
 
@@ -25,12 +26,16 @@ DEFINE_CLEANUP(Guard *, guard_freep, guard_free);
 
 /* -ENOENT: there is no witness; -EBADMSG: it is damaged; -EPROTONOSUPPORT: a newer one. */
 int guard_read_witness(Guard *g, char ret_id[static ID128_SIZE], uint64_t *ret_revision);
-/* Makes the witness anew, durably, and keeps it open for guard_note(). */
+/* Makes the witness anew, durably, and keeps it open for guard_note(). On a full disk the one that
+ * is there goes on, if it is of the same database. */
 int guard_start_witness(Guard *g, const char *id, uint64_t revision);
 void guard_note(Guard *g, uint64_t revision);
 void guard_sync(Guard *g); /* before a clean end */
 
-int guard_take_ballast(Guard *g); /* -ENOSPC when there is no room for it */
+int guard_take_ballast(Guard *g); /* all of it, or -ENOSPC when there is no room */
 void guard_drop_ballast(Guard *g);
 /* Whether there is room for the ballast and as much again. */
 bool guard_has_room(const Guard *g);
+/* Whether there is as much as it takes to open the database, and to delete something. */
+bool guard_has_room_to_open(const Guard *g);
+bool guard_has_witness(const Guard *g); /* it is open */

@@ -8,8 +8,9 @@
 
 typedef enum StoreState {
         STORE_OK,
-        STORE_FULL,   /* the disk is full: deletes are taken, the rest is refused until it is not */
-        STORE_BROKEN, /* only reads */
+        STORE_FULL, /* the disk is full: deletes are taken, the rest is refused until it is not */
+        STORE_CRAMMED, /* what was set aside is full, too: only reads, until there is room */
+        STORE_BROKEN,  /* only reads */
 } StoreState;
 
 /* One transaction under way: its operations, or nothing when they changed nothing. */
@@ -51,7 +52,8 @@ struct Store {
 
 /* store-state.c: the only place that changes the state. */
 void store_set_state(Store *s, StoreState state, const char *format, ...) PRINTF_LIKE(3, 4);
-/* Whether a write may begin; sets Degraded. Leaves STORE_FULL when there is room again. */
+/* Whether a write may begin; sets Degraded. Leaves STORE_FULL and STORE_CRAMMED when there is room
+ * again. */
 int store_check_writable(Store *s, bool is_delete, sd_bus_error *reterr);
 
 /* store.c */
@@ -60,7 +62,7 @@ int store_on_failure(sd_event_source *source, void *userdata);
 
 /* store-open.c */
 int store_open_database(Store *s);
-/* Behind a full disk: gives up the ballast and opens anew. On failure the store is broken. */
+/* Behind a full disk: gives up the ballast and opens anew; the state is what came of it. */
 int store_reopen(Store *s);
 
 /* store-overlay.c: borrows the ops. */

@@ -7,8 +7,9 @@
  *   database, no witness         goes on without (an interrupted first start, or accepted loss)
  *   both, other ids              the database was exchanged: goes on with a warning
  *   both, revision below it      acknowledged writes are missing: reads only
- *   disk full                    ballast given up, tried again
- *   damaged, read-only, full     reads only, where reading works */
+ *   disk full                    ballast given up, tried again: deletes only; else reads only,
+ *                                both until there is room
+ *   damaged, read-only           reads only, where reading works */
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -160,13 +161,27 @@ static int open_read_only(Store *s, int reason)
         r = db_open(s->db_dir, s->log_dir, DB_READ_ONLY, &s->db);
         if (r < 0)
                 return refuse_open(s, reason);
-        store_set_state(s, STORE_BROKEN,
-                        "the database in %s can only be read: %s; %s, then restart tankd-store",
-                        s->dir, errno_words(reason),
-                        reason == -ENOSPC  ? "make room"
-                        : reason == -EROFS ? "mount its file system for writing"
-                                           : "restore a copy of it");
+        if (reason == -ENOSPC)
+                store_set_state(s, STORE_CRAMMED,
+                                "the disk of %s is full, with what was set aside for deleting: "
+                                "make room; writes are taken again once there is",
+                                s->dir);
+        else
+                store_set_state(s, STORE_BROKEN,
+                                "the database in %s can only be read: %s; %s, then restart "
+                                "tankd-store",
+                                s->dir, errno_words(reason),
+                                reason == -EROFS ? "mount its file system for writing"
+                                                 : "restore a copy of it");
         return 0;
+}
+
+static void set_full(Store *s)
+{
+        store_set_state(s, STORE_FULL,
+                        "the disk of %s is full: make room (deleting objects works); writes are "
+                        "taken again once there is",
+                        s->dir);
 }
 
 /* Gives up the ballast when that is what it takes; leaves the store readable where it can. */
@@ -179,6 +194,8 @@ static int open_for_writing(Store *s, DbMode mode)
                 log_warning("the disk of %s is full: giving up the ballast file", s->dir);
                 guard_drop_ballast(s->guard);
                 r = db_open(s->db_dir, s->log_dir, mode, &s->db);
+                if (r >= 0)
+                        set_full(s);
         }
         if (r == -ENOSPC || r == -EROFS || r == -EBADMSG || r == -EIO)
                 return open_read_only(s, r);
@@ -240,7 +257,7 @@ int store_open_database(Store *s)
         r = open_for_writing(s, witness.present ? DB_OPEN : DB_CREATE);
         if (r < 0)
                 return r;
-        if (s->state == STORE_OK && !witness.present && is_empty(s) > 0) {
+        if (s->state <= STORE_FULL && !witness.present && is_empty(s) > 0) {
                 r = initialize(s);
                 if (r < 0)
                         return log_error_errno(r, "cannot make a database in %s", s->dir);
@@ -248,13 +265,13 @@ int store_open_database(Store *s)
         r = read_meta(s);
         if (r < 0)
                 return r;
-        if (s->state != STORE_OK || !heed_witness(s, &witness))
+        if (s->state > STORE_FULL || !heed_witness(s, &witness))
                 return 0; /* the witness stays as it is */
 
         r = guard_start_witness(s->guard, s->database_id, s->revision);
         if (r < 0)
                 (void) log_warning_errno(r, "cannot write %s/witness, going on without", s->dir);
-        r = guard_take_ballast(s->guard);
+        r = s->state == STORE_OK ? guard_take_ballast(s->guard) : 0;
         if (r < 0)
                 (void) log_warning_errno(r,
                                 "cannot set space aside in %s, ignoring: deleting will fail on a "
@@ -265,22 +282,26 @@ int store_open_database(Store *s)
 
 int store_reopen(Store *s)
 {
+        Witness witness;
         int r;
 
         s->db = db_close(s->db);
         guard_drop_ballast(s->guard);
         r = db_open(s->db_dir, s->log_dir, DB_OPEN, &s->db);
-        if (r < 0)
+        if (r >= 0)
+                set_full(s);
+        else
                 r = open_read_only(s, r);
         if (r >= 0)
                 r = read_meta(s);
+        if (r >= 0)
+                r = read_witness(s, &witness);
         if (r < 0) {
                 /* Nothing can be served: a new process may find a better world. */
                 (void) sd_event_exit(s->event, EXIT_FAILURE);
                 return r;
         }
-        if (s->state == STORE_BROKEN)
-                return -EROFS;
-        commit_resume(s->commit, s->db);
+        if (s->state == STORE_FULL && heed_witness(s, &witness))
+                commit_resume(s->commit, s->db);
         return 0;
 }

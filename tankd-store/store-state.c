@@ -6,9 +6,11 @@
  *   full    the disk is full. RocksDB's handle never heals, so the database was closed, the
  *           ballast given up and the database opened anew: deletes are taken. Every write that
  *           asks looks whether there is room again; nothing polls.
+ *   crammed the room that the ballast left was taken by others, too: the database could be opened
+ *           for reading only. Every write that asks looks whether there is room to open it.
  *   broken  reads only, until the daemon is started anew.
  *
- * Both of the latter are "degraded" on the bus. */
+ * All but the first are "degraded" on the bus. */
 
 #include "store.h"
 
@@ -56,13 +58,24 @@ void store_set_state(Store *s, StoreState state, const char *format, ...)
 /* With room again the ballast comes first: what is written next may fill the disk. */
 static void try_leave_full(Store *s)
 {
+        int r;
+
         if (!guard_has_room(s->guard) || guard_take_ballast(s->guard) < 0)
                 return;
+        /* Of a start on the full disk it may be missing. */
+        r = guard_has_witness(s->guard)
+                            ? 0
+                            : guard_start_witness(s->guard, s->database_id, s->revision);
+        if (r < 0)
+                (void) log_warning_errno(r, "cannot write %s/witness, going on without", s->dir);
         store_set_state(s, STORE_OK, "the disk has room again");
 }
 
 int store_check_writable(Store *s, bool is_delete, sd_bus_error *reterr)
 {
+        /* Nothing is under way in this state, so that the database can be exchanged. */
+        if (s->state == STORE_CRAMMED && guard_has_room_to_open(s->guard))
+                (void) store_reopen(s);
         if (s->state == STORE_FULL)
                 try_leave_full(s);
         if (s->state == STORE_OK || (s->state == STORE_FULL && is_delete))

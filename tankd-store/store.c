@@ -31,14 +31,14 @@ uint64_t store_compacted_revision(const Store *s)
         return s->compacted;
 }
 
-static void answer_failure(Write *w, int error)
+static void answer_failure(const Store *s, Write *w, int error)
 {
         sd_bus_error e = SD_BUS_ERROR_NULL;
 
         (void) tank_error_set(&e, TANK_ERROR_DEGRADED,
-                        "the write could not be made durable: %s; whether it counts will be known "
-                        "when "
-                        "the store is well again: read it back then",
+                        "the write could not be made durable in %s: %s; whether it counts will be "
+                        "known when the store is well again: read it back then",
+                        s->dir,
                         error == -ENOSPC ? "the disk is full: make room" : errno_words(error));
         w->answered(NULL, &e, w->userdata);
         sd_bus_error_free(&e);
@@ -63,12 +63,7 @@ int store_on_failure(sd_event_source *source, void *userdata)
         }
 
         if (store_reopen(s) < 0)
-                return 0; /* broken, and said so */
-        store_set_state(s, STORE_FULL,
-                        "the disk of %s is full: make room (deleting objects works); writes are "
-                        "taken "
-                        "again once there is",
-                        s->dir);
+                return 0; /* there is no reading either: the end */
         /* A batch can reach the log and fail all the same. */
         if (s->revision != told && s->hooks.changed)
                 s->hooks.changed(NULL, s->hooks.userdata);
@@ -98,7 +93,7 @@ void store_on_batch(const CommitBatch *batch, void *userdata)
                 for (size_t i = 0; i < t->n_ops; i++)
                         overlay_drop(s, &t->ops[i]);
                 if (batch->error < 0)
-                        answer_failure(w, batch->error);
+                        answer_failure(s, w, batch->error);
                 else
                         w->answered(&w->outcome, NULL, w->userdata);
         }

@@ -11,10 +11,13 @@
 #include <cmocka.h>
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <fnmatch.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "store-fixture.h"
 #include "store-meta.h"
@@ -315,6 +318,95 @@ static void test_full_disk(void **state)
         (void) rmdir(dir);
 }
 
+static uint64_t free_bytes(const char *dir)
+{
+        struct statvfs s;
+
+        assert_int_equal(statvfs(dir, &s), 0);
+        return (uint64_t) s.f_bavail * s.f_frsize;
+}
+
+/* What is free on the disk of @dir but for @left bytes is given to the file @path. */
+static void stuff(const char *dir, const char *path, uint64_t left)
+{
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        struct stat st;
+
+        assert_true(fd >= 0);
+        assert_int_equal(fstat(fd, &st), 0);
+        assert_int_equal(ftruncate(fd, 0), 0);
+        assert_int_equal(fallocate(fd, 0, 0, (off_t) (free_bytes(dir) - left)), 0);
+        (void) safe_close(fd);
+}
+
+static void assert_witness(Fixture *f)
+{
+        CLEANUP_FREE char *text = NULL;
+        char path[128], expected[96];
+
+        (void) snprintf(path, sizeof(path), "%s/witness", f->data);
+        (void) snprintf(expected, sizeof(expected), "tank-witness 1 %s %020" PRIu64 " ",
+                        store_database_id(f->store), store_revision(f->store));
+        assert_true(read_file_at(AT_FDCWD, path, 4096, &text, NULL) >= 0);
+        assert_memory_equal(text, expected, strlen(expected));
+}
+
+/* What the ballast left is taken by others, and then the store starts: it can be read, and is
+ * written to again once there is room, a little or enough. */
+static void test_crammed_disk(void **state)
+{
+        char dir[] = "/tmp/tank-test-cram-XXXXXX", path[128], error[128];
+        json_t *doc;
+        Fixture f;
+        Outcome o;
+
+        if (!own_mounts)
+                skip();
+        assert_non_null(mkdtemp(dir));
+        assert_int_equal(mount("tmpfs", dir, "tmpfs", 0, "size=160m"), 0);
+        fixture_init(&f, dir);
+        assert_true(fixture_open(&f) >= 0);
+        for (unsigned i = 0; i < 3; i++)
+                assert_string_equal(apply_big(&f, i, 200000).error, "");
+        fixture_close(&f);
+        (void) snprintf(path, sizeof(path), "%s/ballast", f.data);
+        assert_int_equal(unlink(path), 0);
+        (void) snprintf(path, sizeof(path), "%s/filler", dir);
+        stuff(dir, path, 0);
+
+        assert_true(fixture_open(&f) >= 0);
+        assert_true(store_is_degraded(f.store));
+        assert_non_null(strstr(store_degraded_reason(f.store), "make room"));
+        doc = get(&f, "widget", "default", "big2", error);
+        assert_non_null(doc);
+        json_decref(doc);
+        o = apply(&f, "{\"kind\":\"widget\",\"name\":\"small\"}");
+        assert_string_equal(o.error, TANK_ERROR_DEGRADED);
+        o = delete (&f, "widget", "default", "big0");
+        assert_string_equal(o.error, TANK_ERROR_DEGRADED);
+        assert_non_null(strstr(o.message, "make room"));
+
+        stuff(dir, path, UINT64_C(48) << 20);
+        o = delete (&f, "widget", "default", "big0");
+        assert_string_equal(o.error, "");
+        o = apply(&f, "{\"kind\":\"widget\",\"name\":\"small\"}");
+        assert_string_equal(o.error, TANK_ERROR_DEGRADED);
+        assert_non_null(strstr(o.message, dir));
+
+        assert_int_equal(unlink(path), 0);
+        o = apply(&f, "{\"kind\":\"widget\",\"name\":\"small\"}");
+        assert_string_equal(o.error, "");
+        assert_false(store_is_degraded(f.store));
+        assert_null(get(&f, "widget", "default", "big0", error));
+        /* The witness went on: a database that ends before it would be noticed. */
+        assert_witness(&f);
+        fixture_close(&f);
+        sd_event_unref(f.event);
+        (void) remove_tree_at(AT_FDCWD, f.logs);
+        assert_int_equal(umount(dir), 0);
+        (void) rmdir(dir);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -327,6 +419,7 @@ int main(void)
                 TEST(test_newer_format),
                 TEST(test_unreadable_record),
                 cmocka_unit_test(test_full_disk),
+                cmocka_unit_test(test_crammed_disk),
         };
 
         log_setup("test-store-fault");
