@@ -115,13 +115,17 @@ static int print_record(LogMerge *m, const Source *s, bool first)
 
 /* ---- records ------------------------------------------------------------------------------- */
 
+/* Each record has a number, whether it could be written or not. */
 static void warn_of_gap(const Source *s)
 {
         uint64_t seq = s->record.seq;
+        bool overtaken = log_reader_overtaken(s->reader);
 
         if (s->last_seq > 0 && seq > s->last_seq + 1)
-                ctl_error("%" PRIu64 " records were rotated away before they could be read",
-                                seq - s->last_seq - 1);
+                ctl_error("%" PRIu64 " records %s", seq - s->last_seq - 1,
+                                overtaken ? "were rotated away before they could be read"
+                                          : "are missing here: there was no room on the disk when "
+                                            "they came");
 }
 
 static int take_record(LogMerge *m, Source *s)
@@ -134,7 +138,7 @@ static int take_record(LogMerge *m, Source *s)
                 m->n_lines++;
         } else if (first)
                 stream->wanted = false;
-        if (m->following)
+        if (m->following || (stream->wanted && !m->counting))
                 warn_of_gap(s);
         stream->inside = s->record.partial;
         s->last_seq = s->record.seq;

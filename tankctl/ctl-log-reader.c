@@ -33,6 +33,7 @@ struct LogReader {
         char buffer[BUFFER_SIZE];
         size_t start, end;
         bool skipping; /* a line that is too long to be a record, up to its end */
+        bool overtaken;
 };
 
 /* ---- records ------------------------------------------------------------------------------- */
@@ -76,6 +77,18 @@ static int fill(LogReader *r)
         return n > 0;
 }
 
+/* At the present end: what has no newline yet is read again when there is more. Its writer may find
+ * the disk full, take it back, and write something else in its place later. */
+static int give_back(LogReader *r)
+{
+        LogFile *f = &r->files.items[r->at];
+
+        if (r->start < r->end && lseek(f->fd, -(off_t) (r->end - r->start), SEEK_CUR) < 0)
+                return -errno;
+        r->start = r->end = 0;
+        return 0;
+}
+
 /* What is left of an older file without a newline is torn. */
 int log_reader_next(LogReader *r, LogRecord *ret)
 {
@@ -91,7 +104,7 @@ int log_reader_next(LogReader *r, LogRecord *ret)
                 if (k > 0)
                         continue;
                 if (r->at + 1 == r->files.n)
-                        return 0;
+                        return give_back(r);
                 r->at++;
                 r->start = r->end = 0;
                 r->skipping = false;
@@ -208,8 +221,10 @@ static int files_renew(LogReader *r)
         if (at != SIZE_MAX) {
                 (void) safe_close(fresh.items[at].fd);
                 fresh.items[at].fd = TAKE_FD(current->fd);
-        } else
+        } else {
                 r->start = r->end = 0;
+                r->overtaken = true;
+        }
         files_done(&r->files);
         r->files = fresh;
         r->at = at == SIZE_MAX ? 0 : at;
@@ -217,6 +232,14 @@ static int files_renew(LogReader *r)
 }
 
 /* ---- the reader ---------------------------------------------------------------------------- */
+
+bool log_reader_overtaken(LogReader *r)
+{
+        bool overtaken = r->overtaken;
+
+        r->overtaken = false;
+        return overtaken;
+}
 
 int log_reader_new(int directory, const char *name, LogReader **ret)
 {

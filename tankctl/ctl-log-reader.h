@@ -19,3 +19,5 @@ int log_reader_next(LogReader *r, LogRecord *ret);
 /* After a 0: follows the name across rotations. 1: there may be more now. */
 int log_reader_renew(LogReader *r);
 int log_reader_rewind(LogReader *r);
+/* Whether files went away unread before what comes next; false when asked again. */
+bool log_reader_overtaken(LogReader *r);

@@ -555,6 +555,16 @@ static void append_records(const Scratch *s, const char *name, const char *text)
         assert_int_equal(write_full(fd, text, strlen(text)), 0);
 }
 
+/* Cuts the last @size bytes off. */
+static void take_back(const Scratch *s, const char *name, size_t size)
+{
+        CLEANUP_CLOSE int fd = openat(s->fd, name, O_WRONLY | O_CLOEXEC);
+        off_t end = lseek(fd, 0, SEEK_END);
+
+        assert_true(end >= (off_t) size);
+        assert_int_equal(ftruncate(fd, end - (off_t) size), 0);
+}
+
 /* Runs @step with standard output and error in files; what they got, joined by '|'. */
 static char *capture(const Scratch *s, LogMerge *r, int (*step)(LogMerge *r))
 {
@@ -694,6 +704,19 @@ static void test_logs_follow(void **state)
         append_records(s, "app.log", AT(4) "out F 9 nine\n");
         assert_follows(s, r,
                         "nine\n|tankctl: 2 records were rotated away before they could be read\n");
+
+        /* A record that there was no room for is taken back when half of it has been read. */
+        append_records(s, "app.log", AT(4) "out F 10 much longer than what comes in its pla");
+        assert_follows(s, r, "|");
+        take_back(s, "app.log", strlen(AT(4) "out F 10 much longer than what comes in its pla"));
+        append_records(s, "app.log", AT(5) "out F 10 ten\n");
+        assert_follows(s, r, "ten\n|");
+
+        /* In the midst of a file nothing was rotated away: it was never written. */
+        append_records(s, "app.log", AT(5) "out F 13 thirteen\n");
+        assert_follows(s, r,
+                        "thirteen\n|tankctl: 2 records are missing here: there was no room on the "
+                        "disk when they came\n");
 }
 
 int main(void)
