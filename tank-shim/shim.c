@@ -161,9 +161,9 @@ static void do_start(Shim *s)
         r = shim_record_write(s);
         if (r < 0) {
                 /* Without this word on disk nobody could know later that it ran. */
-                log_error_errno(r, "%s/%s/%s: cannot write the run's record, not starting",
-                                LOG_NAME(s));
-                (void) sd_event_exit(s->event, r);
+                (void) setup_report_set(&s->failure, r, "record",
+                                "the run's record in tank's run directory");
+                shim_handle(s, SHIM_FAILED);
                 return;
         }
         FAILPOINT("shim.started");
@@ -576,6 +576,9 @@ int shim_new(Launch *launch, int run_dir, int lock_fd, int channel, Shim **ret)
                 r = shim_reaper_new(s, &s->reaper);
         if (r >= 0)
                 r = shim_record_write(s); /* step 3 */
+        /* That there is no room is told as the end of the run, when it is to begin. */
+        if (r == -ENOSPC)
+                r = 0;
         if (r < 0) {
                 (void) safe_close(channel);
                 return r;
