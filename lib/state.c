@@ -49,6 +49,7 @@ static const char *const pod_event_table[_POD_EVENT_MAX] = {
         [EVENT_FAILED] = "failed",
         [EVENT_DELETED] = "deleted",
         [EVENT_REFUSED] = "refused",
+        [EVENT_LOST] = "lost",
 };
 DEFINE_STRING_TABLE(PodEvent, pod_event, pod_event_table)
 

@@ -48,6 +48,7 @@ typedef enum PodEvent {
         EVENT_FAILED,
         EVENT_DELETED,
         EVENT_REFUSED, /* a change could not be made while the containers run */
+        EVENT_LOST,    /* events before this one could not be logged; of no pod */
         _POD_EVENT_MAX,
         _POD_EVENT_INVALID = -EINVAL,
 } PodEvent;

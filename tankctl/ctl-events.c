@@ -67,7 +67,8 @@ static Color color_of_event(const char *event)
         case EVENT_STARTING: return COLOR_PENDING;
         case EVENT_BACKING_OFF:
         case EVENT_FAILED:
-        case EVENT_REFUSED: return COLOR_BAD;
+        case EVENT_REFUSED:
+        case EVENT_LOST: return COLOR_BAD;
         case EVENT_APPLIED:
         case EVENT_EXITED:
         case EVENT_DELETED:
@@ -88,8 +89,11 @@ static int show_row(Events *e, const Event *v)
         bool all = !*e->namespace;
 
         table_add(e->table, format_rfc3339(v->at, at), COLOR_NONE);
-        table_addf(e->table, "%s%s%s%s%s", all ? v->namespace : "", all ? "/" : "", v->pod,
-                        *v->container ? "/" : "", v->container);
+        if (!*v->pod) /* events are missing here, of whatever pods */
+                table_add(e->table, "-", COLOR_NONE);
+        else
+                table_addf(e->table, "%s%s%s%s%s", all ? v->namespace : "", all ? "/" : "", v->pod,
+                                *v->container ? "/" : "", v->container);
         table_add(e->table, v->event, color_of_event(v->event));
         if (e->output == OUTPUT_WIDE) {
                 table_addf(e->table, "%" PRIu64, v->generation);

@@ -204,7 +204,8 @@ const Verb ctl_verbs[] = {
                         "machine\n"
                         "keeps at least the last megabyte of that until it is switched off;\n"
                         "--no-follow without --since shows all of it. Restarts of tank's daemons\n"
-                        "leave no gap. With -o json each event is an object on a line of its own.",
+                        "leave no gap; a gap that a full /run made is an event, too: lost. With\n"
+                        "-o json each event is an object on a line of its own.",
                         events_options, VERB_NAMESPACE | VERB_ALL_NAMESPACES,
                         OUTPUTS_NONE | OUTPUT_BIT(OUTPUT_WIDE) | OUTPUT_BIT(OUTPUT_JSON), 0, 1,
                         EXIT_CODE_USAGE, verb_events },

@@ -24,8 +24,11 @@ static int page_add(const JournalEvent *e, void *userdata)
         EventPage *page = userdata;
         int r;
 
-        if ((*page->namespace && !streq(page->namespace, e->namespace)) ||
-                        (*page->pod && !streq(page->pod, e->pod)) || e->at_usec < page->since)
+        bool of_all = isempty(e->pod); /* what is missing may have been of any pod */
+
+        if (!of_all && *page->namespace && !streq(page->namespace, e->namespace))
+                return 0;
+        if ((!of_all && *page->pod && !streq(page->pod, e->pod)) || e->at_usec < page->since)
                 return 0;
         r = sd_bus_message_append(page->reply, "(ssssststt)", e->namespace, e->pod, e->uid,
                         e->container, e->event, e->generation, e->detail, e->at_usec, e->sequence);

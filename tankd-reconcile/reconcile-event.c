@@ -22,17 +22,15 @@
 
 /* ---- telling ---- */
 
-static void tell(Manager *m, JournalEvent *e)
+static int event_log(Manager *m, JournalEvent *e)
+{
+        return m->journal ? journal_append(m->journal, e) : -EBADF;
+}
+
+static void event_signal(Manager *m, const JournalEvent *e)
 {
         int r;
 
-        log_debug("%s/%s%s%s: event %s", e->namespace, e->pod, *e->container ? "/" : "",
-                        e->container, e->event);
-        e->at_usec = now_realtime_usec();
-        r = m->journal ? journal_append(m->journal, e) : -EBADF;
-        if (r < 0)
-                log_error_errno(r, "%s/%s: the event \"%s\" is not in the log %s/events",
-                                e->namespace, e->pod, e->event, m->paths.run_dir);
         if (!m->bus)
                 return;
         r = sd_bus_emit_signal(m->bus, TANK_RECONCILE_PATH, TANK_RECONCILE_INTERFACE, "PodEvent",
@@ -40,6 +38,71 @@ static void tell(Manager *m, JournalEvent *e)
                         e->generation, e->detail, e->at_usec);
         if (r < 0)
                 log_debug("cannot send an event: %s", errno_words(r));
+}
+
+static void event_lost(Manager *m, const JournalEvent *e, int error)
+{
+        if (m->lost_events.n++ > 0)
+                return;
+        m->lost_events.since_usec = e->at_usec;
+        m->lost_events.error = error;
+        log_error_errno(error,
+                        "%s/%s: the event \"%s\" is not in the log %s/events, nor is any other "
+                        "until it can be written again",
+                        e->namespace, e->pod, e->event, m->paths.run_dir);
+}
+
+/* The gap is an event of its own, of no pod, in the place of those that are missing. */
+static int events_tell_lost(Manager *m)
+{
+        CLEANUP_FREE char *detail = NULL;
+        char since[RFC3339_SIZE];
+        JournalEvent e = {
+                .namespace = "",
+                .pod = "",
+                .uid = "",
+                .container = "",
+                .event = pod_event_to_string(EVENT_LOST),
+                .at_usec = now_realtime_usec(),
+        };
+        int r;
+
+        if (m->lost_events.n == 0)
+                return 0;
+        if (asprintf(&detail, "%" PRIu64 " since %s could not be written to %s/events: %s",
+                            m->lost_events.n, format_rfc3339(m->lost_events.since_usec, since),
+                            m->paths.run_dir, errno_words(m->lost_events.error)) < 0) {
+                detail = NULL;
+                return -ENOMEM;
+        }
+        e.detail = detail;
+        r = event_log(m, &e);
+        if (r < 0)
+                return r;
+        log_notice("events are logged again: %s", detail);
+        m->lost_events.n = 0;
+        event_signal(m, &e);
+        return 0;
+}
+
+void events_retry(Manager *m)
+{
+        (void) events_tell_lost(m); /* else the next time */
+}
+
+static void tell(Manager *m, JournalEvent *e)
+{
+        int r;
+
+        log_debug("%s/%s%s%s: event %s", e->namespace, e->pod, *e->container ? "/" : "",
+                        e->container, e->event);
+        e->at_usec = now_realtime_usec();
+        r = events_tell_lost(m);
+        if (r >= 0)
+                r = event_log(m, e);
+        if (r < 0)
+                event_lost(m, e, r);
+        event_signal(m, e);
 }
 
 /* ---- what was told before ---- */
@@ -75,6 +138,8 @@ static int recall_event(const JournalEvent *e, void *userdata)
         json_t *recalled = userdata, *o = json_object_get(recalled, e->uid);
         int r;
 
+        if (event == EVENT_LOST)
+                return 0; /* what is missing may be told again */
         if (event == EVENT_DELETED) {
                 (void) json_object_del(recalled, e->uid);
                 return 0;
@@ -161,6 +226,7 @@ static bool was_told(const Manager *m, const JournalEvent *e, PodEvent event)
                 break;
         case EVENT_STARTING: /* a second start is another one */
         case EVENT_DELETED:
+        case EVENT_LOST:
         case _POD_EVENT_MAX:
         case _POD_EVENT_INVALID: break;
         }

@@ -10,6 +10,8 @@ void pod_emit(PodEntry *p, ContainerEntry *c, PodEvent event, const char *detail
 
 int events_open(Manager *m);
 void events_close(Manager *m);
+/* Tells how many events are missing in the log, once it takes something again. */
+void events_retry(Manager *m);
 /* After the adoption: learns from the log what was told before, so that an earlier life's events
  * are not told again. */
 void events_recall(Manager *m);

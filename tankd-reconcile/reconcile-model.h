@@ -144,7 +144,9 @@ struct PodEntry {
         bool on_disk;        /* its directory is there */
         bool document_saved; /* the newest desired document is in it */
         bool record_dirty;
+        bool record_failed; /* it could not be written: every resync tries again */
         bool has_results_file;
+        bool results_failed; /* the same of its results */
         bool removing, removal_failed;
         struct ShimHelper *removal; /* unmounts the pins */
         bool ready_told;
@@ -176,6 +178,10 @@ struct Manager {
         Watch *watch;
         Journal *journal;
         json_t *recalled; /* see reconcile-event.c */
+        struct {
+                uint64_t n, since_usec; /* of those that the log has not got; real time */
+                int error;
+        } lost_events;
         ShimContext *shims;
 
         PodEntry **pods;
@@ -197,7 +203,7 @@ struct Manager {
         char *held_reason;            /* NULL: not held */
         char database_id[ID128_SIZE]; /* as last accepted, "" before the first */
         uint64_t revision;
-        bool position_dirty;
+        bool position_dirty, position_failed;
         bool announce_manager, ready_told;
         struct {
                 sd_bus_message *message;

@@ -54,7 +54,11 @@ static void container_launch_errno(ContainerEntry *c, const char *stage, int err
         CLEANUP_FREE char *message = NULL;
 
         (void) snprintf(result.stage, sizeof(result.stage), "%s", stage);
-        if (run_result_describe(&result, &message) < 0)
+        if (error == -ENOSPC) {
+                if (asprintf(&message, "setup failed in %s: %s: make room in %s", stage,
+                                    errno_words(error), c->pod->manager->paths.run_dir) < 0)
+                        message = NULL;
+        } else if (run_result_describe(&result, &message) < 0)
                 message = NULL;
         container_launch_failed(c, &result, strempty(message));
 }
@@ -102,6 +106,7 @@ static void container_start(ContainerEntry *c, bool create, bool reset)
 {
         CLEANUP_FREE char *run_path = NULL;
         LaunchFailure failure = { 0 };
+        const char *stage = "record";
         PodEntry *p = c->pod;
         char run[ID128_SIZE];
         RecordWriter launch = { 0 };
@@ -129,15 +134,17 @@ static void container_start(ContainerEntry *c, bool create, bool reset)
         else
                 r = pod_record_save(p);
         FAILPOINT("reconcile.record-written");
-        if (r >= 0)
+        if (r >= 0) {
+                stage = "spawn";
                 r = shim_spawn(p->manager->shims, run_path, run, launch.data, launch.size, c,
                                 &c->shim);
+        }
         explicit_bzero(launch.data, launch.size); /* the environment may hold secrets */
         record_done(&launch);
         if (r < 0) {
                 if (run_path)
                         (void) remove_tree_at(p->manager->pods_fd, run_path);
-                container_launch_errno(c, "spawn", r);
+                container_launch_errno(c, stage, r);
                 return;
         }
         c->holds_place = true;
@@ -201,8 +208,8 @@ static void container_finish(ContainerEntry *c)
         r = pod_results_save(c->pod);
         if (r < 0)
                 log_error_errno(r,
-                                "%s/%s/%s: cannot note its result in %s/results: it will run "
-                                "again after a reboot",
+                                "%s/%s/%s: cannot note its result in %s/results, trying again: "
+                                "without, it will run again after a reboot",
                                 c->pod->namespace, c->pod->name, c->name,
                                 c->pod->manager->paths.state_dir);
         FAILPOINT("reconcile.result-noted");
@@ -447,11 +454,12 @@ void pod_plan(PodEntry *p)
         plan_done(&plan);
         pod_tell_ready(p);
         if (p->record_dirty && !p->removing && (p->on_disk || pod_has_history(p))) {
+                bool told = p->record_failed;
+
                 r = pod_record_save(p);
-                if (r < 0)
-                        log_error_errno(r,
-                                        "pod %s/%s: cannot write %s/%s/pod.record, trying again at "
-                                        "the next change",
+                p->record_failed = r < 0;
+                if (r < 0 && !told)
+                        log_error_errno(r, "pod %s/%s: cannot write %s/%s/pod.record, trying again",
                                         p->namespace, p->name, m->pods_path, p->uid);
         }
 }

@@ -306,7 +306,7 @@ int pod_record_save(PodEntry *p)
         r = write_file_atomic_at(dir, "pod.record", w.data, w.size, 0600, false);
         record_done(&w);
         if (r >= 0)
-                p->record_dirty = false;
+                p->record_dirty = p->record_failed = false;
         return r;
 }
 
@@ -381,6 +381,7 @@ int pod_results_save(PodEntry *p)
                         r = -errno;
         }
         record_done(&w);
+        p->results_failed = r < 0;
         return r;
 }
 

@@ -178,7 +178,8 @@ static void on_shim_over(Shim *s, void *userdata)
                 FAILPOINT("reconcile.before-result");
                 if (p->on_disk) {
                         r = pod_record_save(p);
-                        if (r < 0)
+                        /* Of a full disk: without the run's directory there is room. */
+                        if (r < 0 && r != -ENOSPC)
                                 log_error_errno(r, "pod %s/%s: cannot note a result", p->namespace,
                                                 p->name);
                 }

@@ -102,8 +102,10 @@ static int on_announce(sd_event_source *source, void *userdata)
         manager_announce(m);
         if (m->position_dirty) {
                 r = manager_position_save(m);
-                if (r < 0)
-                        log_error_errno(r, "cannot write %s/store-position", m->paths.run_dir);
+                if (r < 0 && !m->position_failed)
+                        log_error_errno(r, "cannot write %s/store-position, trying again",
+                                        m->paths.run_dir);
+                m->position_failed = r < 0;
         }
         return 0;
 }
@@ -125,6 +127,15 @@ static void container_resync(ContainerEntry *c, uint64_t now)
         }
 }
 
+/* What could not be written, on a full disk mostly: no change may come that would do it. */
+static void pod_write_again(PodEntry *p)
+{
+        if (p->record_failed)
+                manager_queue_pod(p);
+        if (p->results_failed && pod_results_save(p) >= 0)
+                log_notice("pod %s/%s: its results are noted now", p->namespace, p->name);
+}
+
 static int on_resync(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Manager *m = userdata;
@@ -132,6 +143,9 @@ static int on_resync(sd_event_source *source, uint64_t usec, void *userdata)
         int r;
 
         watch_resync(m->watch);
+        events_retry(m);
+        if (m->position_failed)
+                manager_queue_announcement(m);
         for (size_t i = 0; i < m->n_pods; i++) {
                 PodEntry *p = m->pods[i];
 
@@ -141,6 +155,7 @@ static int on_resync(sd_event_source *source, uint64_t usec, void *userdata)
                         p->removal_failed = p->removing = false;
                         manager_queue_pod(p);
                 }
+                pod_write_again(p);
         }
         r = sd_event_source_set_time_relative(source, RESYNC_USEC);
         return r < 0 ? log_error_errno(r, "cannot arm the resync timer") : 0;
