@@ -11,6 +11,9 @@ that is awaited has TANK_TEST_SECONDS.
   ask WORD [CLIENT…]   WORD goes into every session, terminal and fifo; every client that can hear
                        it has the answer, once, in order. Those that are named may have it later:
                        at the next question
+  blind WORD…          as ask, each of them, while no log can be written: who follows a log may
+                       miss any of them
+  counted              (after another ask) who follows missed some, and was told how many
   kill NAME SIGNAL     to the client
   ended NAME CODE…     the client ends with one of these (128+N for a signal), and is forgotten
   close                every client ends as it should
@@ -41,7 +44,7 @@ import termios
 import time
 
 SECONDS = max(60, float(os.environ.get("TANK_TEST_SECONDS", "20")))
-MARK = os.environ.get("MARK", "")
+MARK = os.environ["MARK"]
 INSTANCE = os.environ.get("TANK_INSTANCE", "")
 HOST_NAME = "tank-" + INSTANCE if INSTANCE else "tank"
 SHELL = 'while read -r line; do echo "got $line"; done; exit 21'
@@ -56,6 +59,7 @@ class Client:
         self.kind, self.name, self.pod = kind, name, pod
         self.seen = b""
         self.expected = []
+        self.blind = []
         self.slave = None
         words = {"exec": ["exec", "-i", "-n", namespace, pod, "--", "sh", "-c", SHELL],
                  "attach": ["attach", "-n", namespace, pod],
@@ -91,9 +95,9 @@ class Client:
         except (BlockingIOError, OSError):
             pass
 
-    def heard(self):
+    def heard(self, words=None):
         """The answers that were asked for since this client is there."""
-        wanted = set(self.expected)
+        wanted = set(self.expected if words is None else words)
         lines = re.findall(rb"got (\S+)\r?\n", self.seen)
         return [w for w in (line.decode() for line in lines) if w in wanted]
 
@@ -183,7 +187,7 @@ class Matrix:
             self.feeds[pod] = os.open(path, os.O_RDWR)  # never without a writer
         return self.feeds.get(pod)
 
-    def ask(self, word, *later):
+    def send(self, word):
         asked = set()
         for c in self.clients.values():
             if c.kind == "logs":
@@ -195,10 +199,28 @@ class Matrix:
                 os.write(c.input, word.encode() + b"\n")
                 if c.kind == "attach":
                     asked.add(c.pod)
+        return [c for c in self.clients.values() if c.kind == "exec" or c.pod in asked]
+
+    def ask(self, word, *later):
+        for c in self.send(word):
+            c.expected.append(word)
+        self.hear([c for c in self.clients.values() if c.name not in later])
+
+    def blind(self, *words):
+        for word in words:
+            for c in self.send(word):
+                (c.blind if c.kind == "logs" else c.expected).append(word)
+        self.hear([c for c in self.clients.values() if c.kind != "logs"])
+
+    def counted(self):
         for c in self.clients.values():
-            if c.kind == "exec" or c.pod in asked:
-                c.expected.append(word)
-        now = [c for c in self.clients.values() if c.name not in later]
+            got = c.heard(c.blind)
+            told = sum(map(int, re.findall(rb"(\d+) records are missing here", c.seen)))
+            if c.kind == "logs" and (got != [w for w in c.blind if w in got] or
+                                     len(got) + told != len(c.blind) or not told):
+                raise Wrong(f"{c.name} has {len(got)} of {len(c.blind)}, was told of {told}")
+
+    def hear(self, now):
         self.until(lambda: all(c.expected == c.heard() for c in now),
                    lambda: "; ".join(f"{c.kind} {c.name} should have heard {c.expected[-3:]}, "
                                      f"has {c.heard()[-3:]}: {c.seen[-200:]}"
@@ -311,7 +333,8 @@ class Matrix:
             self.until(lambda: c.is_raw() == (rest[1] == "YES"), lambda: "the terminal is not so")
         elif verb == "kill-shim":
             self.kill_shim(*rest)
-        elif verb in ("lost", "ask", "ended", "close", "remember", "same", "again"):
+        elif verb in ("lost", "ask", "ended", "close", "remember", "same", "again",
+                      "blind", "counted"):
             getattr(self, verb)(*rest)
         else:
             raise Wrong(f"{verb}?")

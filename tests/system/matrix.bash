@@ -17,10 +17,17 @@ matrix_setup()
 {
   helper_setup
   slower 3
+  export MARK
   clients_pid=
 }
 
 matrix_teardown()
+{
+  matrix_teardown_with true
+}
+
+# matrix_teardown_with COMMAND…: which is run when the pods are gone.
+matrix_teardown_with()
 {
   local pid
   # shellcheck disable=SC2086
@@ -33,6 +40,7 @@ matrix_teardown()
     tankctl delete -n "$NS" -f "$BATS_TEST_TMPDIR/pods" --wait --timeout "$TANK_TEST_SECONDS" \
       >/dev/null || true
   helper_teardown
+  "$@"
 }
 
 once='echo "$0" >>/mark/starts; '
