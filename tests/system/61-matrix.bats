@@ -9,7 +9,7 @@
 load helper
 load matrix
 
-rounds=20
+rounds=${TANK_TEST_ROUNDS:-20} # fewer with sanitizers (tools/check)
 
 setup()
 {
