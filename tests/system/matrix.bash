@@ -89,7 +89,7 @@ lines_of()
 
 start_clients()
 {
-  coproc CLIENTS { exec "$BATS_TEST_DIRNAME/clients.py" "$NS" 3>&-; }
+  coproc CLIENTS { exec "$top/tests/system/clients.py" "$NS" 3>&-; }
   clients_pid=$CLIENTS_PID
   clients_in=${CLIENTS[1]} clients_out=${CLIENTS[0]}
 }
