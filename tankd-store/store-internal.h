@@ -52,9 +52,6 @@ struct Store {
 
 /* store-state.c: the only place that changes the state. */
 void store_set_state(Store *s, StoreState state, const char *format, ...) PRINTF_LIKE(3, 4);
-/* Whether a write may begin; sets Degraded. Leaves STORE_FULL and STORE_CRAMMED when there is room
- * again. */
-int store_check_writable(Store *s, bool is_delete, sd_bus_error *reterr);
 
 /* store.c */
 void store_on_batch(const CommitBatch *batch, void *userdata);
@@ -64,6 +61,11 @@ int store_on_failure(sd_event_source *source, void *userdata);
 int store_open_database(Store *s);
 /* Behind a full disk: gives up the ballast and opens anew; the state is what came of it. */
 int store_reopen(Store *s);
+
+/* store-room.c */
+/* Whether a write may begin; sets Degraded. Leaves STORE_FULL and STORE_CRAMMED when there is room
+ * again. */
+int store_check_writable(Store *s, bool is_delete, sd_bus_error *reterr);
 
 /* store-overlay.c: borrows the ops. */
 int overlay_set(Store *s, Op *op);
