@@ -190,6 +190,7 @@ teardown_file()
   [ "$(grep -c 'Permission denied' <<<"$output")" = 2 ]
   # ... and whoever does is stopped by its mount, when it is not busy any more.
   run drive userns=host @running '
+    until grep -qx tank-init "/proc/$PID/comm"; do :; done
     exec 9<"/proc/$PID/exe"
     kill -KILL "$PID"
     while grep -qs "State:.[RSDT]" "/proc/$PID/status"; do :; done
