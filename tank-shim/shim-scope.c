@@ -193,11 +193,15 @@ static int attempt(const char *name, uint64_t deadline, ScopeJob *job, sd_bus_er
         return r;
 }
 
+static bool is_dropped(int r)
+{
+        return r == -ECONNRESET || r == -ENOTCONN || r == -EPIPE;
+}
+
 /* The connection is gone, nobody listens, systemd is not on the bus, or the unit is on its way. */
 static bool worth_another(int r, const sd_bus_error *error)
 {
-        return r == -ECONNRESET || r == -ENOTCONN || r == -EPIPE || r == -ECONNREFUSED ||
-               r == -EHOSTUNREACH || r == -ENXIO ||
+        return is_dropped(r) || r == -ECONNREFUSED || r == -EHOSTUNREACH || r == -ENXIO ||
                sd_bus_error_has_name(error, "org.freedesktop.systemd1.UnitExists");
 }
 
@@ -222,6 +226,10 @@ int scope_start(const char *name, uint64_t timeout_usec, char **ret_path,
         }
         if (r >= 0)
                 r = -EIO;
+        /* libsystemd has a limit of its own for the greeting, as long as ours, and drops the
+         * connection then: whichever of them was first. */
+        if (is_dropped(r))
+                r = -ETIMEDOUT;
         (void) snprintf(reterr, CGROUP_ERROR_MAX, "cannot start the scope %.130s: %.100s", name,
                         r == -ETIMEDOUT ? "systemd does not answer"
                         : error.message ? error.message

@@ -46,6 +46,7 @@ typedef enum Act {
         ACT_DEAF,       /* so much that it does not even greet */
         ACT_DROP_FIRST, /* the connection is gone, the scope was not made */
         ACT_DROP_AFTER, /* the connection is gone, the scope is there */
+        ACT_DROP_LATE,  /* the connection is gone, and so is the time, when it is looked at */
         ACT_EXISTS,     /* what is there is not looked at again */
         ACT_JOB_FAILS,
         ACT_ONLY_SAYS, /* "done", without the process */
@@ -89,6 +90,16 @@ static void say_removed(sd_bus_message *call, const char *result)
         (void) sd_bus_flush(sd_bus_message_get_bus(call));
 }
 
+/* Who asks stands still meanwhile, so that both have happened when it goes on. */
+static void drop_late(sd_bus_message *call, pid_t pid)
+{
+        if (kill(pid, SIGSTOP) < 0)
+                _exit(76);
+        sd_bus_close(sd_bus_message_get_bus(call));
+        (void) usleep(2 * NO_WAIT);
+        (void) kill(pid, SIGCONT);
+}
+
 static void act(Act what, sd_bus_message *call, pid_t pid)
 {
         if (what == ACT_ANSWER || what == ACT_DROP_AFTER)
@@ -103,6 +114,7 @@ static void act(Act what, sd_bus_message *call, pid_t pid)
                 break;
         case ACT_DROP_FIRST:
         case ACT_DROP_AFTER: sd_bus_close(sd_bus_message_get_bus(call)); break;
+        case ACT_DROP_LATE: drop_late(call, pid); break;
         case ACT_SILENT:
         case ACT_DEAF:
         case ACT_OVER: break;
@@ -273,6 +285,8 @@ static void test_connection_lost(void **state)
 
 static void test_refused(void **state)
 {
+        assert_refused((const Act[]){ ACT_DROP_LATE, ACT_OVER }, -ETIMEDOUT,
+                        "systemd does not answer");
         assert_refused((const Act[]){ ACT_SILENT, ACT_OVER }, -ETIMEDOUT,
                         "systemd does not answer");
         assert_refused((const Act[]){ ACT_DEAF, ACT_OVER }, -ETIMEDOUT, "systemd does not answer");
