@@ -3,6 +3,7 @@
 
 /* Descriptors and files. "No descriptor" is -EBADF; every descriptor is close-on-exec at birth. */
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/types.h>
@@ -47,6 +48,9 @@ int mkdir_p(const char *path, mode_t mode);
 int open_in_root(int root_fd, const char *path, int flags, mode_t mode);
 /* The same with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS, for trees of our own. */
 int open_beneath(int dir_fd, const char *path, int flags, mode_t mode);
+/* What is in such a directory, "." for that of @dir_fd itself. */
+int opendir_beneath(int dir_fd, const char *path, DIR **ret);
+DEFINE_CLEANUP(DIR *, closedirp, closedir)
 
 /* Removes a tree beneath @dir_fd/@name without following symlinks or crossing mounts;
  * missing is success. */

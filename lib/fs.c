@@ -59,23 +59,17 @@ int write_file_atomic_at(
 
 int remove_unfinished_at(int dir_fd)
 {
-        CLEANUP_CLOSE int fd = -EBADF;
+        CLEANUP(closedirp) DIR *d = NULL;
         struct dirent *e;
-        int r = 0;
-        DIR *d;
+        int r;
 
-        fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0)
-                return -errno;
-        d = fdopendir(fd);
-        if (!d)
-                return -errno;
-        TAKE_FD(fd);
+        r = opendir_beneath(dir_fd, ".", &d);
+        if (r < 0)
+                return r;
         while ((e = readdir(d)))
                 if (startswith(e->d_name, UNFINISHED_PREFIX) &&
                                 unlinkat(dir_fd, e->d_name, 0) < 0 && errno != ENOENT)
                         r = -errno;
-        (void) closedir(d);
         return r;
 }
 
@@ -144,6 +138,20 @@ int open_in_root(int root_fd, const char *path, int flags, mode_t mode)
 int open_beneath(int dir_fd, const char *path, int flags, mode_t mode)
 {
         return openat2_retry(dir_fd, path, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+}
+
+int opendir_beneath(int dir_fd, const char *path, DIR **ret)
+{
+        int fd = open_beneath(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+
+        if (fd < 0)
+                return fd;
+        *ret = fdopendir(fd);
+        if (!*ret) {
+                safe_close(fd);
+                return -ENOMEM;
+        }
+        return 0;
 }
 
 /* One removal. Each level holds a DIR, and a stranger made the tree: what lies deeper than a bound

@@ -7,7 +7,6 @@
  * leftover: stopped if it lives, cleaned up, and nothing of its container starts before that. A
  * directory of an earlier boot holds nothing that lives, and goes. */
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -25,22 +24,6 @@
 #include "reconcile-record.h"
 #include "shim-client.h"
 #include "strv.h"
-
-DEFINE_CLEANUP(DIR *, closedirp, closedir);
-
-static int open_dir(int at, const char *path, DIR **ret)
-{
-        int fd = open_beneath(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-
-        if (fd < 0)
-                return fd;
-        *ret = fdopendir(fd);
-        if (!*ret) {
-                safe_close(fd);
-                return -ENOMEM;
-        }
-        return 0;
-}
 
 /* ---- one run ---- */
 
@@ -93,7 +76,7 @@ static int adopt_runs(PodEntry *p, const char *container)
         int r;
 
         (void) snprintf(path, sizeof(path), "%s/%s", p->uid, container);
-        r = open_dir(p->manager->pods_fd, path, &d);
+        r = opendir_beneath(p->manager->pods_fd, path, &d);
         if (r == -ENOTDIR)
                 return 0;
         if (r < 0)
@@ -195,7 +178,7 @@ static int rebuild_container(Manager *m, const char *uid, const char *container,
         int r;
 
         (void) snprintf(path, sizeof(path), "%s/%.63s", uid, container);
-        if (open_dir(m->pods_fd, path, &d) < 0)
+        if (opendir_beneath(m->pods_fd, path, &d) < 0)
                 return 0; /* no directory: nothing of a container */
         while ((e = readdir(d))) {
                 (void) snprintf(path, sizeof(path), "%s/%.63s/%.32s/record", uid, container,
@@ -225,7 +208,7 @@ static int pod_rebuild(Manager *m, const char *uid, PodEntry *p)
         struct dirent *e;
         int r;
 
-        r = open_dir(m->pods_fd, uid, &d);
+        r = opendir_beneath(m->pods_fd, uid, &d);
         if (r < 0)
                 return r;
         while ((e = readdir(d)))
@@ -306,7 +289,7 @@ static int adopt_pod(Manager *m, const char *uid)
          * nothing could join what is there. */
         if (p->desired && p->sandbox == SANDBOX_READY && !*p->sandbox_hash)
                 memcpy(p->sandbox_hash, p->desired->sandbox_hash, sizeof(p->sandbox_hash));
-        r = open_dir(m->pods_fd, uid, &d);
+        r = opendir_beneath(m->pods_fd, uid, &d);
         if (r < 0)
                 return log_error_errno(r, "cannot read %s/%s", m->pods_path, uid);
         while ((e = readdir(d)))
@@ -368,7 +351,7 @@ static void sweep_scratch(Manager *m)
         CLEANUP(closedirp) DIR *d = NULL;
         struct dirent *e;
 
-        if (open_dir(m->state_fd, "containers", &d) < 0)
+        if (opendir_beneath(m->state_fd, "containers", &d) < 0)
                 return;
         while ((e = readdir(d)))
                 if (id_is_valid(e->d_name) && !run_is_known(m, e->d_name) &&
@@ -384,7 +367,7 @@ int manager_adopt(Manager *m)
         struct dirent *e;
         int r;
 
-        r = open_dir(m->pods_fd, ".", &d);
+        r = opendir_beneath(m->pods_fd, ".", &d);
         if (r < 0)
                 return log_error_errno(r, "cannot read %s", m->pods_path);
         while ((e = readdir(d)))

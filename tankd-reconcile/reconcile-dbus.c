@@ -3,7 +3,6 @@
 /* org.tankd.Reconcile1: the manager's methods and properties, events, and the connection itself.
  * Nothing here decides anything: methods read, or put a wish where the next pass finds it. */
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <systemd/sd-daemon.h>

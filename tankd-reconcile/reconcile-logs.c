@@ -2,7 +2,6 @@
 
 /* See reconcile-logs.h. */
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -49,17 +48,13 @@ static int give_file(int dir, const char *name, gid_t group)
 /* What is in @dir: namespaces, pods, files. The first failure is returned, behind all others. */
 static int give_contents(int dir, gid_t group, unsigned depth)
 {
-        int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), result = 0;
+        CLEANUP(closedirp) DIR *d = NULL;
         struct dirent *e;
-        DIR *d;
+        int result;
 
-        if (fd < 0)
-                return -errno;
-        d = fdopendir(fd);
-        if (!d) {
-                safe_close(fd);
-                return -ENOMEM;
-        }
+        result = opendir_beneath(dir, ".", &d);
+        if (result < 0)
+                return result;
         while ((e = readdir(d))) {
                 CLEANUP_CLOSE int child = -EBADF;
                 int r;
@@ -79,7 +74,6 @@ static int give_contents(int dir, gid_t group, unsigned depth)
                 }
                 result = result < 0 ? result : r;
         }
-        (void) closedir(d);
         return result;
 }
 
@@ -137,17 +131,13 @@ static int compare_strings(const void *a, const void *b)
 static int find_containers(int dir, char ***ret)
 {
         CLEANUP_STRV char **found = NULL;
-        int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+        CLEANUP(closedirp) DIR *d = NULL;
         struct dirent *e;
-        DIR *d;
+        int r;
 
-        if (fd < 0)
-                return -errno;
-        d = fdopendir(fd);
-        if (!d) {
-                safe_close(fd);
-                return -ENOMEM;
-        }
+        r = opendir_beneath(dir, ".", &d);
+        if (r < 0)
+                return r;
         while (r >= 0 && strv_length(found) < CONTAINERS_MAX && (e = readdir(d))) {
                 size_t n = strlen(e->d_name);
 
@@ -155,7 +145,6 @@ static int find_containers(int dir, char ***ret)
                         continue;
                 r = strv_append_take(&found, strndup(e->d_name, n - 4));
         }
-        (void) closedir(d);
         if (r < 0)
                 return r;
         if (found)

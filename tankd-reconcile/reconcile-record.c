@@ -3,7 +3,6 @@
 /* The files of reconcile-record.h. A record's `container` key opens a section: the keys behind it
  * belong to that container. */
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -458,15 +457,14 @@ static bool results_are_ours(Manager *m, int dir, const char *name)
 
 void manager_sweep_results(Manager *m)
 {
+        CLEANUP(closedirp) DIR *d = NULL;
         CLEANUP_CLOSE int fd = -EBADF;
         struct dirent *e;
-        DIR *d;
 
         if (open_results(m, &fd) < 0)
                 return;
         (void) remove_unfinished_at(fd); /* the next sweep tries again */
-        d = fdopendir(fcntl(fd, F_DUPFD_CLOEXEC, 3));
-        if (!d)
+        if (opendir_beneath(fd, ".", &d) < 0)
                 return;
         while ((e = readdir(d))) {
                 bool known = false;
@@ -478,7 +476,6 @@ void manager_sweep_results(Manager *m)
                 if (!known && results_are_ours(m, fd, e->d_name))
                         (void) unlinkat(fd, e->d_name, 0); /* the next sweep tries again */
         }
-        (void) closedir(d);
 }
 
 /* ---- the position in the store ---- */
