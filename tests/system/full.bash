@@ -218,6 +218,14 @@ gaps_are_told()
 
 # ---- the scenarios -------------------------------------------------------------------------------
 
+# What a round needs before there is no room: a pod whose workload will die, one that will be deleted.
+begin_round()
+{
+  victim=$(victim_of "$round")
+  pid=$(pid_of "$victim")
+  start gone -- sleep 1000
+}
+
 # state_and_logs_full ROUNDS
 state_and_logs_full()
 {
@@ -225,9 +233,7 @@ state_and_logs_full()
   matrix_open
   before=$(daemons)
   for round in $(seq "$1"); do
-    victim=$(victim_of "$round")
-    pid=$(pid_of "$victim")
-    start gone -- sleep 1000
+    begin_round
     apply_label "$round" >/dev/null
     shrink "$(kind_of "$round")" "$TANK_STATE_DIR" "$TANK_LOG_DIR"
     write_until_refused "$round"
@@ -253,9 +259,7 @@ run_directory_full()
   matrix_open
   before=$(daemons)
   for round in $(seq "$1"); do
-    victim=$(victim_of "$round")
-    pid=$(pid_of "$victim")
-    start gone -- sleep 1000
+    begin_round
     shrink "$(kind_of "$round")" "$TANK_RUN_DIR"
     clients ask "full-$round"
     apply_label "$round" >/dev/null

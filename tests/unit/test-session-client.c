@@ -614,19 +614,26 @@ static void expect_end_of_text(const Client *c)
         assert_int_equal(read(c->program[0], buffer, sizeof(buffer)), 0);
 }
 
+/* Input that is all there, and at its end, before the program reads. */
+static void type_from_pipe(Client *c, const char *text)
+{
+        int local[3];
+
+        make_pipe(&local[0], &c->local[0]);
+        make_pipe(&c->local[1], &local[1]);
+        make_pipe(&c->local[2], &local[2]);
+        start(c, 1, true, local);
+        assert_int_equal(write(c->local[0], text, strlen(text)), (int) strlen(text));
+        c->local[0] = safe_close(c->local[0]);
+}
+
 /* A line without its end is handed over by one such character; it takes another one for the end. */
 static void test_terminal_from_pipe_half_a_line(void **state)
 {
         Client c = { .control = -EBADF };
         char buffer[64];
-        int local[3];
 
-        make_pipe(&local[0], &c.local[0]);
-        make_pipe(&c.local[1], &local[1]);
-        make_pipe(&c.local[2], &local[2]);
-        start(&c, 1, true, local);
-        assert_int_equal(write(c.local[0], "a\nbc", 4), 4);
-        c.local[0] = safe_close(c.local[0]);
+        type_from_pipe(&c, "a\nbc");
         assert_int_equal(read(c.program[0], buffer, sizeof(buffer)), 2);
         assert_int_equal(read(c.program[0], buffer, sizeof(buffer)), 2);
         expect_end_of_text(&c);
@@ -640,14 +647,8 @@ static void test_terminal_from_pipe(void **state)
 {
         Client c = { .control = -EBADF };
         char buffer[64];
-        int local[3];
 
-        make_pipe(&local[0], &c.local[0]);
-        make_pipe(&c.local[1], &local[1]);
-        make_pipe(&c.local[2], &local[2]);
-        start(&c, 1, true, local);
-        assert_int_equal(write(c.local[0], "line\n", 5), 5);
-        c.local[0] = safe_close(c.local[0]);
+        type_from_pipe(&c, "line\n");
         assert_int_equal(read(c.program[0], buffer, sizeof(buffer)), 5);
         expect_end_of_text(&c);
         send_exit(&c, "exited", 0);
