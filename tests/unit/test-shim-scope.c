@@ -65,6 +65,15 @@ typedef struct Asked {
 
 static char cgroup[128]; /* where scopes are made; empty: not on this machine */
 
+/* Elsewhere the machine's own systemd would be asked. */
+static void need_a_place(void)
+{
+        if (*cgroup)
+                return;
+        print_message("making cgroups and a mount namespace needs root\n");
+        skip();
+}
+
 /* ---- the played systemd ---- */
 
 static void make_scope(pid_t pid)
@@ -247,8 +256,7 @@ static void assert_started(const Act *acts)
 {
         Asked a;
 
-        if (!*cgroup)
-                skip();
+        need_a_place();
         ask(acts, PATIENCE, &a);
         assert_string_equal(a.message, "");
         assert_int_equal(a.r, 0);
@@ -260,8 +268,7 @@ static void assert_refused(const Act *acts, int r, const char *words)
         char message[CGROUP_ERROR_MAX];
         Asked a;
 
-        if (!*cgroup)
-                skip();
+        need_a_place();
         ask(acts, NO_WAIT, &a);
         (void) snprintf(message, sizeof(message), "cannot start the scope " NAME ": %s", words);
         assert_string_equal(a.message, message);
@@ -299,8 +306,7 @@ static void test_no_systemd(void **state)
 {
         char message[CGROUP_ERROR_MAX] = "", *path = NULL;
 
-        if (!*cgroup)
-                skip(); /* this machine's own systemd would be asked */
+        need_a_place();
         assert_true(scope_start(NAME, NO_WAIT, &path, message) < 0);
         assert_non_null(strstr(message, "cannot reach systemd"));
         assert_true(scope_stop(NAME, NO_WAIT) < 0);
@@ -321,8 +327,7 @@ static void test_stop(void **state)
 {
         Systemd systemd;
 
-        if (!*cgroup)
-                skip();
+        need_a_place();
         systemd_up(&systemd, (const Act[]){ ACT_OVER });
         assert_int_equal(scope_stop(NAME, PATIENCE), 0);
         assert_int_equal(scope_stop("tank-not-there.scope", PATIENCE), 0);
@@ -351,8 +356,7 @@ static void test_cleanup(void **state)
         char dir[] = "/run/run-XXXXXX";
         Systemd systemd;
 
-        if (!*cgroup)
-                skip();
+        need_a_place();
         assert_non_null(mkdtemp(dir));
         write_record(dir, "");
         /* Not known to be stopped, not over: it is tried again. */
