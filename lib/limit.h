@@ -23,7 +23,10 @@
 #define LIMIT_DOMAIN_MAX           253U /* of a name in /etc/hosts */
 #define LIMIT_EXTRA_HOSTS          128U /* of one pod */
 #define LIMIT_LABEL_VALUE_MAX      256U
-#define LIMIT_LABELS               64U           /* of one object */
+#define LIMIT_LABELS               64U   /* of one object */
+#define LIMIT_SELECTOR_BYTES       4096U /* of one selector */
+#define LIMIT_SELECTOR_TERMS       32U
+#define LIMIT_SELECTOR_VALUES      256U
 #define LIMIT_ANNOTATIONS_MAX      (64U * 1024U) /* bytes of all annotations of an object */
 #define LIMIT_CONTAINERS           32U
 #define LIMIT_INIT_CONTAINERS      32U
