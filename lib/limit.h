@@ -62,3 +62,6 @@
 #define LIMIT_BUS_EACH_BYTES       (4U * 1024U * 1024U)
 #define LIMIT_WRITES_WAITING       10000U /* transactions between the store's loop and its disk */
 #define LIMIT_WRITES_WAITING_BYTES (48U * 1024U * 1024U)
+
+#define LIMIT_REFERENCE     4096U /* bytes of a reference, as text */
+#define LIMIT_REFERENCE_KEY 1024U /* bytes of the key in it, decoded */

@@ -266,7 +266,7 @@ static const struct {
         { "config", "configs", NULL },
         { "network", "networks", "net" },
         { "service", "services", "svc" },
-        { "instance", "instances", NULL },
+        { "instance", "instances", "inst" },
         { "scaling_operation", "scaling_operations", NULL },
         { "deletion_operation", "deletion_operations", NULL },
 };
@@ -274,6 +274,11 @@ static const struct {
 const char *type_known(size_t i)
 {
         return i < ARRAY_SIZE(types) ? types[i].type : NULL;
+}
+
+bool type_is_global(const char *type)
+{
+        return streq(type, "namespace");
 }
 
 const char *type_from_word(const char *word)

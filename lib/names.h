@@ -27,5 +27,7 @@ const char *nearest_word(const char *word, const char *const *candidates);
 
 /* "pods", "po", "pod" → "pod"; NULL when it is no known spelling. */
 const char *type_from_word(const char *word);
+/* Whether objects of this type stand outside of namespaces. */
+bool type_is_global(const char *type);
 const char *type_near(const char *word); /* the known type that @word nearly spells, or NULL */
 const char *type_known(size_t i);        /* the @i-th known type, NULL behind the last one */

@@ -9,7 +9,7 @@
 
 bool type_has_namespace(const char *type)
 {
-        return !streq(type, "namespace");
+        return !type_is_global(type);
 }
 
 /* Cuts "TYPE/NAME" or "TYPE/NAMESPACE/NAME" in @text. */

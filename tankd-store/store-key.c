@@ -4,13 +4,6 @@
 #include <endian.h>
 #include <stdio.h>
 
-#include "names.h"
-
-bool type_is_global(const char *type)
-{
-        return streq(type, "namespace");
-}
-
 int object_key_init(ObjectKey *k, const char *type, const char *namespace, const char *name)
 {
         if (!type_is_valid(type) || strlen(type) > LIMIT_NAME_MAX || !name_is_valid(name))

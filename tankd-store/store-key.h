@@ -14,6 +14,7 @@
 
 #include "limit.h"
 #include "macro.h"
+#include "names.h"
 
 typedef struct ObjectKey {
         char type[LIMIT_NAME_MAX + 1];
@@ -27,9 +28,6 @@ typedef struct StoreKey {
         size_t size;
         char data[STORE_KEY_MAX];
 } StoreKey;
-
-/* Whether objects of this type stand outside of namespaces. */
-bool type_is_global(const char *type);
 
 /* -EINVAL when a component is no legal name, or the namespace does not fit the type. */
 int object_key_init(ObjectKey *k, const char *type, const char *namespace, const char *name);
