@@ -65,3 +65,9 @@
 
 #define LIMIT_REFERENCE     4096U /* bytes of a reference, as text */
 #define LIMIT_REFERENCE_KEY 1024U /* bytes of the key in it, decoded */
+
+/* Secrets and configs. */
+#define LIMIT_DATA_KEY_MAX      256U /* bytes of a key */
+#define LIMIT_DATA_KEYS         1024U
+#define LIMIT_DATA_MAX          (1024U * 1024U)      /* bytes of all values */
+#define LIMIT_DATA_DOCUMENT_MAX (3U * 1024U * 1024U) /* a secret with its values, as JSON */

@@ -121,6 +121,18 @@ bool label_value_is_valid(const char *s)
         return true;
 }
 
+bool data_key_is_valid(const char *s)
+{
+        size_t n = strnlen(s, LIMIT_DATA_KEY_MAX + 1);
+
+        if (n == 0 || n > LIMIT_DATA_KEY_MAX || streq(s, ".") || startswith(s, ".."))
+                return false;
+        for (size_t i = 0; i < n; i++)
+                if (!is_alphanumeric(s[i]) && s[i] != '-' && s[i] != '_' && s[i] != '.')
+                        return false;
+        return true;
+}
+
 /* The length of the UTF-8 sequence at @p, 0 when there is none: no overlong form, no surrogate,
  * nothing beyond U+10FFFF. */
 static size_t utf8_sequence_length(const unsigned char *p, size_t left)

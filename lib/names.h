@@ -14,8 +14,14 @@ bool host_name_is_valid(const char *s, size_t max);
 /* An IPv4 or IPv6 address in its shortest form. -EINVAL. */
 #define ADDRESS_TEXT_SIZE 46
 int address_normalize(const char *s, char ret[static ADDRESS_TEXT_SIZE]);
-bool label_key_is_valid(const char *s);      /* up to 63 characters, optionally "prefix/" */
-bool label_value_is_valid(const char *s);    /* up to 256 bytes of printable UTF-8 */
+bool label_key_is_valid(const char *s);   /* up to 63 characters, optionally "prefix/" */
+bool label_value_is_valid(const char *s); /* up to 256 bytes of printable UTF-8 */
+/* Of a value in a secret or config: 1 to 256 of A-Z, a-z, 0-9, '-', '_' and '.', but neither "."
+ * nor anything that begins with "..". Such a key needs no quoting wherever keys turn up: as the
+ * name of a file in a volume (which can have 255 bytes only), behind the '/' of a reference, before
+ * the '=' of an option. Names with ".." in front are left to whoever exchanges those files in one
+ * step. */
+bool data_key_is_valid(const char *s);
 bool utf8_is_valid(const char *s, size_t n); /* NUL is not valid: no string may hold one */
 void utf8_repair(char *s);                   /* each byte that belongs to no character: '?' */
 bool path_is_absolute_normal(const char *s); /* starts with '/', no "//", "." or ".." component,

@@ -249,6 +249,12 @@ static int check_map_key(SpecContext *c, const SpecField *f, const SpecPath *pat
                                         "'.', each part beginning and ending with a letter or "
                                         "digit, and no address",
                                         spec_quote(path->key, quoted));
+        } else if (f->kind == SPEC_DATA) {
+                if (!data_key_is_valid(path->key))
+                        return spec_invalid_key(c, path,
+                                        "%s is no valid key: use 1 to %u of A-Z, a-z, 0-9, '-', "
+                                        "'_' and '.', but neither '.' alone nor '..' in front",
+                                        spec_quote(path->key, quoted), LIMIT_DATA_KEY_MAX);
         } else if (!label_key_is_valid(path->key))
                 return spec_invalid_key(c, path,
                                 "%s is no valid key: use 1 to 63 of A-Z, a-z, "
@@ -275,6 +281,7 @@ static int check_map_size(SpecContext *c, const SpecField *f, const SpecPath *pa
 {
         size_t max = f->kind == SPEC_LABELS  ? LIMIT_LABELS
                      : f->kind == SPEC_HOSTS ? LIMIT_EXTRA_HOSTS
+                     : f->kind == SPEC_DATA  ? LIMIT_DATA_KEYS
                                              : SIZE_MAX;
 
         if (json_object_size(v) > max)
@@ -324,16 +331,28 @@ static int normalize_map(SpecContext *c, const SpecField *f, const SpecPath *pat
                         return r;
                 if (f->kind == SPEC_HOSTS && !json_is_string(value))
                         return spec_unexpected(c, &p, ADDRESS_RULE, value);
+                if (f->kind == SPEC_DATA && !json_is_string(value) && !json_is_object(value))
+                        return spec_unexpected_data(c, &p, value);
                 r = normalize_value(c, f->fields && json_is_object(value) ? &reference : &text, &p,
                                 value, &normal);
                 if (r < 0)
                         return r;
-                r = f->kind == SPEC_HOSTS ? normalize_address(c, &p, &normal)
-                                          : check_map_value(c, f, &p, json_string_value(normal));
+                if (f->kind == SPEC_DATA)
+                        r = spec_check_data_value(c, &p, &normal, &size);
+                else {
+                        r = f->kind == SPEC_HOSTS
+                                            ? normalize_address(c, &p, &normal)
+                                            : check_map_value(c, f, &p, json_string_value(normal));
+                        size += strlen(key) + json_string_length(normal);
+                }
                 if (r < 0)
                         return r;
-                size += strlen(key) + json_string_length(normal);
                 r = put_new(map, key, TAKE_PTR(normal));
+                if (r < 0)
+                        return r;
+        }
+        if (f->kind == SPEC_DATA) {
+                r = spec_check_data_size(c, path, size);
                 if (r < 0)
                         return r;
         }
@@ -358,7 +377,8 @@ static int normalize_value(SpecContext *c, const SpecField *f, const SpecPath *p
         case SPEC_LABELS:
         case SPEC_ANNOTATIONS:
         case SPEC_ENVIRONMENT:
-        case SPEC_HOSTS: return normalize_map(c, f, path, v, ret);
+        case SPEC_HOSTS:
+        case SPEC_DATA: return normalize_map(c, f, path, v, ret);
         case SPEC_OBJECT: return normalize_object(c, f, path, v, ret);
         case SPEC_KIND:
         case SPEC_NAME:
@@ -446,6 +466,18 @@ int spec_normalize_identity(const json_t *doc, json_t **ret, SpecError *reterr)
         return r;
 }
 
+/* The values of a secret are bounded by themselves, and are no part of what is stored as JSON. */
+static int check_size(SpecContext *c, const char *kind, const json_t *object)
+{
+        size_t max = streq(kind, "secret") ? LIMIT_DATA_DOCUMENT_MAX : LIMIT_DOCUMENT_MAX;
+        size_t size = json_dumpb(object, NULL, 0, JSON_COMPACT);
+
+        if (size <= max)
+                return 0;
+        return spec_too_large(
+                        c, NULL, "the document has %zu bytes, and may have at most %zu", size, max);
+}
+
 static int normalize_document(SpecContext *c, const json_t *doc, json_t **ret)
 {
         CLEANUP_JSON json_t *object = NULL;
@@ -453,7 +485,6 @@ static int normalize_document(SpecContext *c, const json_t *doc, json_t **ret)
         char quoted[SPEC_QUOTED_SIZE];
         const SpecType *type = NULL;
         const char *kind = NULL;
-        size_t size;
         int r;
 
         if (!json_is_object(doc))
@@ -479,15 +510,15 @@ static int normalize_document(SpecContext *c, const json_t *doc, json_t **ret)
                 if (r < 0)
                         return r;
         }
-
-        size = json_dumpb(object, NULL, 0, JSON_COMPACT);
-        if (size > LIMIT_DOCUMENT_MAX)
-                return spec_too_large(c, NULL,
-                                "the document has %zu bytes, and may have at most "
-                                "%u",
-                                size, LIMIT_DOCUMENT_MAX);
-        *ret = TAKE_PTR(object);
-        return 0;
+        if (streq(kind, "secret")) {
+                r = spec_check_secret(c, object);
+                if (r < 0)
+                        return r;
+        }
+        r = check_size(c, kind, object);
+        if (r >= 0)
+                *ret = TAKE_PTR(object);
+        return r;
 }
 
 int spec_normalize(const json_t *doc, SpecFlags flags, json_t **ret, SpecError *reterr)

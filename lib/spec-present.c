@@ -31,7 +31,7 @@ static int present_value(const SpecField *f, bool list, const json_t *v, json_t 
                 return 0;
         }
         /* The values of `env` and the like are named by people, not by the table. */
-        if (f->fields && json_is_object(v) && f->kind != SPEC_ENVIRONMENT)
+        if (f->fields && json_is_object(v) && f->kind != SPEC_ENVIRONMENT && f->kind != SPEC_DATA)
                 return present_object(f->fields, v, ret);
 
         if (f->kind == SPEC_DURATION && json_is_integer(v))

@@ -338,12 +338,37 @@ static const SpecField namespace_fields[] = {
         END_OF_FIELDS,
 };
 
+#define BASE64_FIELD \
+        { \
+                "base64", SPEC_STRING, .type = "base64", \
+                                       .note = "for bytes that are no text; white space in it " \
+                                               "does not count" \
+        }
+#define DATA_NOTE \
+        "keys are 1 to 256 of `A-Z`, `a-z`, `0-9`, `-`, `_` and `.`, neither `.` nor beginning " \
+        "with `..`: names of files; values are text, taken as it is, or a map; 1 MiB of values " \
+        "and 1024 keys"
+
+static const SpecField secret_value_fields[] = {
+        BASE64_FIELD,
+        { "redacted", SPEC_BOOL, .type = "`true`",
+                        .note = "how a value is shown; applied, it keeps the value that stands" },
+        END_OF_FIELDS,
+};
+
+static const SpecField config_value_fields[] = {
+        BASE64_FIELD,
+        END_OF_FIELDS,
+};
+
 static const SpecField secret_fields[] = {
         COMMON_KIND_AND_NAME("must be given"),
         COMMON_NAMESPACE,
         COMMON_LABELS,
-        { "type", SPEC_STRING, .later = true },
-        { "data", SPEC_OTHER, .later = true, .type = "map" },
+        { "type", SPEC_STRING,
+                        .note = "what it is for; up to 256 bytes of printable text, in "
+                                "clear" },
+        { "data", SPEC_DATA, .required = true, .fields = secret_value_fields, .note = DATA_NOTE },
         END_OF_FIELDS,
 };
 
@@ -351,7 +376,7 @@ static const SpecField config_fields[] = {
         COMMON_KIND_AND_NAME("must be given"),
         COMMON_NAMESPACE,
         COMMON_LABELS,
-        { "data", SPEC_OTHER, .later = true, .type = "map" },
+        { "data", SPEC_DATA, .required = true, .fields = config_value_fields, .note = DATA_NOTE },
         END_OF_FIELDS,
 };
 
@@ -378,9 +403,14 @@ static const SpecField free_fields[] = {
 
 const SpecType spec_types[] = {
         { "pod", pod_fields },
-        { "namespace", namespace_fields, .no_namespace = true },
-        { "secret", secret_fields, .later = true },
-        { "config", config_fields, .later = true },
+        { "namespace", namespace_fields,
+                        .about = "A name that objects live in. `default` and `system` are always "
+                                 "there.",
+                        .no_namespace = true },
+        { "secret", secret_fields,
+                        .about = "Values that the store encrypts and nobody is shown unasked. Any "
+                                 "write needs the right `org.tankd.secrets`." },
+        { "config", config_fields, .about = "Values for pods, in clear." },
         { "network", network_object_fields, .later = true },
         { NULL, free_fields, .open = true },
 };

@@ -27,6 +27,7 @@ typedef enum SpecKind {
         SPEC_ENVIRONMENT,
         SPEC_HOSTNAME,
         SPEC_HOSTS,  /* a map of names to addresses */
+        SPEC_DATA,   /* a map of keys to text or one of .fields */
         SPEC_OBJECT, /* the fields of .fields; or, besides, one of .words */
         SPEC_OTHER,  /* a field that does not work yet and whose shape nobody checks */
 } SpecKind;
@@ -54,6 +55,7 @@ typedef struct SpecField {
 typedef struct SpecType {
         const char *name;
         const SpecField *fields;
+        const char *about; /* for people */
         bool later;
         bool open; /* fields that are not in the table are kept as they are */
         bool no_namespace;

@@ -35,6 +35,7 @@ const char *spec_kind_expects(SpecKind kind)
         case SPEC_ANNOTATIONS:
         case SPEC_ENVIRONMENT:
         case SPEC_HOSTS:
+        case SPEC_DATA:
         case SPEC_OBJECT: return "a map";
         case SPEC_OTHER: return "a value";
         }
@@ -381,6 +382,7 @@ static bool kind_takes(SpecKind kind, const json_t *v)
         case SPEC_ANNOTATIONS:
         case SPEC_ENVIRONMENT:
         case SPEC_HOSTS:
+        case SPEC_DATA:
         case SPEC_OBJECT:
         case SPEC_OTHER: return false;
         }
@@ -423,6 +425,7 @@ int spec_normalize_scalar(SpecContext *c, const SpecField *f, const SpecPath *pa
         case SPEC_ANNOTATIONS:
         case SPEC_ENVIRONMENT:
         case SPEC_HOSTS:
+        case SPEC_DATA:
         case SPEC_OBJECT:
         case SPEC_OTHER: break;
         }

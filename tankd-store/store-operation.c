@@ -302,6 +302,9 @@ static int check_put(Step *p, Store *s, const StoreWrite *w, sd_bus_error *reter
         char buf[OBJECT_KEY_TEXT_SIZE];
         int r;
 
+        if (streq(p->key.type, "secret"))
+                return tank_error_set(reterr, TANK_ERROR_FAILED_PRECONDITION,
+                                "this store has no key to encrypt a secret with");
         if ((r = find_previous(s, p, reterr)) < 0 || (r = check_privileges(w, p, reterr)) < 0 ||
                         (r = check_namespace(s, &p->key, reterr)) < 0)
                 return r;

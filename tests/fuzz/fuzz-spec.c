@@ -103,6 +103,7 @@ static json_t *a_leaf(Source *s, const SpecField *f)
         case SPEC_ANNOTATIONS:
         case SPEC_ENVIRONMENT:
         case SPEC_HOSTS:
+        case SPEC_DATA:
         case SPEC_OBJECT:
         case SPEC_OTHER: break;
         }
@@ -144,6 +145,25 @@ static json_t *a_map(Source *s)
         return object;
 }
 
+static json_t *some_data(Source *s, const SpecField *f)
+{
+        static const char *const keys[] = { "a", "B_2", "tls.crt", ".x", "..", "a b" };
+        static const char *const values[] = { "", "YQ==", "AA==", "aGk", "gA==", "Y Q = =" };
+        json_t *object = json_object();
+
+        CHECK(object);
+        for (unsigned n = choose(s, 4); n > 0; n--) {
+                json_t *value = choose(s, 2) ? any_text(s) : an_object(s, f->fields);
+
+                if (json_is_object(value) && choose(s, 2))
+                        (void) json_object_set_new(
+                                        value, "base64", json_string(CHOOSE_OF(s, values)));
+                (void) json_object_set_new(object, CHOOSE_OF(s, keys),
+                                choose(s, 8) == 7 ? (json_decref(value), any_value(s)) : value);
+        }
+        return object;
+}
+
 static json_t *one_value(Source *s, const SpecField *f)
 {
         if (choose(s, 16) == 15)
@@ -153,6 +173,7 @@ static json_t *one_value(Source *s, const SpecField *f)
         case SPEC_ANNOTATIONS:
         case SPEC_HOSTS:
         case SPEC_ENVIRONMENT: return a_map(s);
+        case SPEC_DATA: return some_data(s, f);
         case SPEC_OBJECT:
         case SPEC_CPU:
                 if (choose(s, 4) < 3)

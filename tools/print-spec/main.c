@@ -54,6 +54,7 @@ static const char *kind_text(const SpecField *f)
         case SPEC_ANNOTATIONS:
         case SPEC_ENVIRONMENT: return "map of texts";
         case SPEC_HOSTS: return "map of names to addresses";
+        case SPEC_DATA: return "map of values";
         case SPEC_OBJECT: return f->list ? "maps" : "map";
         case SPEC_WORD:
         case SPEC_OTHER: break;
@@ -126,6 +127,7 @@ static void print_fields(const Format *format, const SpecField *fields, const ch
                 (void) snprintf(path, sizeof(path), "%s%s%s.", prefix, f->name,
                                 f->list                       ? "[]"
                                 : f->kind == SPEC_ENVIRONMENT ? ".NAME"
+                                : f->kind == SPEC_DATA        ? ".KEY"
                                                               : "");
                 print_fields(format, f->fields, path);
         }
@@ -171,11 +173,8 @@ static void print_reference(const Format *format)
                 if (!streq(t->name, "pod"))
                         print_section(format, t->name,
                                         t->later ? "*Not supported yet*: no object of this type "
-                                                   "can be "
-                                                   "made."
-                                                 : "A name that objects live in. `default` and "
-                                                   "`system` "
-                                                   "are always there.",
+                                                   "can be made."
+                                                 : t->about,
                                         t->fields);
         print_section(format, "other types",
                         "`service`, `instance`, `scaling_operation`, `deletion_operation` and any "
