@@ -39,6 +39,15 @@ bool name_is_valid(const char *s)
         return is_name(s, strnlen(s, LIMIT_NAME_MAX + 1));
 }
 
+bool name_prefix_is_valid(const char *s)
+{
+        size_t n = strnlen(s, LIMIT_NAME_MAX + 1);
+
+        while (n > 1 && n < LIMIT_NAME_MAX && s[n - 1] == '-')
+                n--;
+        return is_name(s, n);
+}
+
 int address_normalize(const char *s, char ret[static ADDRESS_TEXT_SIZE])
 {
         struct in6_addr address;

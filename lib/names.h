@@ -7,6 +7,7 @@
 #include "macro.h"
 
 bool name_is_valid(const char *s);
+bool name_prefix_is_valid(const char *s); /* whether a name can begin so */
 bool type_is_valid(const char *s);
 /* Names of hosts: one or more names like the above with dots between them, at most @max bytes; none
  * that reads as an address. */

@@ -256,8 +256,8 @@ static int read_changes(Watch *w, sd_bus_message *reply, bool *ret_more)
                 r = sd_bus_message_read(reply, "bt", &more, &revision);
         if (r < 0)
                 return r;
-        if (!more)
-                w->revision = MAX(w->revision, revision);
+        /* Also when there is more, behind changes of which none was told. */
+        w->revision = MAX(w->revision, revision);
         *ret_more = more;
         return 0;
 }

@@ -6,6 +6,7 @@
 
 #include "bus-options.h"
 #include "error.h"
+#include "store-changes.h"
 #include "store-history.h"
 
 static int store_method_get_authorized(
@@ -91,29 +92,40 @@ static int append_change(
                         c->key.name, document);
 }
 
+static int read_changes_query(sd_bus_message *m, StoreChangesQuery *q, sd_bus_error *reterr)
+{
+        bool limited = false;
+        const BusOption options[] = {
+                { "documents", 'b', &q->documents, NULL },
+                { "limit", 'u', &q->limit, &limited },
+                { "type", 's', &q->type, NULL },
+                { "namespace", 's', &q->namespace, NULL },
+                { "prefix", 's', &q->prefix, NULL },
+                { "labels", 's', &q->labels, NULL },
+        };
+        int r;
+
+        if ((r = sd_bus_message_read(m, "st", &q->database_id, &q->since)) < 0 ||
+                        (r = bus_read_options(m, options, ARRAY_SIZE(options), reterr)) < 0)
+                return r;
+        return check_limit(limited, q->limit, reterr);
+}
+
 static int store_method_get_changes_authorized(
                 sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
 {
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
         StoreBus *b = userdata;
-        uint32_t limit = 0;
-        bool documents = false, limited = false, more;
-        const BusOption options[] = {
-                { "documents", 'b', &documents, NULL },
-                { "limit", 'u', &limit, &limited },
-        };
-        uint64_t since, revision;
-        const char *id;
+        StoreChangesQuery query = {};
+        uint64_t revision;
+        bool more;
         int r;
 
-        if ((r = sd_bus_message_read(m, "st", &id, &since)) < 0 ||
-                        (r = bus_read_options(m, options, ARRAY_SIZE(options), reterr)) < 0 ||
-                        (r = check_limit(limited, limit, reterr)) < 0 ||
+        if ((r = read_changes_query(m, &query, reterr)) < 0 ||
                         (r = sd_bus_message_new_method_return(m, &reply)) < 0 ||
                         (r = sd_bus_message_open_container(reply, 'a', "(tsssss)")) < 0)
                 return r;
-        r = store_changes(b->store, id, since, limit, documents, append_change, reply, &more,
-                        &revision, reterr);
+        r = store_changes(b->store, &query, append_change, reply, &more, &revision, reterr);
         if (r < 0)
                 return r;
         if ((r = sd_bus_message_close_container(reply)) < 0 ||

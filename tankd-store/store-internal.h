@@ -83,6 +83,9 @@ int store_version_load(Store *s, const ObjectKey *key, uint64_t revision, StoreR
 int store_refuse_key(
                 const char *type, const char *namespace, const char *name, sd_bus_error *reterr);
 int store_read_failed(int r, sd_bus_error *reterr);
+/* For a record that cannot be decoded, which is logged: a document of its key, and a mark that it
+ * is not simply absent. */
+int store_unreadable_text(const ObjectKey *key, int error, char **ret);
 /* What a write has to build upon: the write under way, else the committed record (then its bytes
  * are in *ret_buffer). -ENOENT: absent, or about to be; -EBADMSG, -EPROTONOSUPPORT: unreadable. */
 int store_lookup(Store *s, const ObjectKey *key, StoreRecord *ret, char **ret_buffer);

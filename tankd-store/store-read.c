@@ -134,8 +134,7 @@ int store_count_namespace(Store *s, const char *namespace, size_t max, size_t *r
         return 0;
 }
 
-/* For a record that cannot be decoded: its key, and a mark that it is not simply absent. */
-static int unreadable_text(const ObjectKey *key, int error, char **ret)
+int store_unreadable_text(const ObjectKey *key, int error, char **ret)
 {
         char text[OBJECT_KEY_TEXT_SIZE];
 
@@ -229,7 +228,7 @@ static int list_one(List *l, const DbIter *i)
                 return r; /* not by this program's hand: do not guess */
         value = db_iter_value(i, &size);
         r = store_record_decode(value, size, &record);
-        r = r < 0 ? unreadable_text(&key, r, &text) : store_record_to_text(&record, &text);
+        r = r < 0 ? store_unreadable_text(&key, r, &text) : store_record_to_text(&record, &text);
         if (r < 0)
                 return r;
 
@@ -315,135 +314,5 @@ int store_list(Store *s, const char *type, const char *namespace, uint32_t limit
                 return store_read_failed(r, reterr);
         *ret_next = TAKE_PTR(next);
         *ret_revision = l.revision;
-        return 0;
-}
-
-static int change_document(Store *s, const DbView *view, const StoreChange *c, uint64_t revision,
-                uint32_t index, char **ret)
-{
-        CLEANUP_FREE char *value = NULL;
-        StoreKey k = history_key_encode(&c->key, revision, index);
-        StoreRecord record;
-        size_t size;
-        int r;
-
-        r = db_get(s->db, view, DB_HISTORY, &k, &value, &size);
-        if (r >= 0)
-                r = store_record_decode(value, size, &record);
-        if (r < 0)
-                return unreadable_text(&c->key, r, ret);
-        return store_record_to_text(&record, ret);
-}
-
-typedef struct Changes {
-        bool documents;
-        uint32_t limit;
-        StoreChangeSeen each;
-        void *userdata;
-
-        uint32_t n;
-        size_t bytes;
-        uint64_t last;
-        bool more;
-} Changes;
-
-/* 1: told, 0: the page is full. */
-static int change_one(Store *s, const DbView *view, const DbIter *i, Changes *p)
-{
-        CLEANUP_FREE char *document = NULL;
-        const char *k, *value;
-        uint64_t revision;
-        uint32_t index;
-        StoreChange c;
-        size_t size;
-        int r;
-
-        k = db_iter_key(i, &size);
-        r = change_key_decode(k, size, &revision, &index);
-        if (r < 0)
-                return r;
-        if (revision != p->last && (p->n >= p->limit || p->bytes >= LIMIT_PAGE_BYTES))
-                return 0;
-        value = db_iter_value(i, &size);
-        r = store_change_decode(value, size, &c);
-        if (r < 0)
-                return r; /* a gap must not look like none */
-        if (p->documents && c.operation != OPERATION_DELETED) {
-                r = change_document(s, view, &c, revision, index, &document);
-                if (r < 0)
-                        return r;
-        }
-        r = p->each(revision, &c, strempty(document), p->userdata);
-        if (r < 0)
-                return r;
-        p->n++;
-        p->bytes += size + strlen(strempty(document));
-        p->last = revision;
-        return 1;
-}
-
-static int changes_page(Store *s, const DbView *view, uint64_t since, Changes *p)
-{
-        CLEANUP(db_iter_freep) DbIter *i = NULL;
-        StoreKey first = change_key_encode(since + 1, 0);
-        int r;
-
-        r = db_iter_new(s->db, view, DB_CHANGES, &i);
-        if (r < 0)
-                return r;
-        for (db_iter_seek(i, &first); db_iter_valid(i); db_iter_next(i)) {
-                r = change_one(s, view, i, p);
-                if (r < 0)
-                        return r;
-                if (r == 0) {
-                        p->more = true;
-                        return 0;
-                }
-        }
-        return db_iter_status(i);
-}
-
-int store_changes(Store *s, const char *database_id, uint64_t since, uint32_t limit, bool documents,
-                StoreChangeSeen each, void *userdata, bool *ret_more, uint64_t *ret_revision,
-                sd_bus_error *reterr)
-{
-        CLEANUP(db_view_freep) DbView *view = NULL;
-        Changes p = {
-                .documents = documents,
-                .limit = limit == 0 ? LIMIT_PAGE_ENTRIES : MIN(limit, LIMIT_PAGE_ENTRIES),
-                .each = each,
-                .userdata = userdata,
-        };
-        uint64_t revision;
-        int r;
-
-        if (!streq(database_id, s->database_id))
-                return tank_error_set(reterr, TANK_ERROR_FAILED_PRECONDITION,
-                                "this is the database %s, not \"%.40s\": its revisions mean "
-                                "something "
-                                "else; list anew",
-                                s->database_id, database_id);
-        if (since < s->compacted)
-                return tank_error_set(reterr, TANK_ERROR_COMPACTED,
-                                "the changes up to revision %" PRIu64 " are gone: list anew",
-                                s->compacted);
-        r = db_view_new(s->db, &view);
-        if (r >= 0)
-                r = meta_get_u64(s->db, view, META_REVISION, &revision);
-        if (r < 0)
-                return store_read_failed(r, reterr);
-        if (since > revision)
-                return tank_error_set(reterr, TANK_ERROR_FAILED_PRECONDITION,
-                                "revision %" PRIu64
-                                " lies ahead of the database, which stands at %" PRIu64
-                                ": it went back",
-                                since, revision);
-        if (since < revision) {
-                r = changes_page(s, view, since, &p);
-                if (r < 0)
-                        return store_read_failed(r, reterr);
-        }
-        *ret_more = p.more;
-        *ret_revision = p.more ? p.last : revision;
         return 0;
 }

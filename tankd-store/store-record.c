@@ -238,19 +238,35 @@ int store_change_encode(const StoreChange *c, char **ret, size_t *ret_size)
         return 0;
 }
 
+/* NULL: it is none. */
+static json_t *parse_change(const char *p, size_t size, bool *ret_is_object)
+{
+        const char *lf = memchr(p + 1, '\n', size - 1);
+        size_t n = (size_t) ((lf ? lf : p + size) - p - 1);
+        CLEANUP_JSON json_t *o = json_loadb(p + 1, n, JSON_REJECT_DUPLICATES, NULL);
+
+        if (!json_is_object(o) || !lf != !json_object_get(o, "store"))
+                return NULL;
+        *ret_is_object = !lf;
+        return TAKE_PTR(o);
+}
+
 int store_change_decode(const void *data, size_t size, StoreChange *ret)
 {
         CLEANUP_JSON json_t *o = NULL;
         StoreChange c = {};
+        bool is_object;
         uint64_t by;
         int e;
 
         e = check_format(data, size);
         if (e < 0)
                 return e;
-        o = json_loadb((const char *) data + 1, size - 1, JSON_REJECT_DUPLICATES, NULL);
-        if (!json_is_object(o))
+        o = parse_change(data, size, &is_object);
+        if (!o)
                 return -EBADMSG;
+        if (!is_object)
+                return 1;
 
         c.operation = operation_from_string(json_get_string(o, "operation"));
         if (c.operation < 0 || get_u64(o, "generation", &c.generation) < 0 ||
@@ -262,5 +278,35 @@ int store_change_decode(const void *data, size_t size, StoreChange *ret)
                             strempty(json_get_string(o, "name"))) < 0)
                 return -EBADMSG;
         *ret = c;
+        return 0;
+}
+
+static int take_labels(const json_t *row, const char *member, bool may_be_null, json_t **ret)
+{
+        json_t *v = json_object_get(row, member);
+
+        if (v && !json_is_object(v) && !(may_be_null && json_is_null(v)))
+                return -EBADMSG;
+        *ret = json_incref(v);
+        return 0;
+}
+
+int store_change_labels(const void *data, size_t size, json_t **ret, json_t **ret_previous)
+{
+        CLEANUP_JSON json_t *o = NULL, *labels = NULL, *previous = NULL;
+        bool is_object;
+        int r;
+
+        r = check_format(data, size);
+        if (r < 0)
+                return r;
+        o = parse_change(data, size, &is_object);
+        if (!o || !is_object)
+                return -EBADMSG;
+        if ((r = take_labels(o, "labels", false, &labels)) < 0 ||
+                        (r = take_labels(o, "previous_labels", true, &previous)) < 0)
+                return r;
+        *ret = TAKE_PTR(labels);
+        *ret_previous = TAKE_PTR(previous);
         return 0;
 }

@@ -10,6 +10,7 @@
  * µs). A tombstone in the history has operation "deleted" and nothing behind the LF. Unknown
  * members are passed over: later programs may add some without a new format byte. */
 
+#include <jansson.h>
 #include <sys/types.h>
 
 #include "clock.h"
@@ -48,8 +49,14 @@ typedef struct StoreChange {
         uint64_t generation;
         uid_t by;                    /* who asked for it */
         const char *labels;          /* JSON object, or NULL; only for encoding: */
-        const char *previous_labels; /* lets a later reader see what stopped matching */
+        const char *previous_labels; /* lets a later reader see what stopped matching; "null": not
+                                      * known, as nobody could read what stood there */
 } StoreChange;
 
 int store_change_encode(const StoreChange *c, char **ret, size_t *ret_size);
-int store_change_decode(const void *data, size_t size, StoreChange *ret); /* as above; no labels */
+/* As above, without the labels. 1: it is a row of the key-value data, whose JSON has "store" and
+ * ends with a LF, and *ret is untouched. */
+int store_change_decode(const void *data, size_t size, StoreChange *ret);
+/* The labels then and before, of a row that could be decoded: objects, or NULL for none;
+ * *ret_previous is a null when they are not known. */
+int store_change_labels(const void *data, size_t size, json_t **ret, json_t **ret_previous);

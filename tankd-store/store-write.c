@@ -75,8 +75,10 @@ static int labels_of_record(const StoreRecord *r, char **ret)
         CLEANUP_JSON json_t *doc = NULL;
 
         *ret = NULL;
-        if (r->document_size == 0) /* it cannot be read, and is being deleted */
-                return 0;
+        if (r->document_size == 0) { /* it cannot be read, and is being deleted */
+                *ret = strdup("null");
+                return *ret ? 0 : -ENOMEM;
+        }
         if (!memmem(r->document, r->document_size, "\"labels\":", strlen("\"labels\":")))
                 return 0;
         doc = json_loadb(r->document, r->document_size, 0, NULL);

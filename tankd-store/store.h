@@ -116,14 +116,6 @@ int store_list(Store *s, const char *type, const char *namespace, uint32_t limit
                 StoreDocument each, void *userdata, char **ret_next, uint64_t *ret_revision,
                 sd_bus_error *reterr);
 
-/* @document "" when not asked for or deleted. */
-typedef int (*StoreChangeSeen)(
-                uint64_t revision, const StoreChange *change, const char *document, void *userdata);
-/* Everything behind @since, ordered; never ends within a transaction. */
-int store_changes(Store *s, const char *database_id, uint64_t since, uint32_t limit, bool documents,
-                StoreChangeSeen each, void *userdata, bool *ret_more, uint64_t *ret_revision,
-                sd_bus_error *reterr);
-
 /* ---- start ---- */
 
 /* Creates what a file of JSON lines declares and is not there yet; bad lines are logged with their

@@ -99,6 +99,31 @@ changes_since() # REVISION [OPTION…]
   [ "$(jq -c '[(.[0][0][5] | fromjson.x), .[1], .[2]]' <<<"$output")" = '[1,true,2]' ]
   run -0 changes_since 4
   [ "$output" = '[[],false,4]' ]
+  run -0 changes_since 3 documents b true
+  [ "$(jq -c '.[0][0] | [.[1], (.[5] | fromjson | [.x, .meta.revision])]' <<<"$output")" = '["deleted",[2,3]]' ]
+}
+
+@test "changes of some objects only: type, namespace, prefix, labels" {
+  start_store
+  call Apply 'sa{sv}' '{"kind":"namespace","name":"prod"}' 0
+  apply a '"labels":{"color":"blue"}'
+  apply ab '"namespace":"prod"'
+  apply a '"labels":{"color":"red"}'
+  call Apply 'sa{sv}' '{"kind":"gadget","name":"a"}' 0
+  names()
+  {
+    changes_since 1 "$@" | jq -r '.[0] | map("\(.[1]) \(.[2])/\(.[4])") | join(", ")'
+  }
+  [ "$(names type s widget)" = 'created widget/a, created widget/ab, updated widget/a' ]
+  [ "$(names namespace s prod)" = 'created widget/ab' ]
+  [ "$(names prefix s ab)" = 'created widget/ab' ]
+  [ "$(names labels s color=blue)" = 'created widget/a, deleted widget/a' ]
+  [ "$(names labels s 'color in (red)' type s widget)" = 'created widget/a' ]
+  [ "$(changes_since 1 type s nothing)" = '[[],false,6]' ]
+  id=$(property DatabaseId)
+  refused 'names are 1 to 63' GetChanges 'sta{sv}' "$id" 0 1 namespace s 'x*'
+  refused 'no name begins with "*"' GetChanges 'sta{sv}' "$id" 0 1 prefix s '*'
+  refused 'column' GetChanges 'sta{sv}' "$id" 0 1 labels s 'a in'
 }
 
 @test "one Changed for each commit, and none for what changes nothing" {

@@ -34,15 +34,22 @@ static void check_record(const void *data, size_t size)
 
 static void check_change(const void *data, size_t size)
 {
+        CLEANUP_JSON json_t *labels = NULL, *previous = NULL;
         CLEANUP_FREE char *again = NULL;
         StoreChange c, back;
         size_t n;
         int k;
 
         k = store_change_decode(data, size, &c);
-        if (k < 0) {
-                CHECK(k == -EBADMSG || k == -EPROTONOSUPPORT);
+        if (k != 0) {
+                CHECK(k == 1 || k == -EBADMSG || k == -EPROTONOSUPPORT);
                 return;
+        }
+        k = store_change_labels(data, size, &labels, &previous);
+        CHECK(k == 0 || k == -EBADMSG);
+        if (k == 0) {
+                CHECK(!labels || json_is_object(labels));
+                CHECK(!previous || json_is_object(previous) || json_is_null(previous));
         }
         CHECK(c.operation >= 0 && c.operation < _OPERATION_MAX);
         CHECK(store_change_encode(&c, &again, &n) == 0);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "limit.h"
+#include "store-changes.h"
 #include "store-fixture.h"
 #include "store-history.h"
 
@@ -74,7 +75,11 @@ static size_t changes_since(Fixture *f, uint64_t since, Log *l)
 
         *l = (Log){};
         /* A page of one entry: a transaction is not torn by it. */
-        assert_true(store_changes(f->store, store_database_id(f->store), since, 1, false,
+        assert_true(store_changes(f->store,
+                                    &(const StoreChangesQuery){
+                                                    .database_id = store_database_id(f->store),
+                                                    .since = since,
+                                                    .limit = 1 },
                                     see_change, l, &more, &revision, &e) >= 0);
         assert_false(more);
         return l->n;

@@ -388,83 +388,6 @@ static void test_list_while_writing(void **state)
         }
 }
 
-typedef struct Log {
-        struct {
-                uint64_t revision;
-                Operation operation;
-                char name[64];
-                bool document;
-        } rows[64];
-        size_t n;
-} Log;
-
-static int see_change(uint64_t revision, const StoreChange *c, const char *document, void *userdata)
-{
-        Log *l = userdata;
-
-        assert_true(l->n < ARRAY_SIZE(l->rows));
-        l->rows[l->n].revision = revision;
-        l->rows[l->n].operation = c->operation;
-        (void) snprintf(l->rows[l->n].name, sizeof(l->rows[0].name), "%s", c->key.name);
-        l->rows[l->n].document = !isempty(document);
-        l->n++;
-        return 0;
-}
-
-static void test_changes(void **state)
-{
-        sd_bus_error e = SD_BUS_ERROR_NULL;
-        Fixture *f = *state;
-        uint64_t revision, since;
-        const char *id;
-        bool more;
-        Log l = {};
-
-        (void) apply(f, "{\"kind\":\"widget\",\"name\":\"a\",\"x\":1}");
-        (void) apply(f, "{\"kind\":\"widget\",\"name\":\"a\",\"x\":2}");
-        (void) apply(f, "{\"kind\":\"widget\",\"name\":\"b\"}");
-        (void) delete (f, "widget", "default", "a");
-        id = store_database_id(f->store);
-
-        assert_true(store_changes(f->store, id, 0, 0, true, see_change, &l, &more, &revision, &e) >=
-                        0);
-        assert_true(!more && revision == 5);
-        assert_int_equal(l.n, 6); /* the two namespaces share revision 1 */
-        assert_true(l.rows[0].revision == 1 && l.rows[1].revision == 1);
-        assert_int_equal(l.rows[2].operation, OPERATION_CREATED);
-        assert_int_equal(l.rows[3].operation, OPERATION_UPDATED);
-        assert_int_equal(l.rows[5].operation, OPERATION_DELETED);
-        assert_true(l.rows[3].document && !l.rows[5].document);
-
-        /* Page by page: nothing twice, nothing missing, no transaction torn. */
-        l = (Log){};
-        since = 0;
-        do {
-                size_t before = l.n;
-
-                assert_true(store_changes(f->store, id, since, 1, false, see_change, &l, &more,
-                                            &revision, &e) >= 0);
-                assert_int_equal(l.n - before, since == 0 ? 2 : 1);
-                assert_true(revision == l.rows[l.n - 1].revision);
-                since = revision;
-        } while (more);
-        assert_int_equal(l.n, 6);
-        assert_false(l.rows[3].document);
-
-        assert_true(store_changes(f->store, id, 5, 0, false, see_change, &l, &more, &revision,
-                                    &e) >= 0);
-        assert_true(!more && revision == 5);
-        assert_true(store_changes(f->store, id, 6, 0, false, see_change, &l, &more, &revision, &e) <
-                        0);
-        assert_string_equal(e.name, TANK_ERROR_FAILED_PRECONDITION);
-        sd_bus_error_free(&e);
-        assert_true(store_changes(f->store, "other", 0, 0, false, see_change, &l, &more, &revision,
-                                    &e) < 0);
-        assert_string_equal(e.name, TANK_ERROR_FAILED_PRECONDITION);
-        sd_bus_error_free(&e);
-        assert_int_equal(l.n, 6);
-}
-
 /* ---- batches, reopening ---- */
 
 static void test_group_commit(void **state)
@@ -583,7 +506,6 @@ int main(void)
                 TEST(test_privileged),
                 TEST(test_list),
                 TEST(test_list_while_writing),
-                TEST(test_changes),
                 TEST(test_group_commit),
                 TEST(test_queue_is_bounded),
                 TEST(test_reopen),
