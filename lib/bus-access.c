@@ -14,6 +14,7 @@
 #include "bus-access.h"
 #include "bus-turns.h"
 #include "bus-util.h"
+#include "clock.h"
 #include "error.h"
 #include "limit.h"
 
@@ -39,6 +40,7 @@ struct BusAccess {
         unsigned n_callers;
         gid_t tank_gid;
         bool asked_tank_gid, has_tank_gid;
+        BusObserver observer;
 };
 
 bool bus_caller_may(const BusCaller *c, BusRight right)
@@ -191,16 +193,36 @@ static Caller *caller_new(BusAccess *a, const char *name)
         return c;
 }
 
-static int run_handler(sd_bus_message *m, const BusCaller *who, BusRight right,
-                BusMethodHandler handler, void *userdata, sd_bus_error *reterr)
+void bus_access_observe(BusAccess *a, const BusObserver *o)
 {
+        a->observer = *o;
+}
+
+static int run_checked(
+                sd_bus_message *m, const BusCaller *who, const BusCall *call, sd_bus_error *reterr)
+{
+        BusRight right = (BusRight) call->right;
+
         if (!bus_caller_may(who, right))
                 return tank_error_set(reterr, TANK_ERROR_ACCESS_DENIED,
                                 "%s.%s needs the right '%s': be root%s",
                                 sd_bus_message_get_interface(m), sd_bus_message_get_member(m),
                                 right_words[right],
                                 right <= BUS_ATTACH ? " or in the group 'tank'" : "");
-        return handler(m, who, userdata, reterr);
+        return ((BusMethodHandler) call->handler)(m, who, call->userdata, reterr);
+}
+
+static int run_handler(BusAccess *a, sd_bus_message *m, const BusCaller *who, const BusCall *call,
+                sd_bus_error *reterr)
+{
+        int r;
+
+        if (a->observer.begin)
+                a->observer.begin(m, call->arrived_usec, a->observer.userdata);
+        r = run_checked(m, who, call, reterr);
+        if (a->observer.end)
+                a->observer.end(r < 0 || sd_bus_error_is_set(reterr), a->observer.userdata);
+        return r;
 }
 
 /* Its turn has come. */
@@ -210,8 +232,7 @@ static void serve(BusQueue *q, sd_bus_message *m, const BusCall *call, void *use
         sd_bus_error error = SD_BUS_ERROR_NULL;
         int r;
 
-        r = run_handler(m, &c->who, (BusRight) call->right, (BusMethodHandler) call->handler,
-                        call->userdata, &error);
+        r = run_handler(c->access, m, &c->who, call, &error);
         if (r < 0 || sd_bus_error_is_set(&error))
                 (void) sd_bus_reply_method_errno(m, r, &error);
         sd_bus_error_free(&error);
@@ -328,7 +349,12 @@ static int refuse_waiting(BusAccess *a, sd_bus_message *m, sd_bus_error *reterr)
 int bus_access_dispatch(BusAccess *a, sd_bus_message *m, BusRight right, BusMethodHandler handler,
                 void *userdata, sd_bus_error *reterr)
 {
-        const BusCall call = { (int) right, (void (*)(void)) handler, userdata };
+        const BusCall call = {
+                .right = (int) right,
+                .handler = (void (*)(void)) handler,
+                .userdata = userdata,
+                .arrived_usec = a->observer.begin ? now_boottime_usec() : 0,
+        };
         const char *sender = sd_bus_message_get_sender(m);
         bool is_new = false;
         Caller *c;
@@ -338,7 +364,7 @@ int bus_access_dispatch(BusAccess *a, sd_bus_message *m, BusRight right, BusMeth
                 return tank_error_set(reterr, TANK_ERROR_ACCESS_DENIED, "the caller has no name");
         c = caller_find(a, sender);
         if (c && c->known && bus_turns_idle(a->turns))
-                return run_handler(m, &c->who, right, handler, userdata, reterr);
+                return run_handler(a, m, &c->who, &call, reterr);
         if (!c) {
                 c = caller_new(a, sender);
                 if (!c)

@@ -47,6 +47,15 @@ int bus_access_new(sd_bus *bus, BusAccess **ret);
 BusAccess *bus_access_free(BusAccess *a); /* pending calls are answered with Unavailable */
 DEFINE_CLEANUP(BusAccess *, bus_access_freep, bus_access_free);
 
+/* Looks on while calls are served, to measure them: @begin before the handler, with the time at which
+ * the call arrived (CLOCK_BOOTTIME), @end behind it. A call that is refused has both, too. */
+typedef struct BusObserver {
+        void (*begin)(sd_bus_message *m, uint64_t arrived_usec, void *userdata);
+        void (*end)(bool failed, void *userdata);
+        void *userdata;
+} BusObserver;
+void bus_access_observe(BusAccess *a, const BusObserver *o); /* copied */
+
 /* For vtables: wrap a handler. BUS_METHOD's handler for sd-bus is bus_access_dispatch(); it finds
  * the credentials (at once when cached, else it parks the message and calls back), checks @right
  * and then calls @handler with the caller. The handler behaves like any sd-bus handler: it may

@@ -21,6 +21,7 @@ typedef struct BusCall {
         int right;
         void (*handler)(void); /* cast by who made it */
         void *userdata;
+        uint64_t arrived_usec; /* for who measures */
 } BusCall;
 
 /* The calls of one sender that wait, in order. Embedded; all zero is empty. */
