@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the store did, counted: of every operation of the bus how often, how often in vain, how long
+ * it took, and how many bytes of documents and values went either way; how long writes took to
+ * reach the disk. Numbers only: no name, key or value that a client chose is in them.
+ *
+ * Belongs to the loop. Behind metrics_add_operation() nothing is allocated: a call costs a look-up
+ * in a table, two readings of the clock and a few additions.
+ *
+ *      metrics_begin()         a call came in: it is the current one
+ *        metrics_in(), _out()  what it carried
+ *        metrics_fail()        it was refused, by an answer of its own
+ *        metrics_later()       it is answered behind its handler: by metrics_answered()
+ *      metrics_end()           the handler returned */
+
+#include <stdio.h>
+
+#include "macro.h"
+
+typedef struct Metrics Metrics;
+typedef struct MetricsOperation MetricsOperation;
+
+/* A call that is answered later. All zero: it is not measured. */
+typedef struct MetricsCall {
+        MetricsOperation *operation;
+        uint64_t since_usec;
+} MetricsCall;
+
+int metrics_new(Metrics **ret);
+Metrics *metrics_free(Metrics *m);
+DEFINE_CLEANUP(Metrics *, metrics_freep, metrics_free);
+
+/* The names are borrowed. -ENOSPC: there are METRICS_OPERATIONS already. */
+#define METRICS_OPERATIONS 128U
+int metrics_add_operation(Metrics *m, const char *interface, const char *member);
+
+/* @since_usec: when it came in (CLOCK_BOOTTIME). What was not added is not measured. */
+void metrics_begin(Metrics *m, const char *interface, const char *member, uint64_t since_usec);
+void metrics_in(Metrics *m, size_t bytes);
+void metrics_out(Metrics *m, size_t bytes);
+void metrics_fail(Metrics *m);
+MetricsCall metrics_later(Metrics *m);
+void metrics_end(Metrics *m, bool failed);
+void metrics_answered(MetricsCall *call, size_t bytes_out, bool failed);
+
+/* A batch was written and synced. */
+void metrics_synced(Metrics *m, uint64_t usec);
+
+/* ---- looking on ---- */
+
+/* A number that somebody else knows, as it is now. */
+typedef struct MetricsFigure {
+        const char *name; /* "queued_transactions", with "_bytes" at its end when it is bytes */
+        const char *help;
+        uint64_t value;
+} MetricsFigure;
+
+/* All numbers one by one, as "Store1.Get.calls" or "syncs". */
+typedef int (*MetricsNumber)(const char *name, uint64_t value, void *userdata);
+int metrics_walk(const Metrics *m, MetricsNumber each, void *userdata);
+
+/* OpenMetrics text, in three parts: what is counted here; figures; the end. -EIO: @f failed. */
+int metrics_print(const Metrics *m, FILE *f);
+int metrics_print_figures(FILE *f, const MetricsFigure *figures, size_t n);
+int metrics_print_end(FILE *f);
