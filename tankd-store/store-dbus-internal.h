@@ -29,9 +29,13 @@ static inline BusAccess *store_bus_access(void *userdata)
 /* store-dbus-write.c */
 int store_method_create(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int store_method_apply(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+int store_method_update(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int store_method_delete(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int store_method_rollback(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int store_method_transaction(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+/* TimedOut when @deadline_usec (CLOCK_BOOTTIME; UINT64_MAX: none) is over: asked before anything is
+ * done, so that nothing has happened. */
+int store_bus_check_deadline(uint64_t deadline_usec, sd_bus_error *reterr);
 /* The connection is gone: nobody waits for an answer any more. */
 void store_bus_forget_callers(StoreBus *b);
 

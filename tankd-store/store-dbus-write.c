@@ -9,6 +9,7 @@
 #include "store-dbus-internal.h"
 
 #include "bus-options.h"
+#include "clock.h"
 #include "error.h"
 #include "limit.h"
 #include "log.h"
@@ -115,7 +116,7 @@ static int send_outcome(sd_bus_message *m, const StoreOutcome *o)
 
 /* ---- one operation ---- */
 
-/* The parts of an operation, by name. What each verb takes is one piece of this list. */
+/* The parts of an operation, by name. */
 enum {
         PART_DOCUMENT,
         PART_IF_REVISION,
@@ -123,41 +124,49 @@ enum {
         PART_NAMESPACE,
         PART_NAME,
         PART_REVISION,
+        PART_CASCADE,
         _PART_MAX,
+};
+
+#define OBJECT_PARTS \
+        ((1U << PART_IF_REVISION) | (1U << PART_TYPE) | (1U << PART_NAMESPACE) | (1U << PART_NAME))
+
+static const unsigned parts_of[_STORE_VERB_MAX] = {
+        [STORE_CREATE] = 1U << PART_DOCUMENT,
+        [STORE_APPLY] = (1U << PART_DOCUMENT) | (1U << PART_IF_REVISION),
+        [STORE_UPDATE] = (1U << PART_DOCUMENT) | (1U << PART_IF_REVISION),
+        [STORE_DELETE] = OBJECT_PARTS | (1U << PART_CASCADE),
+        [STORE_ROLLBACK] = OBJECT_PARTS | (1U << PART_REVISION),
+        [STORE_CHECK] = OBJECT_PARTS,
 };
 
 static int read_parts(sd_bus_message *m, StoreOperation *o, sd_bus_error *reterr)
 {
-        static const struct {
-                unsigned first, last;
-        } takes[_STORE_VERB_MAX] = {
-                [STORE_CREATE] = { PART_DOCUMENT, PART_DOCUMENT },
-                [STORE_APPLY] = { PART_DOCUMENT, PART_IF_REVISION },
-                [STORE_DELETE] = { PART_IF_REVISION, PART_NAME },
-                [STORE_ROLLBACK] = { PART_IF_REVISION, PART_REVISION },
-                [STORE_CHECK] = { PART_IF_REVISION, PART_NAME },
-        };
         bool given[_PART_MAX] = {};
-        const BusOption parts[_PART_MAX] = {
+        const BusOption all[_PART_MAX] = {
                 [PART_DOCUMENT] = { "document", 's', &o->document, &given[PART_DOCUMENT] },
                 [PART_IF_REVISION] = { "if-revision", 't', &o->if_revision, &o->has_if_revision },
                 [PART_TYPE] = { "type", 's', &o->type, &given[PART_TYPE] },
                 [PART_NAMESPACE] = { "namespace", 's', &o->namespace, NULL },
                 [PART_NAME] = { "name", 's', &o->name, &given[PART_NAME] },
                 [PART_REVISION] = { "revision", 't', &o->revision, &given[PART_REVISION] },
+                [PART_CASCADE] = { "cascade", 'b', &o->cascade, NULL },
         };
-        unsigned first = takes[o->verb].first, last = takes[o->verb].last;
+        BusOption parts[_PART_MAX];
+        size_t n = 0;
         int r;
 
-        r = bus_read_options(m, parts + first, last - first + 1, reterr);
+        for (unsigned i = 0; i < _PART_MAX; i++)
+                if (parts_of[o->verb] & (1U << i))
+                        parts[n++] = all[i];
+        r = bus_read_options(m, parts, n, reterr);
         if (r < 0)
                 return r;
-        for (unsigned i = first; i <= last; i++) {
-                bool missing = parts[i].given == &given[i] && !given[i];
+        for (size_t i = 0; i < n; i++) {
+                bool wanted = parts[i].given &&
+                              (parts[i].given != &o->has_if_revision || o->verb == STORE_CHECK);
 
-                if (i == PART_IF_REVISION)
-                        missing = o->verb == STORE_CHECK && !o->has_if_revision;
-                if (missing)
+                if (wanted && !*parts[i].given)
                         return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
                                         "\"%s\" is missing: %s needs it", parts[i].name,
                                         store_verb_to_string(o->verb));
@@ -167,46 +176,113 @@ static int read_parts(sd_bus_message *m, StoreOperation *o, sd_bus_error *reterr
         return 0;
 }
 
-static StoreWrite write_of(const BusCaller *caller)
+int store_bus_check_deadline(uint64_t deadline_usec, sd_bus_error *reterr)
 {
-        return (StoreWrite){
-                .by = caller->uid,
-                .privileged = bus_caller_may(caller, BUS_PRIVILEGED),
-                .answered = on_answered,
+        if (deadline_usec == UINT64_MAX || now_boottime_usec() < deadline_usec)
+                return 0;
+        return tank_error_set(reterr, TANK_ERROR_TIMED_OUT,
+                        "the deadline was over before this began: nothing happened");
+}
+
+/* What all of one call's operations have in common. */
+typedef struct Request {
+        StoreBus *bus;
+        sd_bus_message *message;
+        StoreWrite write;
+        uint64_t deadline_usec; /* UINT64_MAX: none */
+        size_t at;              /* the operation at fault */
+        uint64_t revision;      /* at which its object stands, with Conflict and AlreadyExists */
+} Request;
+
+static void request_init(Request *q, StoreBus *b, sd_bus_message *m, const BusCaller *caller)
+{
+        *q = (Request){
+                .bus = b,
+                .message = m,
+                .write = {
+                        .by = caller->uid,
+                        .privileged = bus_caller_may(caller, BUS_PRIVILEGED),
+                        .answered = on_answered,
+                        .reterr_revision = &q->revision,
+                },
+                .deadline_usec = UINT64_MAX,
+                .at = STORE_WHOLE,
         };
 }
 
-/* Writes what was read of @m, and leaves the answer to the store. */
-static int begin(StoreBus *b, sd_bus_message *m, const StoreOperation *operations, size_t n,
-                const StoreWrite *write, SendOutcome send, size_t *reterr_index,
+/* Writes what was read of the message, and leaves the answer to the store. */
+static int begin(Request *q, const StoreOperation *operations, size_t n, SendOutcome send,
                 sd_bus_error *reterr)
 {
-        StoreWrite w = *write;
-        Reply *reply = reply_new(b, m, send);
+        Reply *reply;
         int r;
 
+        r = store_bus_check_deadline(q->deadline_usec, reterr);
+        if (r < 0)
+                return r;
+        reply = reply_new(q->bus, q->message, send);
         if (!reply)
                 return -ENOMEM;
-        w.userdata = reply;
-        r = store_write(b->store, operations, n, &w, reterr_index, reterr);
+        q->write.userdata = reply;
+        r = store_write(q->bus->store, operations, n, &q->write, &q->at, reterr);
         if (r < 0)
                 reply_free(reply);
         return r < 0 ? r : 1;
 }
 
-/* The options are next in @m: at most if-revision. */
+/* Which operation is at fault stands in the sentence for people, and behind it for programs; with
+ * Conflict and AlreadyExists also the revision that they would have to know of. */
+static int refuse(const Request *q, bool many, sd_bus_error *e, sd_bus_error *reterr)
+{
+        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
+        bool stands = sd_bus_error_has_name(e, TANK_ERROR_CONFLICT) ||
+                      sd_bus_error_has_name(e, TANK_ERROR_ALREADY_EXISTS);
+        int r;
+
+        if (q->at == STORE_WHOLE || (!many && !stands)) {
+                r = tank_error_to_errno(e->name);
+                *reterr = *e;
+                *e = SD_BUS_ERROR_NULL;
+                return r;
+        }
+        if (many) {
+                CLEANUP(sd_bus_error_free) sd_bus_error plain = *e;
+
+                *e = SD_BUS_ERROR_NULL;
+                (void) tank_error_set(e, plain.name, "operations[%zu]: %s", q->at, plain.message);
+        }
+        if ((r = sd_bus_message_new_method_error(q->message, &reply, e)) < 0 ||
+                        (r = sd_bus_message_append(reply, "u", (uint32_t) q->at)) < 0 ||
+                        (stands && (r = sd_bus_message_append(reply, "t", q->revision)) < 0) ||
+                        (r = sd_bus_message_send(reply)) < 0)
+                return r;
+        return 1;
+}
+
+/* The options are next in the message. */
 static int write_one(StoreBus *b, sd_bus_message *m, const BusCaller *caller, StoreOperation *o,
                 SendOutcome send, sd_bus_error *reterr)
 {
-        const BusOption options[] = {
-                { "if-revision", 't', &o->if_revision, &o->has_if_revision },
-        };
-        const StoreWrite w = write_of(caller);
-        size_t at;
+        CLEANUP(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
+        Request q;
+        BusOption options[4];
+        size_t n = 0;
         int r;
 
-        r = bus_read_options(m, options, o->verb == STORE_CREATE ? 0 : ARRAY_SIZE(options), reterr);
-        return r < 0 ? r : begin(b, m, o, 1, &w, send, &at, reterr);
+        request_init(&q, b, m, caller);
+        options[n++] = (BusOption){ "deadline", 't', &q.deadline_usec, NULL };
+        if (o->verb != STORE_CREATE)
+                options[n++] = (BusOption){ "if-revision", 't', &o->if_revision,
+                        &o->has_if_revision };
+        if (o->verb == STORE_DELETE)
+                options[n++] = (BusOption){ "cascade", 'b', &o->cascade, NULL };
+        else if (o->verb != STORE_UPDATE)
+                options[n++] = (BusOption){ "create-namespace", 'b', &q.write.create_namespaces,
+                        NULL };
+        r = bus_read_options(m, options, n, &e);
+        if (r >= 0)
+                r = begin(&q, o, 1, send, &e);
+        return sd_bus_error_is_set(&e) ? refuse(&q, false, &e, reterr) : r;
 }
 
 static int write_document(StoreVerb verb, sd_bus_message *m, const BusCaller *caller, StoreBus *b,
@@ -235,6 +311,13 @@ static int store_method_apply_authorized(
         return write_document(STORE_APPLY, m, caller, userdata, send_applied, reterr);
 }
 BUS_METHOD_SHARED(store_method_apply, BUS_MANAGE, store_bus_access)
+
+static int store_method_update_authorized(
+                sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
+{
+        return write_document(STORE_UPDATE, m, caller, userdata, send_applied, reterr);
+}
+BUS_METHOD_SHARED(store_method_update, BUS_MANAGE, store_bus_access)
 
 static int store_method_delete_authorized(
                 sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
@@ -272,8 +355,8 @@ static int read_operation(sd_bus_message *m, StoreOperation *ret, sd_bus_error *
         o.verb = store_verb_from_string(verb);
         if (o.verb < 0)
                 return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
-                                "there is no operation \"%.64s\": create, apply, delete, rollback "
-                                "or check",
+                                "there is no operation \"%.64s\": create, apply, update, delete, "
+                                "rollback or check",
                                 verb);
         r = read_parts(m, &o, reterr);
         if (r >= 0)
@@ -324,51 +407,33 @@ static int read_operations(sd_bus_message *m, StoreOperation **ret, size_t *ret_
         return 0;
 }
 
-/* Which operation is at fault stands in the sentence for people, and behind it for programs. */
-static int refuse_operation(sd_bus_message *m, size_t index, const sd_bus_error *error)
-{
-        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
-        CLEANUP(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
-        int r;
-
-        (void) tank_error_set(&e, error->name, "operations[%zu]: %s", index, error->message);
-        if ((r = sd_bus_message_new_method_error(m, &reply, &e)) < 0 ||
-                        (r = sd_bus_message_append(reply, "u", (uint32_t) index)) < 0 ||
-                        (r = sd_bus_message_send(reply)) < 0)
-                return r;
-        return 1;
-}
-
-static int transaction(StoreBus *b, sd_bus_message *m, const BusCaller *caller,
-                size_t *reterr_index, sd_bus_error *reterr)
+static int transaction(Request *q, sd_bus_error *reterr)
 {
         CLEANUP_FREE StoreOperation *operations = NULL;
-        StoreWrite w = write_of(caller);
-        const BusOption options[] = { { "dry-run", 'b', &w.dry_run, NULL } };
+        const BusOption options[] = {
+                { "dry-run", 'b', &q->write.dry_run, NULL },
+                { "create-namespace", 'b', &q->write.create_namespaces, NULL },
+                { "deadline", 't', &q->deadline_usec, NULL },
+        };
         size_t n = 0;
         int r;
 
-        r = read_operations(m, &operations, &n, reterr_index, reterr);
+        r = read_operations(q->message, &operations, &n, &q->at, reterr);
         if (r < 0)
                 return r;
-        r = bus_read_options(m, options, ARRAY_SIZE(options), reterr);
-        return r < 0 ? r : begin(b, m, operations, n, &w, send_outcome, reterr_index, reterr);
+        r = bus_read_options(q->message, options, ARRAY_SIZE(options), reterr);
+        return r < 0 ? r : begin(q, operations, n, send_outcome, reterr);
 }
 
 static int store_method_transaction_authorized(
                 sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
 {
         CLEANUP(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
-        size_t at = STORE_WHOLE;
+        Request q;
         int r;
 
-        r = transaction(userdata, m, caller, &at, &e);
-        if (r >= 0 || !sd_bus_error_is_set(&e))
-                return r;
-        if (at != STORE_WHOLE)
-                return refuse_operation(m, at, &e);
-        *reterr = e;
-        e = SD_BUS_ERROR_NULL;
-        return r;
+        request_init(&q, userdata, m, caller);
+        r = transaction(&q, &e);
+        return sd_bus_error_is_set(&e) ? refuse(&q, true, &e, reterr) : r;
 }
 BUS_METHOD_SHARED(store_method_transaction, BUS_MANAGE, store_bus_access)

@@ -16,7 +16,8 @@ typedef enum StoreState {
 /* One transaction under way: its operations, or nothing when they changed nothing. */
 typedef struct Write {
         Transaction transaction;
-        Op *ops;       /* of which the transaction has n_ops */
+        Op *ops; /* of which the transaction has n_ops */
+        size_t max_ops;
         Op **shadowed; /* what stood in the overlay before each of them, or NULL */
         StoreAnswer *answers;
         StoreOutcome outcome;
@@ -91,5 +92,10 @@ int store_unreadable_text(const ObjectKey *key, int error, char **ret);
 int store_lookup(Store *s, const ObjectKey *key, StoreRecord *ret, char **ret_buffer);
 /* 1 or 0, whether it can be read or not. */
 int store_exists(Store *s, const ObjectKey *key);
-/* How many objects stand in a namespace, counting no further than @max. */
+
+/* store-namespace.c: what stands in a namespace, writes under way included. */
+/* How many objects, counting no further than @max. */
 int store_count_namespace(Store *s, const char *namespace, size_t max, size_t *ret);
+/* Which; the caller frees them. -EFBIG: more than @max. */
+int store_namespace_keys(
+                Store *s, const char *namespace, size_t max, ObjectKey **ret, size_t *ret_n);

@@ -15,6 +15,7 @@
 static const char *const verb_table[_STORE_VERB_MAX] = {
         [STORE_CREATE] = "create",
         [STORE_APPLY] = "apply",
+        [STORE_UPDATE] = "update",
         [STORE_DELETE] = "delete",
         [STORE_ROLLBACK] = "rollback",
         [STORE_CHECK] = "check",
@@ -55,8 +56,8 @@ static int refuse_spec(int r, const SpecError *e, sd_bus_error *reterr)
 
 /* ---- what is asked for ---- */
 
-/* Takes "meta" out of the document. In an apply its revision is a precondition (a document that
- * was read, edited and brought back); an option of the call goes before it. */
+/* Takes "meta" out of the document. In an apply or update its revision is a precondition (a
+ * document that was read, edited and brought back); an option of the call goes before it. */
 static int take_meta(Step *p, json_t *doc, sd_bus_error *reterr)
 {
         const json_t *meta = json_object_get(doc, "meta"), *revision;
@@ -155,7 +156,7 @@ int step_read(Step *p, Store *s, const StoreOperation *o, sd_bus_error *reterr)
         p->operation = o;
         p->has_if_revision = o->has_if_revision;
         p->if_revision = o->if_revision;
-        if (o->verb == STORE_CREATE || o->verb == STORE_APPLY)
+        if (o->verb == STORE_CREATE || o->verb == STORE_APPLY || o->verb == STORE_UPDATE)
                 return read_document(p, reterr);
         if (object_key_init(&p->key, o->type, o->namespace, o->name) < 0)
                 return store_refuse_key(o->type, o->namespace, o->name, reterr);
@@ -206,7 +207,8 @@ static int check_namespace(Store *s, const ObjectKey *key, sd_bus_error *reterr)
                 r = store_exists(s, &k);
         if (r == 0)
                 return tank_error_set(reterr, TANK_ERROR_NOT_FOUND,
-                                "namespace: there is no namespace '%s': declare it first",
+                                "namespace: there is no namespace '%s': declare it first, or "
+                                "let it be made (create-namespace)",
                                 key->namespace);
         if (r < 0)
                 return tank_error_set_errno(
@@ -229,13 +231,21 @@ static int find_previous(Store *s, Step *p, sd_bus_error *reterr)
                         object_key_format(&p->key, text), errno_words(r));
 }
 
-static int check_revision(const Step *p, sd_bus_error *reterr)
+/* What a program needs to decide whether to read again. */
+static void tell_revision(const Step *p, const StoreWrite *w)
+{
+        if (w->reterr_revision)
+                *w->reterr_revision = p->exists ? p->previous.revision : 0;
+}
+
+static int check_revision(const Step *p, const StoreWrite *w, sd_bus_error *reterr)
 {
         uint64_t revision = p->exists ? p->previous.revision : 0;
         char text[OBJECT_KEY_TEXT_SIZE];
 
         if (!p->has_if_revision || p->if_revision == revision)
                 return 0;
+        tell_revision(p, w);
         (void) object_key_format(&p->key, text);
         if (!p->exists)
                 return tank_error_set(reterr, TANK_ERROR_CONFLICT,
@@ -247,6 +257,14 @@ static int check_revision(const Step *p, sd_bus_error *reterr)
                         text, revision, p->if_revision);
 }
 
+int namespace_refuse_delete(const char *name, sd_bus_error *reterr)
+{
+        if (!streq(name, "default") && !streq(name, "system"))
+                return 0;
+        return tank_error_set(reterr, TANK_ERROR_FAILED_PRECONDITION,
+                        "the namespace '%s' always exists", name);
+}
+
 static int check_namespace_delete(Store *s, const ObjectKey *key, sd_bus_error *reterr)
 {
         const size_t max = 1000;
@@ -255,16 +273,17 @@ static int check_namespace_delete(Store *s, const ObjectKey *key, sd_bus_error *
 
         if (!streq(key->type, "namespace"))
                 return 0;
-        if (streq(key->name, "default") || streq(key->name, "system"))
-                return tank_error_set(reterr, TANK_ERROR_FAILED_PRECONDITION,
-                                "the namespace '%s' always exists", key->name);
+        r = namespace_refuse_delete(key->name, reterr);
+        if (r < 0)
+                return r;
         r = store_count_namespace(s, key->name, max, &n);
         if (r < 0)
                 return tank_error_set_errno(reterr, r,
                                 "cannot tell whether the namespace '%s' is empty", key->name);
         if (n > 0)
                 return tank_error_set(reterr, TANK_ERROR_FAILED_PRECONDITION,
-                                "the namespace '%s' still holds %s%zu object%s: delete %s first",
+                                "the namespace '%s' still holds %s%zu object%s: delete %s first, "
+                                "or with it (cascade)",
                                 key->name, n >= max ? "at least " : "", n, n == 1 ? "" : "s",
                                 n == 1 ? "it" : "them");
         return 0;
@@ -308,10 +327,16 @@ static int check_put(Step *p, Store *s, const StoreWrite *w, sd_bus_error *reter
         if ((r = find_previous(s, p, reterr)) < 0 || (r = check_privileges(w, p, reterr)) < 0 ||
                         (r = check_namespace(s, &p->key, reterr)) < 0)
                 return r;
-        if (p->operation->verb == STORE_CREATE && p->exists)
+        if (p->operation->verb == STORE_UPDATE && !p->exists)
+                return tank_error_set(reterr, TANK_ERROR_NOT_FOUND,
+                                "there is no %s to update: create it, or apply",
+                                object_key_format(&p->key, buf));
+        if (p->operation->verb == STORE_CREATE && p->exists) {
+                tell_revision(p, w);
                 return tank_error_set(reterr, TANK_ERROR_ALREADY_EXISTS, "%s is there already",
                                 object_key_format(&p->key, buf));
-        r = check_revision(p, reterr);
+        }
+        r = check_revision(p, w, reterr);
         if (r < 0 || is_unchanged(p))
                 return r;
         p->writes = true;
@@ -324,7 +349,7 @@ static int check_delete(Step *p, Store *s, const StoreWrite *w, sd_bus_error *re
         int r;
 
         if ((r = find_deleted(s, p, w, reterr)) < 0 || (r = check_privileges(w, p, reterr)) < 0 ||
-                        (r = check_revision(p, reterr)) < 0 || !p->exists)
+                        (r = check_revision(p, w, reterr)) < 0 || !p->exists)
                 return r;
         p->writes = true;
         p->effect = OPERATION_DELETED;
@@ -339,11 +364,12 @@ int step_check(Step *p, Store *s, const StoreWrite *w, sd_bus_error *reterr)
         switch (p->operation->verb) {
         case STORE_CREATE:
         case STORE_APPLY:
+        case STORE_UPDATE:
         case STORE_ROLLBACK: return check_put(p, s, w, reterr);
         case STORE_DELETE: return check_delete(p, s, w, reterr);
         case STORE_CHECK:
                 r = find_previous(s, p, reterr);
-                return r < 0 ? r : check_revision(p, reterr);
+                return r < 0 ? r : check_revision(p, w, reterr);
         case _STORE_VERB_MAX:
         case _STORE_VERB_INVALID: break;
         }

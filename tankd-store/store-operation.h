@@ -30,5 +30,7 @@ void step_done(Step *p);
 
 /* First what is asked for, and of which object. */
 int step_read(Step *p, Store *s, const StoreOperation *o, sd_bus_error *reterr);
+/* FailedPrecondition for a namespace that always exists. */
+int namespace_refuse_delete(const char *name, sd_bus_error *reterr);
 /* Then whether the caller may, whether it can be, and what comes of it. */
 int step_check(Step *p, Store *s, const StoreWrite *w, sd_bus_error *reterr);

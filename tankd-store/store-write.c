@@ -22,15 +22,17 @@ static int oom(sd_bus_error *reterr)
 /* ---- one transaction ---- */
 
 /* One piece of memory: for a single write, which is what most are, this is all there is. */
-static Write *write_new(const StoreWrite *w, size_t n, uint64_t revision)
+static Write *write_new(const StoreWrite *w, size_t n, size_t n_ops, uint64_t revision)
 {
-        Write *x = calloc(1, sizeof(Write) + n * (sizeof(Op) + sizeof(Op *) + sizeof(StoreAnswer)));
+        Write *x = calloc(1, sizeof(Write) + n_ops * (sizeof(Op) + sizeof(Op *)) +
+                                             n * sizeof(StoreAnswer));
 
         if (!x)
                 return NULL;
         x->ops = (Op *) (x + 1);
-        x->shadowed = (Op **) (x->ops + n);
-        x->answers = (StoreAnswer *) (x->shadowed + n);
+        x->shadowed = (Op **) (x->ops + n_ops);
+        x->answers = (StoreAnswer *) (x->shadowed + n_ops);
+        x->max_ops = n_ops;
         x->transaction.ops = x->ops;
         x->transaction.revision = revision;
         x->outcome.answers = x->answers;
@@ -140,12 +142,23 @@ static int make_op(const Step *p, uint64_t revision, uid_t by, Op *ret, sd_bus_e
         return encode_op(ret, p, by) < 0 ? oom(reterr) : 0;
 }
 
+static int refuse_count(sd_bus_error *reterr)
+{
+        return tank_error_set(reterr, TANK_ERROR_TOO_LARGE,
+                        "a transaction has at most %u operations, and writes as many objects: make "
+                        "several of it",
+                        LIMIT_TRANSACTION_OPS);
+}
+
 static int add_op(Store *s, Write *x, const Step *p, uid_t by, sd_bus_error *reterr)
 {
         size_t i = x->transaction.n_ops;
         Op *op = &x->ops[i];
         int r;
 
+        if (i >= LIMIT_TRANSACTION_OPS)
+                return refuse_count(reterr);
+        assert(i < x->max_ops);
         r = make_op(p, x->transaction.revision, by, op, reterr);
         if (r >= 0) {
                 x->bytes += op->value_size + op->change_size;
@@ -198,46 +211,121 @@ static int check_read(Write *x, const Step *p, sd_bus_error *reterr)
 }
 
 /* The loop stands still meanwhile, and whether a namespace is empty is asked of every type. */
-static int check_namespaces(Write *x, const Step *p, sd_bus_error *reterr)
+static int refuse_namespaces(sd_bus_error *reterr)
 {
-        if (p->operation->verb != STORE_DELETE || !streq(p->key.type, "namespace") ||
-                        x->n_namespaces++ < LIMIT_TRANSACTION_SPACES)
-                return 0;
         return tank_error_set(reterr, TANK_ERROR_TOO_LARGE,
                         "a transaction deletes at most %u namespaces: make several of it",
                         LIMIT_TRANSACTION_SPACES);
 }
 
-static int add(Store *s, Write *x, const StoreOperation *o, const StoreWrite *w,
+static int check_namespaces(Write *x, const Step *p, sd_bus_error *reterr)
+{
+        if (p->operation->verb != STORE_DELETE || !streq(p->key.type, "namespace") ||
+                        x->n_namespaces++ < LIMIT_TRANSACTION_SPACES)
+                return 0;
+        return refuse_namespaces(reterr);
+}
+
+/* @ret_answer: NULL when nobody asked for it by itself. */
+static int add_step(Store *s, Write *x, Step *p, const StoreWrite *w, StoreAnswer *ret_answer,
                 sd_bus_error *reterr)
 {
-        CLEANUP(step_done) Step p = {};
         char text[OBJECT_KEY_TEXT_SIZE];
-        const Op *pending;
+        const Op *pending = overlay_find(s, &p->key);
         int r;
 
-        r = step_read(&p, s, o, reterr);
-        if (r < 0)
-                return r;
-        pending = overlay_find(s, &p.key);
         if (pending >= x->ops && pending < x->ops + x->transaction.n_ops)
                 return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
                                 "an operation before this one writes %s: there can be one for each "
                                 "object",
-                                object_key_format(&p.key, text));
+                                object_key_format(&p->key, text));
         x->rests = x->rests || pending;
-        r = check_namespaces(x, &p, reterr);
+        r = check_namespaces(x, p, reterr);
         if (r >= 0)
-                r = step_check(&p, s, w, reterr);
+                r = step_check(p, s, w, reterr);
         if (r >= 0)
-                r = check_read(x, &p, reterr);
-        if (r >= 0 && p.writes)
-                r = add_op(s, x, &p, w->by, reterr);
+                r = check_read(x, p, reterr);
+        if (r >= 0 && p->writes)
+                r = add_op(s, x, p, w->by, reterr);
+        if (r >= 0 && ret_answer)
+                answer_for(p, p->writes ? &x->ops[x->transaction.n_ops - 1] : NULL, w->dry_run,
+                                ret_answer);
+        return r;
+}
+
+/* What another operation brings with it. */
+static int add_unasked(Store *s, Write *x, const StoreOperation *o, const StoreWrite *w,
+                sd_bus_error *reterr)
+{
+        CLEANUP(step_done) Step p = {};
+        int r = step_read(&p, s, o, reterr);
+
+        return r < 0 ? r : add_step(s, x, &p, w, NULL, reterr);
+}
+
+/* The namespace that @p's document stands in, when it is missing and may be made. */
+static int add_namespace(
+                Store *s, Write *x, const Step *p, const StoreWrite *w, sd_bus_error *reterr)
+{
+        CLEANUP_FREE char *text = NULL;
+        StoreOperation o = { .verb = STORE_CREATE };
+        ObjectKey k;
+        int r;
+
+        if (!w->create_namespaces || !p->document || type_is_global(p->key.type) ||
+                        object_key_init(&k, "namespace", "", p->key.namespace) < 0)
+                return 0;
+        r = store_exists(s, &k);
+        if (r != 0)
+                return 0; /* there, or told of by the step's own check */
+        r = asprintf(&text, "{\"kind\":\"namespace\",\"name\":\"%s\"}", k.name);
+        if (r < 0) {
+                text = NULL;
+                return oom(reterr);
+        }
+        o.document = text;
+        o.document_size = (size_t) r;
+        return add_unasked(s, x, &o, w, reterr);
+}
+
+/* Everything that stands in the namespace which @o deletes. */
+static int add_contents(Store *s, Write *x, const StoreOperation *o, const StoreWrite *w,
+                sd_bus_error *reterr)
+{
+        CLEANUP_FREE ObjectKey *keys = NULL;
+        size_t n;
+        int r;
+
+        r = store_namespace_keys(s, o->name, LIMIT_TRANSACTION_OPS, &keys, &n);
         if (r < 0)
-                return r;
-        answer_for(&p, p.writes ? &x->ops[x->transaction.n_ops - 1] : NULL, w->dry_run,
-                        &x->answers[x->outcome.n++]);
+                return store_read_failed(r, reterr);
+        for (size_t i = 0; i < n; i++) {
+                const StoreOperation one = {
+                        .verb = STORE_DELETE,
+                        .type = keys[i].type,
+                        .namespace = keys[i].namespace,
+                        .name = keys[i].name,
+                };
+
+                r = add_unasked(s, x, &one, w, reterr);
+                if (r < 0)
+                        return r;
+        }
         return 0;
+}
+
+static int add(Store *s, Write *x, const StoreOperation *o, const StoreWrite *w,
+                StoreAnswer *ret_answer, sd_bus_error *reterr)
+{
+        CLEANUP(step_done) Step p = {};
+        int r;
+
+        r = step_read(&p, s, o, reterr);
+        if (r >= 0)
+                r = add_namespace(s, x, &p, w, reterr);
+        if (r >= 0 && o->cascade)
+                r = add_contents(s, x, o, w, reterr);
+        return r < 0 ? r : add_step(s, x, &p, w, ret_answer, reterr);
 }
 
 /* ---- the whole ---- */
@@ -260,36 +348,78 @@ static int submit(Store *s, Write *x, sd_bus_error *reterr)
                         "an earlier write failed (%s): try again in a moment", errno_words(r));
 }
 
-static int check_count(size_t n, sd_bus_error *reterr)
+/* How many objects @o writes at most, beside its own. Whatever else an operation before it puts
+ * into a namespace that goes cannot be deleted by the same transaction. */
+static int count_contents(Store *s, const StoreOperation *o, size_t *ret, sd_bus_error *reterr)
 {
-        if (n <= LIMIT_TRANSACTION_OPS)
-                return 0;
-        return tank_error_set(reterr, TANK_ERROR_TOO_LARGE,
-                        "a transaction has at most %u operations: make several of it",
-                        LIMIT_TRANSACTION_OPS);
+        ObjectKey k;
+        int r;
+
+        if (o->verb != STORE_DELETE || !streq_ptr(o->type, "namespace"))
+                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
+                                "cascade: only a namespace is deleted with what stands in it");
+        if (object_key_init(&k, o->type, o->namespace, o->name) < 0)
+                return store_refuse_key(o->type, o->namespace, o->name, reterr);
+        /* Before all that stands in it is gone through. */
+        r = namespace_refuse_delete(o->name, reterr);
+        if (r < 0)
+                return r;
+        r = store_count_namespace(s, o->name, LIMIT_TRANSACTION_OPS, ret);
+        return r < 0 ? store_read_failed(r, reterr) : 0;
+}
+
+/* Before there is any effect. */
+static int count_ops(Store *s, const StoreOperation *operations, size_t n, const StoreWrite *w,
+                size_t *ret, size_t *reterr_index, sd_bus_error *reterr)
+{
+        size_t n_ops = n, n_cascades = 0;
+
+        if (n > LIMIT_TRANSACTION_OPS)
+                return refuse_count(reterr);
+        for (size_t i = 0; i < n; i++) {
+                size_t more = 0;
+                int r;
+
+                if (!operations[i].cascade)
+                        continue;
+                r = ++n_cascades > LIMIT_TRANSACTION_SPACES
+                                    ? refuse_namespaces(reterr)
+                                    : count_contents(s, &operations[i], &more, reterr);
+                if (r >= 0 && n_ops + more > LIMIT_TRANSACTION_OPS)
+                        r = refuse_count(reterr);
+                if (r < 0) {
+                        *reterr_index = i;
+                        return r;
+                }
+                n_ops += more;
+        }
+        *ret = w->create_namespaces ? 2 * n_ops : n_ops;
+        return 0;
 }
 
 int store_write(Store *s, const StoreOperation *operations, size_t n, const StoreWrite *w,
                 size_t *reterr_index, sd_bus_error *reterr)
 {
         CLEANUP(write_freep) Write *x = NULL;
+        size_t n_ops = 0;
         bool writes;
         int r;
 
         *reterr_index = STORE_WHOLE;
-        r = check_count(n, reterr);
+        r = count_ops(s, operations, n, w, &n_ops, reterr_index, reterr);
         if (r < 0)
                 return r;
-        x = write_new(w, n, s->allocated + 1);
+        x = write_new(w, n, n_ops, s->allocated + 1);
         if (!x)
                 return oom(reterr);
         for (size_t i = 0; i < n; i++) {
-                r = add(s, x, &operations[i], w, reterr);
+                r = add(s, x, &operations[i], w, &x->answers[x->outcome.n], reterr);
                 if (r < 0) {
                         *reterr_index = i;
                         undo(s, x);
                         return r;
                 }
+                x->outcome.n++;
         }
         writes = x->transaction.n_ops > 0 && !w->dry_run;
         x->outcome.revision = writes     ? x->transaction.revision

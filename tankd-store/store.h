@@ -49,6 +49,7 @@ const char *store_degraded_reason(const Store *s); /* what is wrong and what to 
 typedef enum StoreVerb {
         STORE_CREATE,   /* the document, which must not be there */
         STORE_APPLY,    /* the document, there or not */
+        STORE_UPDATE,   /* the document, which must be there */
         STORE_DELETE,   /* the object, there or not */
         STORE_ROLLBACK, /* the object's document becomes that of an earlier version */
         STORE_CHECK,    /* writes nothing: a precondition on an object */
@@ -59,12 +60,13 @@ DECLARE_STRING_TABLE(StoreVerb, store_verb);
 
 typedef struct StoreOperation {
         StoreVerb verb;
-        const char *document; /* create, apply: JSON text */
+        const char *document; /* create, apply, update: JSON text */
         size_t document_size;
         const char *type, *namespace, *name; /* of the others; @namespace may be NULL */
         uint64_t revision;                   /* rollback: of the version */
         bool has_if_revision;                /* not with create */
         uint64_t if_revision; /* refuse with Conflict unless the object stands here; 0: is absent */
+        bool cascade;         /* delete of a namespace: everything that stands in it goes with it */
 } StoreOperation;
 
 typedef struct StoreAnswer {
@@ -90,6 +92,12 @@ typedef struct StoreWrite {
         uid_t by;
         bool privileged; /* the caller may use privileged fields */
         bool dry_run; /* answer what would be, and do nothing: new uids and revisions are empty */
+        /* A namespace that a written document stands in is made when it is missing: the
+         * transaction's own write, without an answer of its own. */
+        bool create_namespaces;
+        /* May be NULL. Set with Conflict and AlreadyExists: the revision at which the object stands
+         * that is at fault, 0 when there is none. */
+        uint64_t *reterr_revision;
         StoreAnswered answered;
         void *userdata;
 } StoreWrite;

@@ -237,7 +237,7 @@ changes_since() # REVISION [OPTION…]
   }
   for arguments in 'Get sss widget default a' 'List ssa{sv} widget default 0' \
     "GetChanges sta{sv} $(property DatabaseId) 0 0" 'Delete sssa{sv} widget default a 0' \
-    'Apply sa{sv} {} 0' 'Create sa{sv} {} 0' 'Transaction a(sa{sv})a{sv} 0 0' \
+    'Apply sa{sv} {} 0' 'Update sa{sv} {} 0' 'Create sa{sv} {} 0' 'Transaction a(sa{sv})a{sv} 0 0' \
     'Rollback sssta{sv} widget default a 2 0' 'History sssa{sv} widget default a 0' \
     'GetVersion ssst widget default a 2'; do
     # shellcheck disable=SC2086 # words
