@@ -14,7 +14,8 @@
  * Durations are integers (µs) in the stored form. Over the bus both forms are welcome: a string
  * ("10s"), or an integer in µs. A person who writes `grace: 10` however means seconds or
  * milliseconds, never microseconds: where documents of people come in, tankctl passes
- * SPEC_STRICT_ENTRY, which refuses a bare number. spec_present() turns the stored form into one
+ * SPEC_STRICT_ENTRY, which refuses a bare number, unless the document came out of the store and
+ * says so by its meta.uid. spec_present() turns the stored form into one
  * that passes this, for `-o yaml`. */
 
 #include <jansson.h>

@@ -107,13 +107,19 @@ static int wait_for_all(Waiter *waiter, const Declarations *d, const WriteResult
         return code;
 }
 
-static int dry_run(sd_bus *bus, const Declarations *d)
+static WriteFlags apply_flags(const Arguments *a)
+{
+        return (a->dry_run ? WRITE_DRY_RUN : 0) |
+               (a->create_namespace ? WRITE_CREATE_NAMESPACES : 0);
+}
+
+static int dry_run(sd_bus *bus, const Arguments *a, const Declarations *d)
 {
         CLEANUP_FREE WriteResult *results = NULL;
         size_t changes = 0;
         int r;
 
-        r = write_together(bus, WRITE_APPLY, d, true, &results);
+        r = write_together(bus, WRITE_APPLY, d, apply_flags(a), &results);
         return r != 0 ? r : print_all_changes(bus, d, true, &changes);
 }
 
@@ -138,7 +144,7 @@ int verb_apply(const Arguments *a)
         if (r != 0)
                 return r;
         if (a->dry_run)
-                return dry_run(bus, &d);
+                return dry_run(bus, a, &d);
         if (a->wait) {
                 const Declaration *only = d.n == 1 && *d.items[0].namespace ? d.items : NULL;
 
@@ -147,7 +153,7 @@ int verb_apply(const Arguments *a)
                 if (r < 0)
                         return ctl_bus_failure("cannot subscribe to events", NULL, r);
         }
-        r = write_together(bus, WRITE_APPLY, &d, false, &results);
+        r = write_together(bus, WRITE_APPLY, &d, apply_flags(a), &results);
         if (r != 0)
                 return r;
         for (size_t i = 0; i < d.n; i++) {
@@ -187,13 +193,66 @@ int verb_diff(const Arguments *a)
 
 /* ---- delete -------------------------------------------------------------------------------- */
 
-/* In the opposite order of applying. */
-/* @named: what the words of the command line name, NULL with files: those were checked as apply
- * checks them. */
+static int check_cascade(const Declarations *d)
+{
+        for (size_t i = 0; i < d->n; i++)
+                if (streq(d->items[i].type, "namespace"))
+                        return 0;
+        return ctl_usage_error("--cascade is for namespaces: none is deleted here");
+}
+
+/* The pods that go with the namespaces of @d, to be waited for. */
+static int pods_within(sd_bus *bus, const Declarations *d, json_t **ret)
+{
+        CLEANUP_JSON json_t *all = json_array();
+
+        if (!all)
+                return ctl_oom();
+        for (size_t i = 0; i < d->n; i++) {
+                CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
+                CLEANUP_JSON json_t *pods = NULL;
+                int r;
+
+                if (!streq(d->items[i].type, "namespace"))
+                        continue;
+                r = store_list(bus, "pod", d->items[i].name, &pods, &e);
+                if (r < 0)
+                        return ctl_bus_failure("cannot list the pods", &e, r);
+                if (json_array_extend(all, pods) < 0)
+                        return ctl_oom();
+        }
+        *ret = TAKE_PTR(all);
+        return 0;
+}
+
+/* What is waited for when @d is deleted. */
+static int wait_until_gone(Waiter *w, const Declarations *d, const json_t *within)
+{
+        const json_t *pod;
+        size_t k;
+        int r = 0;
+
+        (void) fflush(stdout);
+        for (size_t i = d->n; r == 0 && i > 0; i--)
+                if (streq(d->items[i - 1].type, "pod"))
+                        r = waiter_wait(w, d->items[i - 1].namespace, d->items[i - 1].name,
+                                        CONDITION_DELETED, 0, false);
+        json_array_foreach (within, k, pod) {
+                if (r == 0)
+                        r = waiter_wait(w, strempty(json_get_string(pod, "namespace")),
+                                        strempty(json_get_string(pod, "name")), CONDITION_DELETED,
+                                        0, false);
+        }
+        return r;
+}
+
+/* In the opposite order of applying. @named: what the words of the command line name, NULL with
+ * files: those were checked as apply checks them. */
 static int delete_all(const Arguments *a, const Resource *named, const Declarations *d)
 {
         CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
         CLEANUP_FREE WriteResult *results = NULL;
+        CLEANUP_JSON json_t *within = NULL;
         Waiter waiter = {};
         uint64_t timeout;
         int r;
@@ -201,26 +260,25 @@ static int delete_all(const Arguments *a, const Resource *named, const Declarati
         r = arguments_timeout(a, WAIT_TIMEOUT_USEC, &timeout);
         if (r == 0 && a->timeout && !a->wait)
                 r = ctl_usage_error("--timeout is for --wait");
+        if (r == 0 && a->cascade)
+                r = check_cascade(d);
         if (r == 0)
                 r = ctl_bus_open(&bus);
         if (r == 0 && named)
                 r = resource_check_type(bus, named, "delete");
+        if (r == 0 && a->wait && a->cascade)
+                r = pods_within(bus, d, &within);
         if (r != 0)
                 return r;
         r = a->wait ? waiter_start(&waiter, bus, NULL, NULL, timeout) : 0;
         if (r < 0)
                 return ctl_bus_failure("cannot subscribe to events", NULL, r);
-        r = write_together(bus, WRITE_DELETE, d, false, &results);
+        r = write_together(bus, WRITE_DELETE, d, a->cascade ? WRITE_CASCADE : 0, &results);
         for (size_t i = d->n; r == 0 && i > 0; i--) {
                 declaration_print_identity(stdout, &d->items[i - 1]);
                 printf(" %s\n", results[i - 1].changed);
         }
-        (void) fflush(stdout);
-        for (size_t i = d->n; a->wait && r == 0 && i > 0; i--)
-                if (streq(d->items[i - 1].type, "pod"))
-                        r = waiter_wait(&waiter, d->items[i - 1].namespace, d->items[i - 1].name,
-                                        CONDITION_DELETED, 0, false);
-        return r;
+        return a->wait && r == 0 ? wait_until_gone(&waiter, d, within) : r;
 }
 
 static int declaration_from_words(const Arguments *a, Resource *r, Declarations *ret)

@@ -85,6 +85,7 @@ static int strip_meta(
                                 "unknown field: meta is made by tank, leave it out");
                 return -EINVAL;
         }
+        ret->stored = json_object_get(meta, "uid");
         revision = json_object_get(meta, "revision");
         if (revision) {
                 if (!json_is_integer(revision) || json_integer_value(revision) < 0) {
@@ -120,8 +121,10 @@ static int set_namespace(Loader *l, const char *file, const YamlDocument *d, jso
         return json_object_set_new(doc, "namespace", json_string(l->namespace)) < 0 ? -ENOMEM : 0;
 }
 
-static int check_document(
-                Loader *l, const char *file, const YamlDocument *d, const json_t *doc, json_t **ret)
+/* A person who writes a bare number means seconds, or who knows what; in a document that came out
+ * of the store, to be edited and applied again, it is the store's own. */
+static int check_document(Loader *l, const char *file, const YamlDocument *d, const json_t *doc,
+                bool stored, json_t **ret)
 {
         SpecError e = {};
         int r;
@@ -129,7 +132,7 @@ static int check_document(
         if (l->flags & LOAD_IDENTITY_ONLY)
                 r = spec_normalize_identity(doc, ret, &e);
         else
-                r = spec_normalize(doc, SPEC_STRICT_ENTRY, ret, &e);
+                r = spec_normalize(doc, stored ? SPEC_DEFAULT : SPEC_STRICT_ENTRY, ret, &e);
         if (r == -ENOMEM)
                 return r;
         if (r < 0) {
@@ -193,7 +196,7 @@ static int load_document(Loader *l, const char *file, const YamlDocument *d)
                 r = set_namespace(l, file, d, doc);
         if (r < 0)
                 return r;
-        r = check_document(l, file, d, doc, &x.document);
+        r = check_document(l, file, d, doc, x.stored, &x.document);
         if (r < 0)
                 return r;
         x.type = json_get_string(x.document, "kind");

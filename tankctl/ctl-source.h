@@ -15,6 +15,7 @@ typedef struct Declaration {
                         *name; /* inside of document; namespace "" for types without */
         bool has_if_revision;
         uint64_t if_revision; /* meta.revision */
+        bool stored;          /* it has meta.uid, so it is what the store gave, edited or not */
         char *source;         /* "file:line" */
 } Declaration;
 

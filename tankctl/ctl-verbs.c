@@ -29,6 +29,8 @@
 static const Option apply_options[] = {
         OPTION_FILES,
         { 0, "dry-run", OPTION_FLAG, FIELD(dry_run), NULL, "only show what would change" },
+        { 0, "create-namespace", OPTION_FLAG, FIELD(create_namespace), NULL,
+                        "make the namespaces that are missing" },
         OPTION_WAIT("return when all pods run, or cannot"),
         OPTION_TIMEOUT,
         {},
@@ -38,6 +40,8 @@ static const Option validate_options[] = { OPTION_FILES, {} };
 
 static const Option delete_options[] = {
         OPTION_FILES,
+        { 0, "cascade", OPTION_FLAG, FIELD(cascade), NULL,
+                        "a namespace: with all that stands in it" },
         OPTION_WAIT("return when nothing of them is left"),
         OPTION_TIMEOUT,
         {},

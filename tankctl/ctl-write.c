@@ -4,6 +4,7 @@
  * sentence of an error the store says which operation is at fault, and a blocking call would lose
  * it. */
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "bus-names.h"
@@ -16,13 +17,16 @@
 typedef struct Writing {
         const Declarations *declarations;
         bool deletes;
+        WriteFlags flags;
         size_t *order; /* the operations, as indices of declarations */
         WriteResult *results;
 
         bool done;
         int failure;
         sd_bus_error error;
-        uint32_t at; /* the operation at fault; UINT32_MAX: none of them in particular */
+        uint32_t at;       /* the operation at fault; UINT32_MAX: none of them in particular */
+        bool has_revision; /* at which its object stands */
+        uint64_t revision;
 } Writing;
 
 static void writing_done(Writing *w)
@@ -63,13 +67,29 @@ static int append_apply(sd_bus_message *m, const Declaration *d)
         return sd_bus_message_append(m, "(sa{sv})", "apply", 1, "document", "s", text);
 }
 
-static int append_delete(sd_bus_message *m, const Declaration *d)
+static int append_delete(sd_bus_message *m, const Declaration *d, bool cascade)
 {
+        if (cascade && streq(d->type, "namespace"))
+                return sd_bus_message_append(m, "(sa{sv})", "delete", 4, "type", "s", d->type,
+                                "namespace", "s", d->namespace, "name", "s", d->name, "cascade",
+                                "b", true);
         return sd_bus_message_append(m, "(sa{sv})", "delete", 3, "type", "s", d->type, "namespace",
                         "s", d->namespace, "name", "s", d->name);
 }
 
-static int make_call(sd_bus *bus, const Writing *w, bool dry_run, sd_bus_message **ret)
+static int append_options(sd_bus_message *m, WriteFlags flags)
+{
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r >= 0 && (flags & WRITE_DRY_RUN))
+                r = sd_bus_message_append(m, "{sv}", "dry-run", "b", true);
+        if (r >= 0 && (flags & WRITE_CREATE_NAMESPACES))
+                r = sd_bus_message_append(m, "{sv}", "create-namespace", "b", true);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int make_call(sd_bus *bus, const Writing *w, sd_bus_message **ret)
 {
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
         int r;
@@ -80,14 +100,13 @@ static int make_call(sd_bus *bus, const Writing *w, bool dry_run, sd_bus_message
         for (size_t i = 0; i < w->declarations->n; i++) {
                 const Declaration *d = &w->declarations->items[w->order[i]];
 
-                r = w->deletes ? append_delete(m, d) : append_apply(m, d);
+                r = w->deletes ? append_delete(m, d, w->flags & WRITE_CASCADE) : append_apply(m, d);
                 if (r < 0)
                         return r;
         }
         r = sd_bus_message_close_container(m);
         if (r >= 0)
-                r = dry_run ? sd_bus_message_append(m, "a{sv}", 1, "dry-run", "b", true)
-                            : sd_bus_message_append(m, "a{sv}", 0);
+                r = append_options(m, w->flags);
         if (r >= 0)
                 *ret = TAKE_PTR(m);
         return r;
@@ -102,11 +121,14 @@ static int read_error(Writing *w, sd_bus_message *m)
 
         r = sd_bus_error_copy(&w->error, sd_bus_message_get_error(m));
         ctl_bus_translate(&w->error, TANK_STORE_NAME);
-        if (r == -ENOMEM || !sd_bus_message_has_signature(m, "su"))
+        w->has_revision = sd_bus_message_has_signature(m, "sut");
+        if (r == -ENOMEM || (!w->has_revision && !sd_bus_message_has_signature(m, "su")))
                 return r == -ENOMEM ? r : 0;
         r = sd_bus_message_rewind(m, true);
         if (r >= 0)
                 r = sd_bus_message_read(m, "su", &sentence, &w->at);
+        if (r >= 0 && w->has_revision)
+                r = sd_bus_message_read(m, "t", &w->revision);
         if (r >= 0 && w->at >= w->declarations->n)
                 r = -EBADMSG;
         if (r < 0)
@@ -157,9 +179,41 @@ static const char *without_index(const char *sentence, uint32_t at)
         return rest ? rest : sentence;
 }
 
+/* The store tells what is so; what to do about it is another thing at a command line. NULL: as the
+ * store says it. */
+static char *say_conflict(const Writing *w, const Declaration *d)
+{
+        const char *of = isempty(d->namespace) ? "" : " -n ";
+        char *text = NULL;
+        int r;
+
+        if (!w->has_revision || !d->has_if_revision ||
+                        !sd_bus_error_has_name(&w->error, TANK_ERROR_CONFLICT))
+                return NULL;
+        if (w->revision == 0)
+                r = asprintf(&text,
+                                "is not there, and the document was made from revision %" PRIu64
+                                ": leave meta out to create it anew",
+                                d->if_revision);
+        else if (d->if_revision == 0)
+                r = asprintf(&text,
+                                "stands at revision %" PRIu64
+                                ", and meta.revision 0 means that it must not be there",
+                                w->revision);
+        else
+                r = asprintf(&text,
+                                "stands at revision %" PRIu64
+                                ", and the document was made from %" PRIu64
+                                ": see \"tankctl history %s %s%s%s --diff %" PRIu64 " %" PRIu64
+                                "\", then get it again, or leave meta out to overwrite it",
+                                w->revision, d->if_revision, d->type, d->name, of, d->namespace,
+                                d->if_revision, w->revision);
+        return r < 0 ? NULL : text;
+}
+
 static int say_failure(const Writing *w)
 {
-        CLEANUP_FREE char *what = NULL;
+        CLEANUP_FREE char *what = NULL, *conflict = NULL;
         const Declarations *d = w->declarations;
         const char *sentence = strempty(w->error.message);
 
@@ -169,7 +223,8 @@ static int say_failure(const Writing *w)
         if (w->at == UINT32_MAX && d->n > 1)
                 return ctl_bus_failure(NULL, &w->error, -EIO);
         what = declaration_identity(&d->items[d->n > 1 ? w->order[w->at] : 0]);
-        sentence = without_index(sentence, w->at);
+        conflict = say_conflict(w, &d->items[d->n > 1 ? w->order[w->at] : 0]);
+        sentence = conflict ? conflict : without_index(sentence, w->at);
         if (d->n == 1)
                 ctl_error("%s: %s", strempty(what), sentence);
         else
@@ -178,14 +233,15 @@ static int say_failure(const Writing *w)
         return tank_error_to_exit_code(w->error.name);
 }
 
-int write_together(
-                sd_bus *bus, WriteVerb verb, const Declarations *d, bool dry_run, WriteResult **ret)
+int write_together(sd_bus *bus, WriteVerb verb, const Declarations *d, WriteFlags flags,
+                WriteResult **ret)
 {
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
         CLEANUP(writing_done)
         Writing w = {
                 .declarations = d,
                 .deletes = verb == WRITE_DELETE,
+                .flags = flags,
                 .order = calloc(d->n, sizeof(size_t)),
                 .results = calloc(d->n, sizeof(WriteResult)),
                 .at = UINT32_MAX,
@@ -195,7 +251,7 @@ int write_together(
         if (!w.order || !w.results)
                 return ctl_oom();
         put_in_order(&w);
-        r = make_call(bus, &w, dry_run, &m);
+        r = make_call(bus, &w, &m);
         if (r >= 0)
                 r = sd_bus_call_async(bus, NULL, m, on_answer, &w, 0);
         while (r >= 0 && !w.done) {

@@ -24,7 +24,7 @@ typedef struct Arguments {
         char **words; /* behind the verb, options taken out */
 
         char **files;
-        bool dry_run, wait;
+        bool dry_run, wait, create_namespace, cascade;
         char *timeout;
         char *selector;
         char *condition;

@@ -435,6 +435,53 @@ END
   says grace
 }
 
+@test "what get -o json printed is edited and applied again; who was late is told what to do" {
+  pod web '.grace = "1500ms" | .containers[0].limits = {memory: "64MiB"}' \
+    -- sleep 1000 | apply --wait
+  before=$(tankctl get pod web -n "$NS" -o json)
+  uid=$(jq -r .meta.uid <<<"$before") pid=$(pid_of web)
+  [ "$(jq -c '[.grace, .containers[0].limits.memory]' <<<"$before")" = '[1500000,67108864]' ]
+  run -1 tankctl apply -f - <<<"$before"
+  says 'status'
+  # As it is, and with what is wanted changed, in either form.
+  run -0 tankctl apply -f - < <(jq 'del(.status)' <<<"$before")
+  says unchanged
+  run -0 tankctl apply --wait -f - < <(jq 'del(.status) | .grace = "2s"' <<<"$before")
+  says updated
+  [ "$(get web .grace)" = 2000000 ] && [ "$(get web .meta.uid)" = "$uid" ]
+  [ "$(pid_of web)" = "$pid" ]
+  # It moved on meanwhile: nobody's change is lost.
+  run -4 tankctl apply -f - < <(jq 'del(.status) | .grace = 3000000' <<<"$before")
+  says "stands at revision $(get web .meta.revision), and the document was made from $(jq .meta.revision <<<"$before")"
+  says "tankctl history pod web -n $NS --diff"
+  eval "$(sed -n 's/.*"\(tankctl history.*--diff [0-9]* [0-9]*\)".*/run -0 \1/p' <<<"$output")"
+  says grace
+  # A document of people's own has units.
+  run -1 tankctl apply -f - < <(jq 'del(.status, .meta)' <<<"$before")
+  says 'a duration needs a unit'
+  tankctl delete pod web -n "$NS" --wait
+  run -4 tankctl apply -f - < <(jq 'del(.status)' <<<"$before")
+  says 'is not there'
+}
+
+@test "namespaces come with what stands in them, and go with it" {
+  run -3 tankctl apply -n "$NS-new" -f - <<<"$(pod web -- sleep 1000)"
+  says 'create-namespace'
+  tankctl apply -n "$NS-new" --create-namespace --dry-run -f - <<<"$(pod web -- sleep 1000)"
+  run -3 tankctl get namespace "$NS-new"
+  tankctl apply -n "$NS-new" --create-namespace --wait -f - <<<"$(pod web -- sleep 1000)"
+  pid=$(tankctl get pod web -n "$NS-new" -o json | jq '.status.containers[0].pid')
+  run -1 tankctl delete namespace "$NS-new"
+  says 'still holds 1 object'
+  run -2 tankctl delete pod web -n "$NS-new" --cascade
+  run -1 tankctl delete namespace default --cascade
+  says 'always exists'
+  run -0 tankctl delete namespace "$NS-new" --cascade --wait
+  [ "$output" = "namespace/$NS-new deleted" ]
+  gone "$pid"
+  run -3 tankctl get pod web -n "$NS-new"
+}
+
 @test "V3: list and get agree with apply; delete of what is missing is success; a daemon's death loses nothing" {
   start web -- sleep 1000
   uid=$(get web .meta.uid)
