@@ -47,8 +47,9 @@ int bus_access_new(sd_bus *bus, BusAccess **ret);
 BusAccess *bus_access_free(BusAccess *a); /* pending calls are answered with Unavailable */
 DEFINE_CLEANUP(BusAccess *, bus_access_freep, bus_access_free);
 
-/* Looks on while calls are served, to measure them: @begin before the handler, with the time at which
- * the call arrived (CLOCK_BOOTTIME), @end behind it. A call that is refused has both, too. */
+/* Looks on while calls are served, to measure them: @begin before the handler, with the time at
+ * which the call arrived (CLOCK_BOOTTIME), @end behind it. A call for which the caller has not the
+ * right has both, too. */
 typedef struct BusObserver {
         void (*begin)(sd_bus_message *m, uint64_t arrived_usec, void *userdata);
         void (*end)(bool failed, void *userdata);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What is counted, and how it is printed. That all of the text is OpenMetrics is checked of what the
- * daemon says, in tests/bus/store-metrics.bats. */
+/* What is counted, and how it is printed. That all of the text is OpenMetrics is checked of what
+ * the daemon says, by tests/bus/store-metrics.bats. */
 
 #include <setjmp.h>
 #include <stdarg.h>
