@@ -8,6 +8,9 @@
 #include "bus-access.h"
 #include "bus-util.h"
 #include "store-dbus.h"
+#include "store-metrics.h"
+
+#define STORE_BUS_INTERFACES 4U /* at most */
 
 typedef struct Reply Reply; /* a write that is not answered yet */
 
@@ -15,7 +18,8 @@ struct StoreBus {
         Store *store;
         BusLink *link;
         BusAccess *access;
-        sd_bus_slot *vtable_slot, *name_slot, *acquired_slot;
+        Metrics *metrics;
+        sd_bus_slot *vtable_slots[STORE_BUS_INTERFACES], *name_slot, *acquired_slot;
         Reply *replies;
         StoreBusNamed named;
         void *userdata;

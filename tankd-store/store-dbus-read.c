@@ -23,6 +23,7 @@ static int store_method_get_authorized(
         r = store_get(b->store, type, namespace, name, &text, reterr);
         if (r < 0)
                 return r;
+        metrics_out(b->metrics, strlen(text));
         return sd_bus_reply_method_return(m, "s", text);
 }
 BUS_METHOD_SHARED(store_method_get, BUS_INSPECT, store_bus_access)
@@ -152,6 +153,7 @@ static int store_method_get_version_authorized(
         r = store_get_version(b->store, type, namespace, name, revision, &text, reterr);
         if (r < 0)
                 return r;
+        metrics_out(b->metrics, strlen(text));
         return sd_bus_reply_method_return(m, "s", text);
 }
 BUS_METHOD_SHARED(store_method_get_version, BUS_INSPECT, store_bus_access)

@@ -23,6 +23,7 @@ struct Reply {
         Reply *next, **link;
         sd_bus_message *message; /* NULL: nobody waits any more */
         SendOutcome send;
+        MetricsCall call;
 };
 
 static Reply *reply_new(StoreBus *b, sd_bus_message *m, SendOutcome send)
@@ -37,6 +38,7 @@ static Reply *reply_new(StoreBus *b, sd_bus_message *m, SendOutcome send)
                 .link = &b->replies,
                 .message = sd_bus_message_ref(m),
                 .send = send,
+                .call = metrics_later(b->metrics),
         };
         if (r->next)
                 r->next->link = &r->next;
@@ -69,6 +71,7 @@ static void on_answered(const StoreOutcome *outcome, const sd_bus_error *error, 
                           : r->send(r->message, outcome);
         if (e < 0)
                 (void) log_warning_errno(e, "cannot answer a write, ignoring");
+        metrics_answered(&r->call, 0, error != NULL);
         reply_free(r);
 }
 
@@ -220,13 +223,17 @@ static int begin(Request *q, const StoreOperation *operations, size_t n, SendOut
         r = store_bus_check_deadline(q->deadline_usec, reterr);
         if (r < 0)
                 return r;
+        for (size_t i = 0; i < n; i++)
+                metrics_in(q->bus->metrics, operations[i].document_size);
         reply = reply_new(q->bus, q->message, send);
         if (!reply)
                 return -ENOMEM;
         q->write.userdata = reply;
         r = store_write(q->bus->store, operations, n, &q->write, &q->at, reterr);
-        if (r < 0)
+        if (r < 0) {
+                metrics_answered(&reply->call, 0, true);
                 reply_free(reply);
+        }
         return r < 0 ? r : 1;
 }
 
@@ -256,6 +263,7 @@ static int refuse(const Request *q, bool many, sd_bus_error *e, sd_bus_error *re
                         (stands && (r = sd_bus_message_append(reply, "t", q->revision)) < 0) ||
                         (r = sd_bus_message_send(reply)) < 0)
                 return r;
+        metrics_fail(q->bus->metrics);
         return 1;
 }
 

@@ -106,6 +106,46 @@ static const sd_bus_vtable store_vtable[] = {
         SD_BUS_VTABLE_END,
 };
 
+/* What the object has, in the order of the introspection. */
+static const BusInterface store_interfaces[] = {
+        { TANK_STORE_INTERFACE, store_vtable },
+};
+static_assert(ARRAY_SIZE(store_interfaces) <= STORE_BUS_INTERFACES, "each has its slot");
+
+/* ---- measuring ---- */
+
+static void on_call(sd_bus_message *m, uint64_t arrived_usec, void *userdata)
+{
+        metrics_begin(((StoreBus *) userdata)->metrics, sd_bus_message_get_interface(m),
+                        sd_bus_message_get_member(m), arrived_usec);
+}
+
+static void on_call_served(bool failed, void *userdata)
+{
+        metrics_end(((StoreBus *) userdata)->metrics, failed);
+}
+
+static int measure_interface(Metrics *m, const BusInterface *interface)
+{
+        int r = 0;
+
+        for (const sd_bus_vtable *v = interface->vtable; r >= 0 && v->type != _SD_BUS_VTABLE_END;
+                        v++)
+                if (v->type == _SD_BUS_VTABLE_METHOD)
+                        r = metrics_add_operation(m, interface->name, v->x.method.member);
+        return r;
+}
+
+static int measure(StoreBus *b)
+{
+        int r;
+
+        r = metrics_new(&b->metrics);
+        for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(store_interfaces); i++)
+                r = measure_interface(b->metrics, &store_interfaces[i]);
+        return r;
+}
+
 /* ---- signals ---- */
 
 static int append_keys(sd_bus_message *m, const CommitBatch *batch)
@@ -194,14 +234,27 @@ static int on_name_requested(sd_bus_message *m, void *userdata, sd_bus_error *re
         return 0;
 }
 
+static int add_interfaces(StoreBus *b, sd_bus *bus)
+{
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(store_interfaces); i++)
+                r = sd_bus_add_object_vtable(bus, &b->vtable_slots[i], TANK_STORE_PATH,
+                                store_interfaces[i].name, store_interfaces[i].vtable, b);
+        return r;
+}
+
 static int on_connected(sd_bus *bus, void *userdata)
 {
+        const BusObserver observer = { on_call, on_call_served, userdata };
         StoreBus *b = userdata;
         int r;
 
-        if ((r = bus_access_new(bus, &b->access)) < 0 ||
-                        (r = sd_bus_add_object_vtable(bus, &b->vtable_slot, TANK_STORE_PATH,
-                                         TANK_STORE_INTERFACE, store_vtable, b)) < 0 ||
+        r = bus_access_new(bus, &b->access);
+        if (r < 0)
+                return r;
+        bus_access_observe(b->access, &observer);
+        if ((r = add_interfaces(b, bus)) < 0 ||
                         (r = sd_bus_match_signal_async(bus, &b->acquired_slot,
                                          "org.freedesktop.DBus", "/org/freedesktop/DBus",
                                          "org.freedesktop.DBus", "NameAcquired", on_name_acquired,
@@ -219,7 +272,8 @@ static void on_disconnected(void *userdata)
         store_bus_forget_callers(b);
         b->name_slot = sd_bus_slot_unref(b->name_slot);
         b->acquired_slot = sd_bus_slot_unref(b->acquired_slot);
-        b->vtable_slot = sd_bus_slot_unref(b->vtable_slot);
+        for (size_t i = 0; i < ARRAY_SIZE(b->vtable_slots); i++)
+                b->vtable_slots[i] = sd_bus_slot_unref(b->vtable_slots[i]);
         b->access = bus_access_free(b->access);
 }
 
@@ -234,8 +288,11 @@ int store_bus_new(sd_event *event, Store *s, StoreBusNamed named, void *userdata
         b->store = s;
         b->named = named;
         b->userdata = userdata;
-        r = bus_link_new(event, "tankd-store", on_connected, on_disconnected, b, &b->link);
+        r = measure(b);
+        if (r >= 0)
+                r = bus_link_new(event, "tankd-store", on_connected, on_disconnected, b, &b->link);
         if (r < 0) {
+                metrics_free(b->metrics);
                 free(b);
                 return r;
         }
@@ -260,13 +317,13 @@ StoreBus *store_bus_free(StoreBus *b)
                 (void) sd_bus_release_name_async(bus, NULL, TANK_STORE_NAME, NULL, NULL);
         bus_link_free(b->link); /* flushes */
         assert(!b->replies);
+        metrics_free(b->metrics);
         free(b);
         return NULL;
 }
 
 int store_bus_introspect(void)
 {
-        static const BusInterface interfaces[] = { { TANK_STORE_INTERFACE, store_vtable } };
-
-        return bus_print_introspection(TANK_STORE_PATH, interfaces, ARRAY_SIZE(interfaces));
+        return bus_print_introspection(
+                        TANK_STORE_PATH, store_interfaces, ARRAY_SIZE(store_interfaces));
 }
