@@ -9,6 +9,8 @@
 #define LIMIT_YAML_ALIAS_NODES     1000U
 #define LIMIT_PAGE_BYTES           (256U * 1024U)
 #define LIMIT_PAGE_ENTRIES         1000U
+#define LIMIT_QUERIES              64U   /* lists and counts that take more than a slice of time */
+#define LIMIT_QUERIES_EACH         8U    /* the same of one connection */
 #define LIMIT_CHANGES_SCANNED      4096U /* rows of the change log that one answer looks at */
 #define LIMIT_CHANGES_GONE_BYTES   (8U * 1024U * 1024U)  /* documents of deleted objects in it */
 #define LIMIT_TRANSACTION_BYTES    (16U * 1024U * 1024U) /* of rows */

@@ -64,17 +64,6 @@ static int see_through_labels(const Selector *s, const void *row, size_t size, S
 
 /* ---- documents ---- */
 
-static int record_text(const ObjectKey *key, const void *value, size_t size, char **ret)
-{
-        StoreRecord record;
-        int r;
-
-        r = store_record_decode(value, size, &record);
-        if (r >= 0 && record.operation == OPERATION_DELETED)
-                r = -EBADMSG;
-        return r < 0 ? store_unreadable_text(key, r, ret) : store_record_to_text(&record, ret);
-}
-
 static int new_document(const Page *p, const ObjectKey *key, char **ret)
 {
         CLEANUP_FREE char *value = NULL;
@@ -83,7 +72,7 @@ static int new_document(const Page *p, const ObjectKey *key, char **ret)
         int r;
 
         r = db_get(p->store->db, p->view, DB_HISTORY, &k, &value, &size);
-        return r < 0 ? store_unreadable_text(key, r, ret) : record_text(key, value, size, ret);
+        return r < 0 ? store_unreadable_text(key, r, ret) : store_row_text(key, value, size, ret);
 }
 
 /* The version before this change. Retention leaves it as long as the change is in the log. */
@@ -109,7 +98,7 @@ static int last_document(Page *p, const ObjectKey *key, char **ret)
         if (p->bytes_gone + size > LIMIT_CHANGES_GONE_BYTES)
                 return 0;
         p->bytes_gone += size;
-        return record_text(key, value, size, ret);
+        return store_row_text(key, value, size, ret);
 }
 
 /* ---- rows ---- */

@@ -12,7 +12,8 @@
 
 #define STORE_BUS_INTERFACES 4U /* at most */
 
-typedef struct Reply Reply; /* a write that is not answered yet */
+typedef struct Reply Reply;     /* a write that is not answered yet */
+typedef struct Listing Listing; /* a list or a count that is not answered yet */
 
 struct StoreBus {
         Store *store;
@@ -21,6 +22,7 @@ struct StoreBus {
         Metrics *metrics;
         sd_bus_slot *vtable_slots[STORE_BUS_INTERFACES], *name_slot, *acquired_slot;
         Reply *replies;
+        Listing *listings;
         StoreBusNamed named;
         void *userdata;
 };
@@ -43,9 +45,15 @@ int store_bus_check_deadline(uint64_t deadline_usec, sd_bus_error *reterr);
 /* The connection is gone: nobody waits for an answer any more. */
 void store_bus_forget_callers(StoreBus *b);
 
+/* store-dbus-query.c */
+int store_method_list(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+int store_method_count(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+/* The connection is gone: nobody waits for a list any more. */
+void store_bus_forget_listings(StoreBus *b);
+
 /* store-dbus-read.c */
+int store_bus_check_limit(bool given, uint32_t limit, sd_bus_error *reterr);
 int store_method_get(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int store_method_get_version(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
-int store_method_list(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int store_method_history(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int store_method_get_changes(sd_bus_message *m, void *userdata, sd_bus_error *reterr);

@@ -28,18 +28,18 @@ static int store_method_get_authorized(
 }
 BUS_METHOD_SHARED(store_method_get, BUS_INSPECT, store_bus_access)
 
-typedef struct Page {
-        uint32_t limit;
-        const char *token;
-} Page;
-
-static int check_limit(bool given, uint32_t limit, sd_bus_error *reterr)
+int store_bus_check_limit(bool given, uint32_t limit, sd_bus_error *reterr)
 {
         if (!given || limit > 0)
                 return 0;
         return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
                         "option \"limit\": must be greater than 0");
 }
+
+typedef struct Page {
+        uint32_t limit;
+        const char *token;
+} Page;
 
 static int read_page_options(sd_bus_message *m, Page *p, sd_bus_error *reterr)
 {
@@ -50,40 +50,8 @@ static int read_page_options(sd_bus_message *m, Page *p, sd_bus_error *reterr)
         };
         int r = bus_read_options(m, options, ARRAY_SIZE(options), reterr);
 
-        return r < 0 ? r : check_limit(limited, p->limit, reterr);
+        return r < 0 ? r : store_bus_check_limit(limited, p->limit, reterr);
 }
-
-static int append_document(const char *text, void *userdata)
-{
-        return sd_bus_message_append(userdata, "s", text);
-}
-
-static int store_method_list_authorized(
-                sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
-{
-        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
-        CLEANUP_FREE char *next = NULL;
-        const char *type, *namespace;
-        StoreBus *b = userdata;
-        Page page = { .token = "" };
-        uint64_t revision;
-        int r;
-
-        if ((r = sd_bus_message_read(m, "ss", &type, &namespace)) < 0 ||
-                        (r = read_page_options(m, &page, reterr)) < 0 ||
-                        (r = sd_bus_message_new_method_return(m, &reply)) < 0 ||
-                        (r = sd_bus_message_open_container(reply, 'a', "s")) < 0)
-                return r;
-        r = store_list(b->store, type, namespace, page.limit, page.token, append_document, reply,
-                        &next, &revision, reterr);
-        if (r < 0)
-                return r;
-        if ((r = sd_bus_message_close_container(reply)) < 0 ||
-                        (r = sd_bus_message_append(reply, "st", strempty(next), revision)) < 0)
-                return r;
-        return sd_bus_message_send(reply);
-}
-BUS_METHOD_SHARED(store_method_list, BUS_INSPECT, store_bus_access)
 
 static int append_change(
                 uint64_t revision, const StoreChange *c, const char *document, void *userdata)
@@ -109,7 +77,7 @@ static int read_changes_query(sd_bus_message *m, StoreChangesQuery *q, sd_bus_er
         if ((r = sd_bus_message_read(m, "st", &q->database_id, &q->since)) < 0 ||
                         (r = bus_read_options(m, options, ARRAY_SIZE(options), reterr)) < 0)
                 return r;
-        return check_limit(limited, q->limit, reterr);
+        return store_bus_check_limit(limited, q->limit, reterr);
 }
 
 static int store_method_get_changes_authorized(

@@ -93,6 +93,9 @@ static const sd_bus_vtable store_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("List", SD_BUS_ARGS("s", type, "s", namespace, "a{sv}", options),
                         SD_BUS_RESULT("as", documents, "s", next, "t", revision), store_method_list,
                         SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Count", SD_BUS_ARGS("s", type, "s", namespace, "a{sv}", options),
+                        SD_BUS_RESULT("t", count, "t", revision), store_method_count,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("History",
                         SD_BUS_ARGS("s", type, "s", namespace, "s", name, "a{sv}", options),
                         SD_BUS_RESULT("a(tssttu)", versions, "s", next), store_method_history,
@@ -270,6 +273,7 @@ static void on_disconnected(void *userdata)
         StoreBus *b = userdata;
 
         store_bus_forget_callers(b);
+        store_bus_forget_listings(b);
         b->name_slot = sd_bus_slot_unref(b->name_slot);
         b->acquired_slot = sd_bus_slot_unref(b->acquired_slot);
         for (size_t i = 0; i < ARRAY_SIZE(b->vtable_slots); i++)
@@ -316,7 +320,7 @@ StoreBus *store_bus_free(StoreBus *b)
         if (bus)
                 (void) sd_bus_release_name_async(bus, NULL, TANK_STORE_NAME, NULL, NULL);
         bus_link_free(b->link); /* flushes */
-        assert(!b->replies);
+        assert(!b->replies && !b->listings);
         metrics_free(b->metrics);
         free(b);
         return NULL;

@@ -3,6 +3,7 @@
 
 /* Shared by the store-*.c files that make up the semantics; nobody else includes it. */
 
+#include "limit.h"
 #include "store.h"
 #include "store-meta.h"
 
@@ -45,6 +46,10 @@ struct Store {
         uint64_t compacted;
         void *overlay; /* tsearch() tree of Op*, by key: the newest write under way of each */
 
+        struct Query *queries[LIMIT_QUERIES]; /* under way, the next in turn first */
+        size_t n_queries;
+        sd_event_source *query_idle, *query_due; /* NULL until there was one */
+
         StoreState state;
         char *reason;
         int failure; /* of the newest failed batch */
@@ -62,6 +67,10 @@ int store_on_failure(sd_event_source *source, void *userdata);
 int store_open_database(Store *s);
 /* Behind a full disk: gives up the ballast and opens anew; the state is what came of it. */
 int store_reopen(Store *s);
+
+/* store-query.c */
+/* Answers those under way with Unavailable: before the handle of the database goes. */
+void store_end_queries(Store *s);
 
 /* store-room.c */
 /* Whether a write may begin; sets Degraded. Leaves STORE_FULL and STORE_CRAMMED when there is room
@@ -87,6 +96,8 @@ int store_read_failed(int r, sd_bus_error *reterr);
 /* For a record that cannot be decoded, which is logged: a document of its key, and a mark that it
  * is not simply absent. */
 int store_unreadable_text(const ObjectKey *key, int error, char **ret);
+/* What of an object's row, or of one of its versions', goes over the bus. */
+int store_row_text(const ObjectKey *key, const void *row, size_t size, char **ret);
 /* What a write has to build upon: the write under way, else the committed record (then its bytes
  * are in *ret_buffer). -ENOENT: absent, or about to be; -EBADMSG, -EPROTONOSUPPORT: unreadable. */
 int store_lookup(Store *s, const ObjectKey *key, StoreRecord *ret, char **ret_buffer);

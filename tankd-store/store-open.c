@@ -285,6 +285,7 @@ int store_reopen(Store *s)
         Witness witness;
         int r;
 
+        store_end_queries(s);
         s->db = db_close(s->db);
         guard_drop_ballast(s->guard);
         r = db_open(s->db_dir, s->log_dir, DB_OPEN, &s->db);

@@ -145,6 +145,7 @@ Store *store_free(Store *s)
 {
         if (!s)
                 return NULL;
+        store_end_queries(s);
         commit_free(s->commit);
         if (s->guard)
                 guard_sync(s->guard);

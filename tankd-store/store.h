@@ -115,15 +115,6 @@ int store_write(Store *s, const StoreOperation *operations, size_t n, const Stor
 int store_get(Store *s, const char *type, const char *namespace, const char *name, char **ret,
                 sd_bus_error *reterr);
 
-/* Each document with its meta. A record that cannot be decoded gives a document of its key alone,
- * whose meta says "unreadable": the reader must not take it for absent. */
-typedef int (*StoreDocument)(const char *text, void *userdata);
-/* @namespace "" lists all; @limit 0 is the greatest; @token "" begins. Gives *ret_next NULL at the
- * end. */
-int store_list(Store *s, const char *type, const char *namespace, uint32_t limit, const char *token,
-                StoreDocument each, void *userdata, char **ret_next, uint64_t *ret_revision,
-                sd_bus_error *reterr);
-
 /* ---- start ---- */
 
 /* Creates what a file of JSON lines declares and is not there yet; bad lines are logged with their

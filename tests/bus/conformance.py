@@ -66,7 +66,7 @@ class Store:
     def options(**given):
         kinds = {"if_revision": dbus.UInt64, "deadline": dbus.UInt64, "limit": dbus.UInt32,
                  "create_namespace": dbus.Boolean, "cascade": dbus.Boolean,
-                 "dry_run": dbus.Boolean, "documents": dbus.Boolean}
+                 "dry_run": dbus.Boolean, "documents": dbus.Boolean, "revision": dbus.UInt64}
         return dbus.Dictionary(
             {k.replace("_", "-"): kinds.get(k, dbus.String)(v) for k, v in given.items()},
             signature="sv")
@@ -107,6 +107,30 @@ class Store:
             found += [json.loads(d) for d in page]
             if not token:
                 return found
+
+    def query(self, kind="widget", namespace=None, between=None, **options):
+        """All pages, as (namespace/name, x) of each, and the revision of them all."""
+        found, revisions, token = [], set(), ""
+        while True:
+            page, token, revision = self.call(
+                "List", "ssa{sv}", kind, self.namespace if namespace is None else namespace,
+                self.options(**options, **({"continue": token} if token else {})))
+            for d in map(json.loads, page):
+                found.append((d.get("namespace", "") + "/" + d["name"], d.get("x")))
+            revisions.add(int(revision))
+            if not token:
+                assert len(revisions) == 1, revisions
+                return found, revisions.pop()
+            if between:
+                between(len(found))
+
+    def names(self, *arguments, **options):
+        return [path.partition("/")[2] for path, _ in self.query(*arguments, **options)[0]]
+
+    def count(self, kind="widget", namespace=None, **options):
+        return int(self.call("Count", "ssa{sv}", kind,
+                             self.namespace if namespace is None else namespace,
+                             self.options(**options))[0])
 
     def history(self, kind, name):
         return self.call("History", "sssa{sv}", kind, self.namespace, name, self.options())[0]
@@ -389,6 +413,120 @@ def expired_requests_do_nothing(s):
     assert s.revision() == before + 1
     s.apply("widget", "a", {"deadline": now + 3_600_000_000})
     assert s.is_there("widget", "a")
+
+
+# ---- lists and counts ---------------------------------------------------------------------------
+
+def beside(s, name):
+    """The same connection, another namespace."""
+    other = Store(name)
+    other.call("Apply", "sa{sv}", json.dumps({"kind": "namespace", "name": name}), s.options())
+    return other
+
+
+@scenario
+def x1_neighbours(s):
+    spaces = [beside(s, name) for name in ("prod", "prod-2", "production")]
+    for i, space in enumerate(spaces):
+        space.apply("widget", "w", x=i)
+        space.apply("widget-x", "w")
+        space.apply("widge", "w")
+    for i, space in enumerate(spaces):
+        assert space.query() == ([(space.namespace + "/w", i)], s.revision())
+        assert space.count() == 1 and space.count("") == 3
+        space.delete("widget", "w")
+        assert space.query()[0] == []
+
+
+@scenario
+def x2_a_namespace_called_all(s):
+    everything = beside(s, "all")
+    everything.apply("widget", "a", x=1)
+    s.apply("widget", "b", x=2)
+    assert everything.query()[0] == [("all/a", 1)]
+    assert len(everything.history("widget", "a")) == 1
+    everything.delete("widget", "a")
+
+
+@scenario
+def x17_wildcards(s):
+    s.apply("widget", "a", x=1)
+    s.apply("gadget", "b", x=2)
+    here = s.namespace + "/"
+    assert (here + "a", 1) in s.query("widget", "")[0]
+    assert s.query("")[0] == [(here + "b", 2), (here + "a", 1)]
+    assert ("/" + s.namespace, None) in s.query("", "")[0]
+    for kind, namespace in (("*", ""), ("widget", "*"), ("widget", "ALL")):
+        refused("InvalidArgument", s.query, kind, namespace)
+        refused("InvalidArgument", s.count, kind, namespace)
+
+
+@scenario
+def x21_given_up_in_time(s):
+    many = list(range(5000))
+    for first in range(0, 300, 50):
+        s.transaction(*[("apply", {"document": s.document("widget", f"w-{i}", list=many)})
+                        for i in range(first, first + 50)])
+    slow = {"fields": "list[*]=none"}
+    begun = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+    refused("TimedOut", s.count, deadline=begun + 30_000, **slow)
+    late = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000 - begun - 30_000
+    print(f"# given up {late / 1000:.1f} ms behind the deadline")
+    assert s.count(**slow) == 0
+    refused("TimedOut", s.query, deadline=begun)
+    s.delete("widget", "w-0")
+
+
+@scenario
+def x22_queries(s):
+    for name, x, labels in (("a", 3, {"app": "web"}), ("b", 1, {"app": "web", "tier": "db"}),
+                            ("c", 2, {"app": "api"}), ("d", 4, {})):
+        s.apply("widget", name, x=x, labels=labels, parts=[{"image": name}, {"image": "all"}])
+    s.apply("widget", "b", x=5, labels={"app": "web", "tier": "db"})
+    for options, names in (
+            ({"labels": "app=web"}, "ab"), ({"labels": "app!=web"}, "cd"), ({"labels": "app"}, "abc"),
+            ({"labels": "!app"}, "d"), ({"labels": "app in (api,x)"}, "c"),
+            ({"labels": "app notin (api)"}, "abd"), ({"labels": "app=web,tier=db"}, "b"),
+            ({"fields": "x=3"}, "a"), ({"fields": "parts[0].image=d"}, "d"),
+            ({"fields": "parts[*].image=all"}, "acd"), ({"fields": "meta.generation!=1"}, "b"),
+            ({"fields": 'labels["app"]=api'}, "c"), ({"labels": "app", "fields": "x!=3"}, "bc"),
+            ({"sort": "name"}, "abcd"), ({"sort": "-name"}, "dcba"), ({"sort": "created"}, "abcd"),
+            ({"sort": "-updated"}, "bdca"), ({"sort": "revision"}, "acdb")):
+        for limit in (1, 2, 1000):
+            assert "".join(s.names(limit=limit, **options)) == names, (options, limit)
+        if "sort" not in options:
+            assert s.count(**options) == len(names)
+    for options in ({"labels": "a=b c"}, {"fields": "a["}, {"sort": "size"}, {"continue": "2.1"}):
+        refused("InvalidArgument", s.query, **options)
+    refused("TooLarge", s.query, labels="a," * 40 + "a")
+    assert "column 5" in str(refused("InvalidArgument", s.query, labels="a=b c"))
+
+
+@scenario
+def x22_pages_are_of_one_revision(s):
+    """However much is written in between: none is missing, none there twice, none newer."""
+    for sort in ("name", "-name", "created", "-revision"):
+        for i in range(40):
+            s.apply("widget", f"w-{i:02}", x=i, labels={"a": "b"})
+        wanted, before = s.query(sort=sort)
+
+        def write(n):
+            s.delete("widget", f"w-{n % 40:02}")
+            s.apply("widget", f"w-{(n + 1) % 40:02}", x=1000 + n)
+            s.delete("widget", f"w-{(n + 2) % 40:02}")
+            s.apply("widget", f"w-{(n + 2) % 40:02}", x=2000 + n)
+            s.apply("widget", f"v-{n:02}", x=3000)
+            s.apply("widget", f"z-{n:02}", x=3000)
+
+        for limit in (1, 7):
+            for options in ({}, {"labels": "a=b"}, {"fields": "x!=-1"}):
+                asked = {"revision": before, "sort": sort, "limit": limit, **options}
+                assert s.query(between=write, **asked) == (wanted, before), asked
+        assert s.query(sort=sort)[0] != wanted
+        assert s.count(revision=before) == 40
+        for name in s.names():
+            s.delete("widget", name)
+    refused("FailedPrecondition", s.query, revision=s.revision() + 1)
 
 
 def main():

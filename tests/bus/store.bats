@@ -347,3 +347,20 @@ transaction() # COUNT OPERATION… [OPTIONS…]
   [ "$(jq -c '.[1:]' <<<"$output")" = '[2,6,"unchanged"]' ]
   [ "$(property Revision)" = 6 ]
 }
+
+@test "a long list is given up when its caller leaves" {
+  export TANK_LOG_LEVEL=debug
+  for i in {1..200}; do
+    widget "w-$i" "\"list\":[$(seq -s, 10000)]"
+    echo
+  done >"$dir/seed"
+  start_store --seed "$dir/seed"
+  leave()
+  {
+    timeout -s KILL 0.2 busctl --system call org.tankd.Store1 /org/tankd/Store1 org.tankd.Store1 \
+      Count 'ssa{sv}' widget '' 1 fields s 'list[*]=none' || true
+    grep -q 'left the bus: its list is given up' "$dir/store.log"
+  }
+  wait_for leave
+  [ "$(call Count 'ssa{sv}' widget '' 0)" = "[200,$(property Revision)]" ]
+}

@@ -8,6 +8,7 @@
 #include "error.h"
 #include "fd.h"
 #include "log.h"
+#include "store-query.h"
 #include "store.h"
 
 #include <stdio.h>
@@ -211,4 +212,69 @@ static inline json_t *get(Fixture *f, const char *type, const char *ns, const ch
         doc = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
         assert_non_null(doc);
         return doc;
+}
+
+/* ---- lists ---- */
+
+typedef struct Listed {
+        bool answered;
+        uint64_t count, revision;
+        char next[512];
+        char error[128], message[512]; /* "" for none */
+} Listed;
+
+static void fixture_note_error(Listed *l, const sd_bus_error *e)
+{
+        (void) snprintf(l->error, sizeof(l->error), "%s", e->name);
+        (void) snprintf(l->message, sizeof(l->message), "%s", e->message);
+}
+
+static inline void fixture_on_queried(
+                const StoreResult *result, const sd_bus_error *e, void *userdata)
+{
+        Listed *l = *(Listed **) userdata;
+
+        assert_false(l->answered);
+        assert_true(!result != !e);
+        l->answered = true;
+        if (e)
+                fixture_note_error(l, e);
+        if (!result)
+                return;
+        l->count = result->count;
+        l->revision = result->revision;
+        (void) snprintf(l->next, sizeof(l->next), "%s", result->next);
+}
+
+/* What @each gets is @userdata, which begins with a Listed *: that is made to point here. 1: the
+ * query is under way. */
+static inline int fixture_query(Fixture *f, Listed *l, const StoreQuery *q, StoreDocument each,
+                void *userdata, Query **ret)
+{
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        int r;
+
+        *l = (Listed){};
+        *(Listed **) userdata = l;
+        r = store_query(f->store, q, each, fixture_on_queried, userdata, ret, &e);
+        assert_true(r < 0 ? sd_bus_error_is_set(&e) && !l->answered : (r == 0) == l->answered);
+        if (r < 0) {
+                assert_int_equal(r, tank_error_to_errno(e.name));
+                l->answered = true;
+                fixture_note_error(l, &e);
+        }
+        sd_bus_error_free(&e);
+        return r;
+}
+
+/* To its end. */
+static inline Listed query(Fixture *f, const StoreQuery *q, StoreDocument each, void *userdata)
+{
+        Query *under_way;
+        Listed l;
+
+        if (fixture_query(f, &l, q, each, userdata, &under_way) > 0)
+                while (!l.answered)
+                        assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
+        return l;
 }

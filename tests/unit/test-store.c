@@ -274,120 +274,6 @@ static void test_privileged(void **state)
 
 /* ---- lists and changes ---- */
 
-typedef struct Seen {
-        char names[64][80];
-        size_t n;
-} Seen;
-
-static int see_document(const char *text, void *userdata)
-{
-        CLEANUP_JSON json_t *doc = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
-        Seen *s = userdata;
-
-        assert_true(s->n < ARRAY_SIZE(s->names));
-        (void) snprintf(s->names[s->n++], sizeof(s->names[0]), "%s/%s",
-                        strempty(json_get_string(doc, "namespace")), json_get_string(doc, "name"));
-        return 0;
-}
-
-/* All pages of @limit. */
-static size_t list(Fixture *f, const char *type, const char *ns, uint32_t limit, Seen *seen,
-                uint64_t *ret_revision)
-{
-        CLEANUP_FREE char *token = NULL;
-        size_t pages = 0;
-
-        *seen = (Seen){};
-        do {
-                CLEANUP_FREE char *next = NULL;
-                sd_bus_error e = SD_BUS_ERROR_NULL;
-                size_t before = seen->n;
-
-                assert_true(store_list(f->store, type, ns, limit, token, see_document, seen, &next,
-                                            ret_revision, &e) >= 0);
-                assert_true(limit == 0 || seen->n - before <= limit);
-                free(token);
-                token = TAKE_PTR(next);
-                pages++;
-        } while (token);
-        return pages;
-}
-
-static void test_list(void **state)
-{
-        static const char *const spaces[] = { "prod", "prod-2", "production", "all" };
-        Fixture *f = *state;
-        uint64_t revision;
-        char text[128];
-        Seen seen;
-
-        for (size_t i = 0; i < ARRAY_SIZE(spaces); i++) {
-                (void) snprintf(text, sizeof(text), "{\"kind\":\"namespace\",\"name\":\"%s\"}",
-                                spaces[i]);
-                assert_string_equal(apply(f, text).error, "");
-                (void) snprintf(text, sizeof(text),
-                                "{\"kind\":\"widget\",\"name\":\"w\",\"namespace\":\"%s\"}",
-                                spaces[i]);
-                assert_string_equal(apply(f, text).error, "");
-        }
-        assert_string_equal(apply(f, "{\"kind\":\"widget-x\",\"name\":\"w\"}").error, "");
-
-        for (size_t i = 0; i < ARRAY_SIZE(spaces); i++) {
-                assert_int_equal(list(f, "widget", spaces[i], 0, &seen, &revision), 1);
-                assert_int_equal(seen.n, 1);
-                (void) snprintf(text, sizeof(text), "%s/w", spaces[i]);
-                assert_string_equal(seen.names[0], text);
-        }
-        assert_int_equal(list(f, "widget", "", 1, &seen, &revision), 4);
-        assert_int_equal(seen.n, 4);
-        assert_string_equal(seen.names[0], "all/w");
-        assert_string_equal(seen.names[1], "prod/w");
-        assert_string_equal(seen.names[2], "prod-2/w");
-        assert_string_equal(seen.names[3], "production/w");
-        assert_true(revision == store_revision(f->store));
-        (void) list(f, "widget", "default", 0, &seen, &revision);
-        assert_int_equal(seen.n, 0);
-        (void) list(f, "namespace", "", 2, &seen, &revision);
-        assert_int_equal(seen.n, 6);
-}
-
-/* Pages go on behind what was deleted, and keep the first page's revision. */
-static void test_list_while_writing(void **state)
-{
-        CLEANUP_FREE char *token = NULL, *next = NULL;
-        sd_bus_error e = SD_BUS_ERROR_NULL;
-        uint64_t first, second;
-        Fixture *f = *state;
-        char text[64];
-        Seen seen = {};
-
-        for (char c = 'a'; c <= 'f'; c++) {
-                (void) snprintf(text, sizeof(text), "{\"kind\":\"widget\",\"name\":\"%c\"}", c);
-                (void) apply(f, text);
-        }
-        assert_true(store_list(f->store, "widget", "", 2, "", see_document, &seen, &token, &first,
-                                    &e) >= 0);
-        (void) delete (f, "widget", "default", "b");
-        (void) delete (f, "widget", "default", "c");
-        assert_true(store_list(f->store, "widget", "", 2, token, see_document, &seen, &next,
-                                    &second, &e) >= 0);
-        assert_true(first == second && first == 7);
-        assert_int_equal(seen.n, 4);
-        assert_string_equal(seen.names[2], "default/d");
-
-        static const char *const bad[] = { "x", "1", "1.7", "1.7.default", "2.7.default.b",
-                "1.7.default.b.", "1.7.default.B", "1.x.default.b", "1.7..b",
-                "1.99999999999999999999.default.b" };
-        for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-                CLEANUP_FREE char *n = NULL;
-
-                assert_true(store_list(f->store, "widget", "", 2, bad[i], see_document, &seen, &n,
-                                            &second, &e) < 0);
-                assert_string_equal(e.name, TANK_ERROR_INVALID_ARGUMENT);
-                sd_bus_error_free(&e);
-        }
-}
-
 /* ---- batches, reopening ---- */
 
 static void test_group_commit(void **state)
@@ -504,8 +390,6 @@ int main(void)
                 TEST(test_pending_writes),
                 TEST(test_namespaces),
                 TEST(test_privileged),
-                TEST(test_list),
-                TEST(test_list_while_writing),
                 TEST(test_group_commit),
                 TEST(test_queue_is_bounded),
                 TEST(test_reopen),
