@@ -6,17 +6,25 @@
  * are those of the moment it connected, so a remembered answer stays right for as long as our own
  * connection lives; the oldest are forgotten at LIMIT_CALLERS_CACHED. Calls of a caller whose
  * credentials are being fetched wait in its queue, in order; and so do those of everybody while
- * more arrives than is served (bus-turns). */
+ * more arrives than is served (bus-turns).
+ *
+ * What polkit answers about a caller and a right is remembered with the caller, until polkit says
+ * that something changed. A call that is refused for a right which polkit has not been asked for
+ * goes back to the head of its queue, which is held; with the answer it is served anew. Each right
+ * is asked for at most twice for one call: what polkit says by itself, and then, if the call allows
+ * it and it may help, what people say. */
 
 #include <grp.h>
 #include <stdio.h>
 
 #include "bus-access.h"
+#include "bus-polkit.h"
 #include "bus-turns.h"
 #include "bus-util.h"
 #include "clock.h"
 #include "error.h"
 #include "limit.h"
+#include "log.h"
 
 typedef struct Caller Caller;
 struct Caller {
@@ -27,8 +35,19 @@ struct Caller {
         sd_bus_slot *slot; /* the call under way */
         bool known;
         BusCaller who;
+        unsigned granted, denied; /* rights, as bits, by polkit's lasting answers */
+        unsigned challenge;       /* of those denied: a password may help */
+
+        /* Of the call at the head of its queue. */
+        BusRight asking;
+        bool asking_people;
+        uint64_t asked_at;      /* BusAccess.n_changes */
+        unsigned once, refused; /* granted to it alone; not to be asked for again */
+        char *trouble;          /* why polkit could not be asked */
         char name[];
 };
+
+#define BIT(right) (1U << (right))
 
 #define BUCKETS 256U
 
@@ -40,12 +59,15 @@ struct BusAccess {
         unsigned n_callers;
         gid_t tank_gid;
         bool asked_tank_gid, has_tank_gid;
+        BusPolkit *polkit;
+        uint64_t n_changes; /* how often it said that something changed */
+        unsigned n_checks;  /* questions to it under way */
         BusObserver observer;
 };
 
 bool bus_caller_may(const BusCaller *c, BusRight right)
 {
-        if (c->root)
+        if (c->root || (c->granted & BIT(right)))
                 return true;
         switch (right) {
         case BUS_INSPECT:
@@ -77,6 +99,28 @@ static const char *const right_words[_BUS_RIGHT_MAX] = {
         [BUS_ADMIN] = "admin",
         [BUS_PRIVILEGED] = "privileged",
 };
+
+/* The right that a refusal is about, _BUS_RIGHT_MAX for none: its sentence says it to people. */
+static BusRight refused_right(const sd_bus_error *e)
+{
+        char word[32];
+
+        if (!sd_bus_error_has_name(e, TANK_ERROR_ACCESS_DENIED))
+                return _BUS_RIGHT_MAX;
+        for (BusRight right = 0; right < _BUS_RIGHT_MAX; right++) {
+                (void) snprintf(word, sizeof(word), "'%s'", right_words[right]);
+                if (strstr(e->message, word))
+                        return right;
+        }
+        return _BUS_RIGHT_MAX;
+}
+
+bool bus_caller_is_open(const BusCaller *c, const sd_bus_error *e)
+{
+        BusRight right = refused_right(e);
+
+        return right != _BUS_RIGHT_MAX && (c->open & BIT(right));
+}
 
 int tank_group(gid_t *ret)
 {
@@ -139,7 +183,10 @@ static void caller_free(Caller *c)
         else
                 a->oldest = c->newer;
         a->n_callers--;
+        if (c->queue.held)
+                a->n_checks--;
         sd_bus_slot_unref(c->slot);
+        free(c->trouble);
         bus_queue_clear(a->turns, &c->queue, answer_closing);
         free(c);
 }
@@ -150,6 +197,7 @@ BusAccess *bus_access_free(BusAccess *a)
                 return NULL;
         while (a->oldest)
                 caller_free(a->oldest);
+        bus_polkit_free(a->polkit);
         bus_turns_free(a->turns);
         sd_bus_unref(a->bus);
         free(a);
@@ -212,14 +260,138 @@ static int run_checked(
         return ((BusMethodHandler) call->handler)(m, who, call->userdata, reterr);
 }
 
-static int run_handler(BusAccess *a, sd_bus_message *m, const BusCaller *who, const BusCall *call,
-                sd_bus_error *reterr)
+/* ---- polkit ---- */
+
+static void on_polkit_changed(void *userdata)
 {
+        BusAccess *a = userdata;
+
+        a->n_changes++;
+        for (Caller *c = a->oldest; c; c = c->newer)
+                c->granted = c->denied = c->challenge = 0;
+}
+
+static void on_polkit_answered(const BusPolkitAnswer *answer, void *userdata)
+{
+        Caller *c = userdata;
+        BusAccess *a = c->access;
+        unsigned bit = BIT(c->asking);
+        bool lasting = answer->lasting && c->asked_at == a->n_changes;
+
+        c->slot = sd_bus_slot_unref(c->slot);
+        a->n_checks--;
+        if (answer->trouble && !c->trouble)
+                c->trouble = strdup(answer->trouble);
+        if (answer->granted) {
+                *(lasting ? &c->granted : &c->once) |= bit;
+                if (lasting)
+                        c->denied &= ~bit;
+        } else if (lasting && !c->asking_people) {
+                c->denied |= bit;
+                if (answer->challenge)
+                        c->challenge |= bit;
+        } else
+                c->refused |= bit;
+        bus_queue_ready(a->turns, &c->queue);
+}
+
+/* One user's connections must not keep everybody else's from being asked about. */
+static bool may_ask(const BusAccess *a, const Caller *c)
+{
+        unsigned n = 0;
+
+        for (const Caller *o = a->oldest; o; o = o->newer)
+                n += o->queue.held && o->who.uid == c->who.uid;
+        return a->n_checks < LIMIT_POLKIT_CHECKS && n < LIMIT_POLKIT_CHECKS_EACH;
+}
+
+/* Asks for @right, and puts @m back until there is an answer. */
+static int ask_polkit(Caller *c, sd_bus_message *m, const BusCall *call, BusRight right)
+{
+        BusAccess *a = c->access;
+        char action[64];
+        int r;
+
+        if (!may_ask(a, c))
+                return -EBUSY;
+        if (!a->polkit) {
+                r = bus_polkit_new(a->bus, on_polkit_changed, a, &a->polkit);
+                if (r < 0)
+                        return r;
+        }
+        c->asking = right;
+        c->asking_people = c->denied & BIT(right);
+        c->asked_at = a->n_changes;
+        (void) snprintf(action, sizeof(action), "org.tankd.%s", right_words[right]);
+        r = bus_polkit_ask(a->polkit, c->name, action, c->asking_people, on_polkit_answered, c,
+                        &c->slot);
+        if (r < 0)
+                return r;
+        r = bus_queue_hold(a->turns, &c->queue, m, call);
+        if (r < 0) {
+                c->slot = sd_bus_slot_unref(c->slot);
+                return r;
+        }
+        a->n_checks++;
+        return 0;
+}
+
+/* The caller, with what polkit has said so far. */
+static BusCaller caller_now(const Caller *c, sd_bus_message *m)
+{
+        BusCaller who = c->who;
+
+        if (who.root)
+                return who;
+        who.granted = c->granted | c->once;
+        who.open = ~(c->granted | c->denied);
+        if (c->challenge && sd_bus_message_get_allow_interactive_authorization(m) > 0)
+                who.open |= c->denied & c->challenge;
+        who.open &= ~(c->once | c->refused);
+        return who;
+}
+
+static void call_done(Caller *c)
+{
+        c->once = c->refused = 0;
+        free(c->trouble);
+        c->trouble = NULL;
+}
+
+static void tell_trouble(const Caller *c, sd_bus_error *reterr)
+{
+        CLEANUP(sd_bus_error_free) sd_bus_error e = *reterr;
+
+        *reterr = SD_BUS_ERROR_NULL;
+        (void) tank_error_set(
+                        reterr, e.name, "%s (polkit cannot be asked: %s)", e.message, c->trouble);
+}
+
+/* ---- serving ---- */
+
+static int run_handler(Caller *c, sd_bus_message *m, const BusCall *call, sd_bus_error *reterr)
+{
+        BusAccess *a = c->access;
+        const BusCaller who = caller_now(c, m);
         int r;
 
         if (a->observer.begin)
                 a->observer.begin(m, call->arrived_usec, a->observer.userdata);
-        r = run_checked(m, who, call, reterr);
+        r = run_checked(m, &who, call, reterr);
+        if (bus_caller_is_open(&who, reterr)) {
+                int k = ask_polkit(c, m, call, refused_right(reterr));
+
+                if (k >= 0) {
+                        sd_bus_error_free(reterr);
+                        return 1; /* it will begin anew */
+                }
+                if (!c->trouble)
+                        c->trouble = strdup(k == -EBUSY ? "too many wait for its answers, try again"
+                                                        : errno_words(k));
+        }
+        if (c->trouble && sd_bus_error_has_name(reterr, TANK_ERROR_ACCESS_DENIED))
+                tell_trouble(c, reterr);
+        call_done(c);
         if (a->observer.end)
                 a->observer.end(r < 0 || sd_bus_error_is_set(reterr), a->observer.userdata);
         return r;
@@ -228,11 +400,10 @@ static int run_handler(BusAccess *a, sd_bus_message *m, const BusCaller *who, co
 /* Its turn has come. */
 static void serve(BusQueue *q, sd_bus_message *m, const BusCall *call, void *userdata)
 {
-        const Caller *c = (const Caller *) q;
         sd_bus_error error = SD_BUS_ERROR_NULL;
         int r;
 
-        r = run_handler(c->access, m, &c->who, call, &error);
+        r = run_handler((Caller *) q, m, call, &error);
         if (r < 0 || sd_bus_error_is_set(&error))
                 (void) sd_bus_reply_method_errno(m, r, &error);
         sd_bus_error_free(&error);
@@ -363,8 +534,8 @@ int bus_access_dispatch(BusAccess *a, sd_bus_message *m, BusRight right, BusMeth
         if (!sender)
                 return tank_error_set(reterr, TANK_ERROR_ACCESS_DENIED, "the caller has no name");
         c = caller_find(a, sender);
-        if (c && c->known && bus_turns_idle(a->turns))
-                return run_handler(a, m, &c->who, &call, reterr);
+        if (c && c->known && !c->queue.held && bus_turns_idle(a->turns))
+                return run_handler(c, m, &call, reterr);
         if (!c) {
                 c = caller_new(a, sender);
                 if (!c)
@@ -382,7 +553,7 @@ int bus_access_dispatch(BusAccess *a, sd_bus_message *m, BusRight right, BusMeth
                 return refuse_waiting(a, m, reterr);
         if (r < 0)
                 return r;
-        if (c->known)
+        if (c->known && !c->queue.held)
                 bus_queue_ready(a->turns, &c->queue);
         return 1;
 }

@@ -6,9 +6,15 @@
  * message, so every method is SD_BUS_VTABLE_UNPRIVILEGED and decided here. Fails closed: no
  * credentials, no access.
  *
- * Without polkit: root everything; group `tank` everything but PRIVILEGED, SECRETS and ADMIN.
+ * Root may everything; group `tank` everything but PRIVILEGED, SECRETS and ADMIN. For all else
+ * polkit is asked, for the action org.tankd.RIGHT, and its answer remembered until it says that
+ * something changed: without polkit nobody else may anything. Meanwhile the calls of this caller
+ * wait, and nobody else's. Only a call that allows it makes polkit ask people for a password.
  *
- * Handler order: read → authorise → validate → mutate → reply. */
+ * Handler order: read → authorise → validate → mutate → reply. A handler may need another right
+ * besides the one of its method, and asks with bus_caller_may(). When it answers AccessDenied, with
+ * a sentence that names the right in quotes, and polkit may grant that one, it is called once more,
+ * with the answer; so nothing may have happened before. */
 
 #include <sys/types.h>
 #include <systemd/sd-bus.h>
@@ -28,9 +34,13 @@ typedef enum BusRight {
 typedef struct BusCaller {
         uid_t uid;
         bool root, group_tank;
+        unsigned granted; /* rights, as bits, that polkit gives beyond these */
+        unsigned open;    /* rights that it can still be asked for, for this call */
 } BusCaller;
 
 bool bus_caller_may(const BusCaller *c, BusRight right);
+/* Whether an AccessDenied is not the last word: who answers by itself must not, but return it. */
+bool bus_caller_is_open(const BusCaller *c, const sd_bus_error *e);
 
 /* What acts inside a run of @pod whose document used privileged fields (@privileged) needs the
  * right to them besides its own: exec, attach, sessions, signals. AccessDenied in @reterr. */
@@ -49,7 +59,7 @@ DEFINE_CLEANUP(BusAccess *, bus_access_freep, bus_access_free);
 
 /* Looks on while calls are served, to measure them: @begin before the handler, with the time at
  * which the call arrived (CLOCK_BOOTTIME), @end behind it. A call for which the caller has not the
- * right has both, too. */
+ * right has both, too; one that waits for polkit begins again. */
 typedef struct BusObserver {
         void (*begin)(sd_bus_message *m, uint64_t arrived_usec, void *userdata);
         void (*end)(bool failed, void *userdata);

@@ -112,7 +112,7 @@ bool bus_turns_choked(BusTurns *t)
 
 bool bus_turns_idle(BusTurns *t)
 {
-        return t->n == 0 && !input_waits(t);
+        return !t->first && !input_waits(t);
 }
 
 /* ---- turns ---- */
@@ -126,6 +126,22 @@ static void turns_append(BusTurns *t, BusQueue *q)
         else
                 t->first = q;
         t->last = q;
+}
+
+static void turns_remove(BusTurns *t, BusQueue *q)
+{
+        BusQueue **i = &t->first, *before = NULL;
+
+        if (!q->in_turn)
+                return;
+        while (*i != q) {
+                before = *i;
+                i = &before->next;
+        }
+        *i = q->next;
+        if (t->last == q)
+                t->last = before;
+        q->in_turn = false;
 }
 
 static BusWaiting *queue_take(BusTurns *t, BusQueue *q)
@@ -240,8 +256,39 @@ int bus_queue_add(BusTurns *t, BusQueue *q, sd_bus_message *m, const BusCall *ca
         return w ? 0 : -ENOBUFS;
 }
 
+int bus_queue_hold(BusTurns *t, BusQueue *q, sd_bus_message *m, const BusCall *call)
+{
+        BusWaiting *w;
+        int r;
+
+        /* It is read from its beginning again. */
+        r = sd_bus_message_rewind(m, true);
+        if (r < 0)
+                return r;
+        w = malloc(sizeof(*w));
+        if (!w)
+                return -ENOMEM;
+        *w = (BusWaiting){
+                .next = q->first,
+                .message = sd_bus_message_ref(m),
+                .weight = message_weight(m),
+                .call = *call,
+        };
+        q->first = w;
+        if (!q->last)
+                q->last = w;
+        q->n++;
+        q->bytes += w->weight;
+        t->n++;
+        t->bytes += w->weight;
+        turns_remove(t, q);
+        q->held = true;
+        return 0;
+}
+
 void bus_queue_ready(BusTurns *t, BusQueue *q)
 {
+        q->held = false;
         if (!q->first || q->in_turn)
                 return;
         turns_append(t, q);
@@ -250,18 +297,7 @@ void bus_queue_ready(BusTurns *t, BusQueue *q)
 
 void bus_queue_clear(BusTurns *t, BusQueue *q, void (*func)(sd_bus_message *m))
 {
-        if (q->in_turn) {
-                BusQueue **i = &t->first, *before = NULL;
-
-                while (*i != q) {
-                        before = *i;
-                        i = &before->next;
-                }
-                *i = q->next;
-                if (t->last == q)
-                        t->last = before;
-                q->in_turn = false;
-        }
+        turns_remove(t, q);
         while (q->first) {
                 BusWaiting *w = queue_take(t, q);
 

@@ -28,7 +28,7 @@ typedef struct BusCall {
 typedef struct BusQueue BusQueue;
 struct BusQueue {
         BusQueue *next; /* in turn */
-        bool in_turn;
+        bool in_turn, held;
         unsigned n;
         size_t bytes;
         BusWaiting *first, *last;
@@ -39,10 +39,13 @@ typedef void (*BusTurnServe)(BusQueue *q, sd_bus_message *m, const BusCall *call
 int bus_turns_new(sd_bus *bus, BusTurnServe serve, void *userdata, BusTurns **ret);
 BusTurns *bus_turns_free(BusTurns *t); /* every queue must have been cleared */
 
-/* Nobody waits and nothing more has arrived: a call can be served at once. */
+/* Nobody waits for his turn and nothing more has arrived: a call can be served at once. */
 bool bus_turns_idle(BusTurns *t);
 /* -ENOBUFS: it is refused, as too much waits already. */
 int bus_queue_add(BusTurns *t, BusQueue *q, sd_bus_message *m, const BusCall *call);
+/* @m, which is being served, cannot be decided yet: it goes back to where it was, and nothing of
+ * its sender is served before bus_queue_ready(). */
+int bus_queue_hold(BusTurns *t, BusQueue *q, sd_bus_message *m, const BusCall *call);
 /* It may be served: its sender is known. */
 void bus_queue_ready(BusTurns *t, BusQueue *q);
 /* Calls @func for each call that waits, and forgets them. */

@@ -191,6 +191,7 @@ int store_bus_check_deadline(uint64_t deadline_usec, sd_bus_error *reterr)
 typedef struct Request {
         StoreBus *bus;
         sd_bus_message *message;
+        const BusCaller *caller;
         StoreWrite write;
         uint64_t deadline_usec; /* UINT64_MAX: none */
         size_t at;              /* the operation at fault */
@@ -202,6 +203,7 @@ static void request_init(Request *q, StoreBus *b, sd_bus_message *m, const BusCa
         *q = (Request){
                 .bus = b,
                 .message = m,
+                .caller = caller,
                 .write = {
                         .by = caller->uid,
                         .privileged = bus_caller_may(caller, BUS_PRIVILEGED),
@@ -246,7 +248,7 @@ static int refuse(const Request *q, bool many, sd_bus_error *e, sd_bus_error *re
                       sd_bus_error_has_name(e, TANK_ERROR_ALREADY_EXISTS);
         int r;
 
-        if (q->at == STORE_WHOLE || (!many && !stands)) {
+        if (q->at == STORE_WHOLE || (!many && !stands) || bus_caller_is_open(q->caller, e)) {
                 r = tank_error_to_errno(e->name);
                 *reterr = *e;
                 *e = SD_BUS_ERROR_NULL;

@@ -86,7 +86,9 @@ setup_dir()
 teardown()
 {
   [ -z "${monitor_pid-}" ] || end "$monitor_pid" || true
+  [ -z "${client_pid-}" ] || end "$client_pid" || true
   [ -z "${store_pid-}" ] || end "$store_pid" KILL || true
+  [ -z "${polkit_pid-}" ] || end "$polkit_pid" || true
   # Not a child of this shell, but of the substitution that it was read through.
   [ -z "${bus_pid-}" ] || kill -KILL "$bus_pid" 2>/dev/null || true
   [ "${BATS_TEST_COMPLETED-}" = 1 ] || cat "$dir/store.log" >&2 || true

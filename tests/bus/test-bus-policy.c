@@ -296,35 +296,55 @@ static bool is_refused(sd_bus *bus, const char *destination, const char *path,
         return refused;
 }
 
-static int reach_nothing(sd_bus *bus, int ready_fd)
+/* What no daemon asks rights for. */
+static bool is_closed(sd_bus *bus, const Peer *p)
 {
-        for (size_t i = 0; i < ARRAY_SIZE(peers); i++) {
-                const Peer *p = &peers[i];
+        return is_refused(bus, p->name, p->path, "org.freedesktop.DBus.Properties", "GetAll") &&
+               is_refused(bus, p->name, p->path, "org.freedesktop.DBus.Introspectable",
+                               "Introspect") &&
+               is_refused(bus, p->name, p->path, "org.freedesktop.DBus.ObjectManager",
+                               "GetManagedObjects") &&
+               is_refused(bus, p->unique, p->path, "org.freedesktop.DBus.Peer", "GetMachineId") &&
+               is_refused(bus, p->unique, "/", "org.freedesktop.DBus.Introspectable",
+                               "Introspect") &&
+               is_refused(bus, p->name, p->path, NULL, "Get");
+}
 
-                if (!is_refused(bus, p->name, p->path, p->interface, "Get") ||
-                                !is_refused(bus, p->unique, p->path, p->interface, "Get") ||
-                                !is_refused(bus, p->name, p->path,
-                                                "org.freedesktop.DBus.Properties", "GetAll") ||
-                                !is_refused(bus, p->name, p->path,
-                                                "org.freedesktop.DBus.Introspectable",
-                                                "Introspect") ||
-                                !is_refused(bus, p->name, p->path,
-                                                "org.freedesktop.DBus.ObjectManager",
-                                                "GetManagedObjects") ||
-                                !is_refused(bus, p->unique, p->path, "org.freedesktop.DBus.Peer",
-                                                "GetMachineId") ||
-                                !is_refused(bus, p->unique, "/",
-                                                "org.freedesktop.DBus.Introspectable",
-                                                "Introspect") ||
-                                !is_refused(bus, p->name, p->path, NULL, "Get"))
+/* The methods of the daemons' own interfaces, where each asks who is calling; and those where they
+ * always are: what is elsewhere would tell of pods. */
+static int reach_methods_alone(sd_bus *bus, int ready_fd)
+{
+        static const struct {
+                const char *name, *path, *interface;
+        } open[] = {
+                { TANK_STORE_NAME, TANK_STORE_PATH, TANK_STORE_INTERFACE },
+                { TANK_STORE_NAME, TANK_STORE_PATH, TANK_STORE_INTERFACE ".KeyValue" },
+                { TANK_STORE_NAME, TANK_STORE_PATH, TANK_STORE_INTERFACE ".Secrets" },
+                { TANK_STORE_NAME, TANK_STORE_PATH, TANK_STORE_INTERFACE ".Admin" },
+                { TANK_RECONCILE_NAME, TANK_RECONCILE_PATH, TANK_RECONCILE_INTERFACE },
+                { SHIM_NAME, TANK_SHIM_PATH, TANK_SHIM_INTERFACE },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(open); i++)
+                if (is_refused(bus, open[i].name, open[i].path, open[i].interface, "Get") ||
+                                !is_refused(bus, open[i].name, "/org/tankd/elsewhere",
+                                                open[i].interface, "Get"))
                         return -1;
-        }
+        for (size_t i = 0; i < ARRAY_SIZE(peers); i++)
+                if (!is_closed(bus, &peers[i]))
+                        return -1;
+        if (!is_refused(bus, peers[1].name, peers[1].path, TANK_RECONCILE_POD_INTERFACE, "Get") ||
+                        !is_refused(bus, peers[1].name, peers[1].path, TANK_RECONCILE_INTERFACE,
+                                        "Get") ||
+                        !is_refused(bus, TANK_STORE_NAME, TANK_STORE_PATH,
+                                        TANK_STORE_INTERFACE ".Else", "Get"))
+                return -1;
         return 0;
 }
 
-static void strangers_reach_nothing(void **state)
+static void strangers_reach_methods_alone(void **state)
 {
-        assert_int_equal(exit_status_of(as_user(NOBODY, reach_nothing, -1)), 0);
+        assert_int_equal(exit_status_of(as_user(NOBODY, reach_methods_alone, -1)), 0);
 }
 
 static int reach_everything(sd_bus *bus, int ready_fd)
@@ -392,7 +412,7 @@ int main(void)
                 cmocka_unit_test(root_hears_every_signal),
                 cmocka_unit_test(members_hear_every_signal),
                 cmocka_unit_test(nobody_speaks_for_the_daemons),
-                cmocka_unit_test(strangers_reach_nothing),
+                cmocka_unit_test(strangers_reach_methods_alone),
                 cmocka_unit_test(members_reach_everything),
                 cmocka_unit_test(strangers_own_nothing),
                 cmocka_unit_test(members_own_nothing),

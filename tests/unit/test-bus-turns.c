@@ -22,7 +22,7 @@ typedef struct Fixture {
         sd_bus *bus;
         int other;
         BusTurns *turns;
-        BusQueue queues[3];
+        BusQueue queues[3], *holds;
         char order[64]; /* the numbers of the queues that were served */
 } Fixture;
 
@@ -33,6 +33,10 @@ static void note(BusQueue *q, sd_bus_message *m, const BusCall *call, void *user
 
         assert_true(n + 1 < sizeof(f->order));
         f->order[n] = (char) ('0' + (q - f->queues));
+        if (f->holds == q) {
+                f->holds = NULL;
+                assert_int_equal(bus_queue_hold(f->turns, q, m, call), 0);
+        }
 }
 
 static int setup(void **state)
@@ -104,14 +108,38 @@ static void senders_alternate(void **state)
         assert_int_equal(add(f, 2, ""), 0);
         assert_int_equal(add(f, 2, ""), 0);
         run(f);
-        assert_string_equal(f->order, ""); /* nobody is known yet */
-        assert_false(bus_turns_idle(f->turns));
+        assert_string_equal(f->order, "");     /* nobody is known yet */
+        assert_true(bus_turns_idle(f->turns)); /* nor has anybody a turn */
         bus_queue_ready(f->turns, &f->queues[0]);
         bus_queue_ready(f->turns, &f->queues[1]);
         bus_queue_ready(f->turns, &f->queues[2]);
+        assert_false(bus_turns_idle(f->turns));
         run(f);
         assert_string_equal(f->order, "01202000");
         assert_true(bus_turns_idle(f->turns));
+}
+
+/* What cannot be decided yet is served again, before what came after it; others go on. */
+static void who_is_held_goes_on_where_he_was(void **state)
+{
+        Fixture *f = *state;
+
+        f->holds = &f->queues[0];
+        for (unsigned i = 0; i < 3; i++)
+                for (unsigned k = 0; k < 2; k++)
+                        assert_int_equal(add(f, i, ""), 0);
+        for (unsigned i = 0; i < 3; i++)
+                bus_queue_ready(f->turns, &f->queues[i]);
+        run(f);
+        assert_string_equal(f->order, "01212");
+        assert_int_equal(f->queues[0].n, 2);
+        assert_true(bus_turns_idle(f->turns));
+        assert_int_equal(add(f, 1, ""), 0);
+        bus_queue_ready(f->turns, &f->queues[1]);
+        bus_queue_ready(f->turns, &f->queues[0]);
+        run(f);
+        assert_string_equal(f->order, "01212100");
+        assert_int_equal(f->queues[0].bytes, 0);
 }
 
 /* Also when reading never ends: the loop is not run here. */
@@ -209,6 +237,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(senders_alternate, setup, teardown),
                 cmocka_unit_test_setup_teardown(reading_starves_nobody, setup, teardown),
+                cmocka_unit_test_setup_teardown(who_is_held_goes_on_where_he_was, setup, teardown),
                 cmocka_unit_test_setup_teardown(idle_work_takes_turns, setup, teardown),
                 cmocka_unit_test_setup_teardown(who_left_is_forgotten, setup, teardown),
                 cmocka_unit_test_setup_teardown(so_many_wait, setup, teardown),
