@@ -79,6 +79,9 @@ static const Option events_options[] = {
 
 static const Option watch_options[] = {
         { 0, "since", OPTION_STRING, FIELD(since), "REVISION", "changes behind this revision" },
+        { 'l', "selector", OPTION_STRING, FIELD(selector), "SELECTOR",
+                        "by labels: KEY, KEY=VALUE, KEY in (A,B)" },
+        { 0, "prefix", OPTION_STRING, FIELD(name_prefix), "PREFIX", "names that begin so" },
         OPTION_NO_FOLLOW,
         {},
 };
@@ -214,14 +217,14 @@ const Verb ctl_verbs[] = {
                         OUTPUTS_NONE | OUTPUT_BIT(OUTPUT_WIDE) | OUTPUT_BIT(OUTPUT_JSON), 0, 1,
                         EXIT_CODE_USAGE, verb_events },
         { "watch", "[TYPE]", "follow what is declared",
-                        "Shows each change of what is declared, from now on or since a REVISION:\n"
-                        "created, updated, deleted. Restarts of the store leave no gap. With -o "
-                        "json\n"
-                        "each change is an object on a line of its own, with the document as it "
-                        "was\n"
-                        "then. When changes are compacted, or the database is another one, it says "
-                        "so\n"
-                        "and ends.",
+                        "Shows what is declared, \"synced\" when that is all, and then each change of it:\n"
+                        "created, updated, deleted. With --since only the changes behind that REVISION.\n"
+                        "Restarts of the store leave no gap. When it cannot go on from where it was, as\n"
+                        "changes are compacted or the database is another one, \"resync\" says so and all\n"
+                        "is shown anew; with --since that is the end, if it is so at the beginning. With\n"
+                        "-o json each event is an object on a line of its own, with the document, the\n"
+                        "last one of what is deleted. What begins to match SELECTOR is created, what\n"
+                        "ceases to is deleted.",
                         watch_options, VERB_NAMESPACE | VERB_ALL_NAMESPACES,
                         OUTPUTS_NAME | OUTPUT_BIT(OUTPUT_JSON), 0, 2, EXIT_CODE_USAGE, verb_watch },
         { "history", "TYPE NAME", "list what it was",

@@ -423,6 +423,7 @@ void arguments_done(Arguments *a)
         strv_free(a->files);
         free(a->timeout);
         free(a->selector);
+        free(a->name_prefix);
         free(a->condition);
         free(a->signal);
         strv_free(a->environment);

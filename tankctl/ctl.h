@@ -27,6 +27,7 @@ typedef struct Arguments {
         bool dry_run, wait, create_namespace, cascade;
         char *timeout;
         char *selector;
+        char *name_prefix;
         char *condition;
         char *signal;
         bool interactive, terminal, detach, keep;

@@ -305,6 +305,17 @@ widget()
   tankctl apply -f - <<<"{kind: widget, name: $1, size: ${2-1}}" >/dev/null
 }
 
+# The events of $dir/seen, in short.
+seen()
+{
+  jq -rs 'map([.event, .name // .revision] | join(" ")) | join(", ")' "$dir/seen"
+}
+
+seen_is()
+{
+  [ "$(seen)" = "$1" ]
+}
+
 @test "tankctl watch: since a revision, types, formats" {
   widget a
   widget b
@@ -313,17 +324,22 @@ widget()
   tankctl apply -f - <<<'{kind: widget, name: far, namespace: other}' >/dev/null
   tankctl delete widget b
   revision=$(tankctl get namespace default -o json | jq .meta.revision)
-  run tankctl watch --since "$revision" --no-follow
+  run tankctl watch -A --since "$revision" --no-follow
   [ "$status" = 0 ]
-  [[ ${lines[0]} =~ ^REVISION\ +OPERATION\ +TYPE\ +NAME$ ]]
-  [[ ${lines[1]} =~ ^2\ +created\ +widget\ +a$ ]]
-  [[ ${lines[3]} =~ ^4\ +updated\ +widget\ +a$ ]]
-  [[ ${lines[4]} =~ ^5\ +created\ +namespace\ +other$ ]]
-  [[ ${lines[5]} =~ ^7\ +deleted\ +widget\ +b$ ]]
-  [ "${#lines[@]}" = 6 ]
+  [[ ${lines[0]} =~ ^REVISION\ +EVENT\ +TYPE\ +NAMESPACE\ +NAME$ ]]
+  [[ ${lines[1]} =~ ^2\ +created\ +widget\ +default\ +a$ ]]
+  [[ ${lines[3]} =~ ^4\ +updated\ +widget\ +default\ +a$ ]]
+  [[ ${lines[4]} =~ ^5\ +created\ +namespace\ +-\ +other$ ]]
+  [[ ${lines[6]} =~ ^7\ +deleted\ +widget\ +default\ +b$ ]]
+  [ "${#lines[@]}" = 7 ]
+  run tankctl watch -n other --since "$revision" --no-follow
+  [[ ${lines[0]} =~ ^REVISION\ +EVENT\ +TYPE\ +NAME$ ]]
+  [[ ${lines[1]} =~ ^6\ +created\ +widget\ +far$ ]]
+  [ "${#lines[@]}" = 2 ]
+  [ "$(tankctl watch namespace --since "$revision" --no-follow -o name)" = namespace/other ]
   run tankctl watch widget --since 3 --no-follow -A -o json
-  [ "$(jq -c '[.revision, .operation, .namespace, .name, .document.size]' <<<"$output" | tr '\n' ' ')" = \
-    '[4,"updated","default","a",2] [6,"created","other","far",null] [7,"deleted","default","b",null] ' ]
+  [ "$(jq -c '[.revision, .index, .event, .namespace, .name, .document.size]' <<<"$output" | tr '\n' ' ')" = \
+    '[4,0,"updated","default","a",2] [6,0,"created","other","far",null] [7,0,"deleted","default","b",1] ' ]
   run tankctl watch widget --since 3 --no-follow -A -o name
   [ "${lines[1]}" = widget/other/far ]
   run tankctl watch --since 8 --no-follow
@@ -333,9 +349,74 @@ widget()
   [ "$status" = 2 ]
   run tankctl watch pod web
   [ "$status" = 2 ]
+  run tankctl watch widget --prefix A
+  [ "$status" = 2 ]
+}
+
+@test "D1, D2: what is created, updated, deleted comes within a second, of any type" {
+  follow watch scaling_operation -o json
+  wait_for changes_seen 1
+  doc='{kind: scaling_operation, name: up, id: test-scaling-op, current: 1, target: 5, step: 2, interval: 1, mode: gradual'
+  tankctl apply -f - <<<"$doc, status_word: in_progress}" >/dev/null
+  tankctl apply -f - <<<"$doc, status_word: completed}" >/dev/null
+  tankctl delete scaling_operation up
+  TANK_TEST_SECONDS=1 wait_for changes_seen 4
+  [ "$(jq -c 'select(.type) | [.event, .type, .namespace, .name, .document.id, .document.status_word]' "$dir/seen")" = \
+    '["created","scaling_operation","default","up","test-scaling-op","in_progress"]
+["updated","scaling_operation","default","up","test-scaling-op","completed"]
+["deleted","scaling_operation","default","up","test-scaling-op","completed"]' ]
+}
+
+@test "X16: what stands, synced with revision and database, and then what follows; a transaction together" {
+  widget a
+  widget b
+  widget a 2
+  run tankctl watch widget --no-follow
+  [[ ${lines[1]} =~ ^4\ +created\ +widget\ +a$ ]]
+  [[ ${lines[2]} =~ ^3\ +created\ +widget\ +b$ ]]
+  [[ ${lines[3]} =~ ^4\ +synced\ +-\ +[0-9a-f]{32}$ ]]
+  [ "${#lines[@]}" = 4 ]
+  follow watch widget -o json
+  wait_for changes_seen 3
+  jq -cs '.[2]' "$dir/seen" | grep -Ex '\{"event":"synced","revision":4,"database":"[0-9a-f]{32}"\}'
+  printf 'kind: widget\nname: %s\n---\n' x y z | tankctl apply -f - >/dev/null
+  tankctl delete widget a
+  wait_for changes_seen 7
+  [ "$(jq -c 'select(.revision > 4) | [.revision, .index, .event, .name]' "$dir/seen" | tr '\n' ' ')" = \
+    '[5,0,"created","x"] [5,1,"created","y"] [5,2,"created","z"] [6,0,"deleted","a"] ' ]
+}
+
+@test "X17: labels, a prefix, every namespace: what ceases to match is deleted" {
+  tankctl apply -f - <<<'{kind: namespace, name: other}' >/dev/null
+  colored() # NAME COLOR [NAMESPACE]
+  {
+    tankctl apply -f - <<<"{kind: widget, name: $1, labels: {color: $2}, namespace: ${3-default}}" >/dev/null
+  }
+  colored a blue
+  colored b red
+  colored c blue other
+  follow watch widget -A -l 'color in (blue, green)' -o json
+  wait_for seen_is 'created a, created c, synced 5'
+  colored a red
+  colored b green
+  colored c green other
+  tankctl delete widget a
+  tankctl delete widget b
+  wait_for seen_is 'created a, created c, synced 5, deleted a, created b, updated c, deleted b'
+  [ "$(jq -rs 'map(select(.event == "deleted").document.labels.color) | join(" ")' "$dir/seen")" = 'blue green' ]
+  colored aa red
+  colored ab red
+  [ "$(tankctl watch widget --prefix a --no-follow -o json | jq -r .name | tr '\n' ' ')" = 'aa ab null ' ]
+  [ "$(tankctl watch widget --prefix ab --since 5 --no-follow -o name)" = widget/ab ]
+  run tankctl watch widget -l 'color in'
+  [ "$status" != 0 ]
+  [[ $output == *column* ]]
 }
 
 @test "tankctl watch: changes that are compacted are told, with what to do" {
+  widget gone
+  follow watch widget -o json
+  wait_for seen_is 'created gone, synced 2'
   end "$reconcile_pid"
   end "$store_pid"
   "$build/tests/fake/compacted-store" 3>&- &
@@ -343,12 +424,15 @@ widget()
   wait_for has_owner org.tankd.Store1
   run tankctl watch --since 5 --no-follow
   [ "$status" = 1 ]
-  [ "$output" = 'tankctl: watch: the changes behind revision 5 cannot be told: changes up to 40 are gone; list anew with "tankctl get", and watch from then on' ]
+  [ "$output" = 'tankctl: watch: the changes behind revision 5 cannot be told: changes up to 40 are gone; without --since all is listed first' ]
+  # Who follows is told, and shown what stands now.
+  wait_for seen_is 'created gone, synced 2, resync 2, created left, synced 50'
+  [ "$(jq -r '.reason // empty' "$dir/seen")" = 'changes up to 40 are gone' ]
   start_reconcile # for the teardown
   wait_for has_owner org.tankd.Reconcile1
 }
 
-@test "tankctl watch: the store dies in the middle: no gap, no double; another database is the end" {
+@test "tankctl watch: the store dies in the middle: no gap, no double; another database is told" {
   follow watch widget --since 1 -o json
   for i in 1 2 3; do
     widget "a$i"
@@ -369,9 +453,10 @@ widget()
   wait_for changes_seen 10
   end "$store_pid"
   start_store --data-dir "$dir/other"
-  wait_for dead "$follower"
-  code=0
-  wait "$follower" || code=$?
-  [ "$code" = 1 ]
-  grep -q 'list anew with "tankctl get"' "$dir/said"
+  wait_for changes_seen 12
+  [ "$(jq -rs '.[10:] | map(.event) | join(" ")' "$dir/seen")" = 'resync synced' ]
+  [ "$(jq -rs '.[11].database' "$dir/seen")" != "$(jq -rs '.[10].database' "$dir/seen")" ]
+  widget e
+  wait_for changes_seen 13
+  [ "$(jq -rs '.[12].name' "$dir/seen")" = e ]
 }

@@ -23,7 +23,23 @@ static int get_revision(sd_bus *bus, const char *path, const char *interface, co
 
 static int get_changes(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
 {
-        return tank_error_set(reterr, TANK_ERROR_COMPACTED, "changes up to 40 are gone");
+        uint64_t since;
+        const char *id;
+        int r = sd_bus_message_read(m, "st", &id, &since);
+
+        if (r < 0)
+                return r;
+        if (since < 40)
+                return tank_error_set(reterr, TANK_ERROR_COMPACTED, "changes up to 40 are gone");
+        return sd_bus_reply_method_return(m, "a(tsssss)bt", 0, 0, UINT64_C(50));
+}
+
+static int list(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+{
+        return sd_bus_reply_method_return(m, "asst", 1,
+                        "{\"kind\":\"widget\",\"name\":\"left\",\"namespace\":\"default\","
+                        "\"meta\":{\"revision\":44}}",
+                        "", UINT64_C(50));
 }
 
 static const sd_bus_vtable vtable[] = {
@@ -32,6 +48,7 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("Revision", "t", get_revision, 0, 0),
         SD_BUS_METHOD("GetChanges", "sta{sv}", "a(tsssss)bt", get_changes,
                         SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("List", "ssa{sv}", "asst", list, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
 
