@@ -19,9 +19,9 @@
 #define LIMIT_TRANSACTION_SPACES   100U /* namespaces deleted: each is searched for contents */
 #define LIMIT_CHANGED_KEYS         32U  /* keys in one Changed signal, else none */
 #define LIMIT_ARGV_ENV_MAX         (2U * 1024U * 1024U)
-#define LIMIT_LAUNCH_MAX           (8U * 1024U * 1024U) /* the sealed launch record of a run */
-#define LIMIT_CHANNEL_MESSAGE      (64U * 1024U)        /* one message, shim channel and sessions */
-#define LIMIT_RECORD_MAX           (1024U * 1024U)      /* a record file under the run directory */
+#define LIMIT_LAUNCH_MAX           (16U * 1024U * 1024U) /* the sealed launch record of a run */
+#define LIMIT_CHANNEL_MESSAGE      (64U * 1024U)   /* one message, shim channel and sessions */
+#define LIMIT_RECORD_MAX           (1024U * 1024U) /* a record file under the run directory */
 #define LIMIT_NAME_MAX             63U
 #define LIMIT_HOSTNAME_MAX         64U  /* bytes of a UTS name: the kernel's */
 #define LIMIT_DOMAIN_MAX           253U /* of a name in /etc/hosts */
@@ -32,11 +32,18 @@
 #define LIMIT_SELECTOR_TERMS       32U
 #define LIMIT_SELECTOR_VALUES      256U
 #define LIMIT_ANNOTATIONS_MAX      (64U * 1024U) /* bytes of all annotations of an object */
+#define LIMIT_DATA_KEY_MAX         256U          /* bytes of a key of a secret or config */
+#define LIMIT_DATA_KEYS            1024U         /* of one of them */
 #define LIMIT_CONTAINERS           32U
 #define LIMIT_INIT_CONTAINERS      32U
 #define LIMIT_VOLUMES              64U
 #define LIMIT_MOUNTS               64U
-#define LIMIT_PATH_MAX             4095U                           /* bytes of a declared path */
+#define LIMIT_ENV_FROM             64U                  /* of one container */
+#define LIMIT_VALUES_BYTES         (8U * 1024U * 1024U) /* of secrets and configs in one start */
+#define LIMIT_VALUE_FILES          4096U                /* of them in all volumes of a container */
+#define LIMIT_PATH_MAX             4095U                /* bytes of a declared path */
+#define LIMIT_ITEM_PATH_MAX        1024U /* bytes of a path in a volume of a secret or config */
+#define LIMIT_FILE_NAME_MAX        255U  /* bytes of one name: the kernel's */
 #define LIMIT_MEMORY_MIN           (1024U * 1024U)                 /* less is a forgotten unit */
 #define LIMIT_DURATION_MAX         (UINT64_C(31536000) * 1000000U) /* µs: a year */
 #define LIMIT_LOG_RECORD_MAX       (16U * 1024U) /* bytes of payload in one log record */

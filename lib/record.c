@@ -19,10 +19,16 @@ static bool writer_reserve(RecordWriter *w, size_t n)
         if (w->allocated - w->size >= n)
                 return true;
         want = MAX(MAX(w->allocated * 2, w->size + n), (size_t) 512);
-        grown = realloc(w->data, want);
+        /* Not realloc(): what it leaves behind may be a secret. */
+        grown = malloc(want);
         if (!grown) {
                 w->error = -ENOMEM;
                 return false;
+        }
+        if (w->data) {
+                memcpy(grown, w->data, w->size);
+                explicit_bzero(w->data, w->size);
+                free(w->data);
         }
         w->data = grown;
         w->allocated = want;
@@ -33,7 +39,7 @@ void record_put(RecordWriter *w, const char *key, const char *value)
 {
         size_t k = strlen(key), v = strlen(value);
 
-        assert(k > 0 && !strchr(key, '='));
+        assert(k > 0 && !strchr(key, '=') && !w->attached);
         if (!writer_reserve(w, k + v + 2))
                 return;
         memcpy(w->data + w->size, key, k);
@@ -71,6 +77,20 @@ void record_put_strv(RecordWriter *w, const char *key, char *const *values)
         {
                 record_put(w, key, *i);
         }
+}
+
+void record_attach(RecordWriter *w, const void *data, size_t size)
+{
+        size_t end = w->attached ? 0 : 1;
+
+        if (!writer_reserve(w, end + size))
+                return;
+        if (end > 0)
+                w->data[w->size++] = '\0';
+        w->attached = true;
+        if (size > 0)
+                memcpy(w->data + w->size, data, size);
+        w->size += size;
 }
 
 void record_start(RecordWriter *w, unsigned version)
@@ -123,6 +143,21 @@ int record_parse(const void *data, size_t size, unsigned max_version, Record *re
         if (version == 0 || version > max_version)
                 return -EPROTONOSUPPORT;
         *ret = (Record){ .data = text, .size = size, .version = (unsigned) version };
+        return 0;
+}
+
+int record_parse_attached(const void *data, size_t size, unsigned max_version, Record *ret,
+                const char **ret_attached, size_t *ret_attached_size)
+{
+        static const char end[2] = "\0";
+        const char *found = memmem(data, size, end, sizeof(end));
+        size_t n = found ? (size_t) (found - (const char *) data) + 1 : size;
+        int r = record_parse(data, n, max_version, ret);
+
+        if (r < 0)
+                return r;
+        *ret_attached = found ? found + sizeof(end) : NULL;
+        *ret_attached_size = found ? size - n - 1 : 0;
         return 0;
 }
 

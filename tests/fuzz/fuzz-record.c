@@ -64,9 +64,16 @@ static void check_status(const Record *r)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+        const char *attached;
+        size_t n;
         Record r;
         int k;
 
+        k = record_parse_attached(data, size, 3, &r, &attached, &n);
+        if (k >= 0) {
+                CHECK(attached ? r.size + 1 + n == size : r.size == size && n == 0);
+                CHECK(!attached || (const char *) data + size == attached + n);
+        }
         k = record_parse(data, size, 3, &r);
         if (k < 0) {
                 CHECK(k == -EBADMSG || k == -EPROTONOSUPPORT);

@@ -75,6 +75,39 @@ static void record_round_trip(void **state)
         record_done(&w);
 }
 
+static void record_attachment(void **state)
+{
+        static const char bytes[] = "a\0\0v=1\0b";
+        const char *attached;
+        RecordWriter w;
+        size_t size;
+        Record r;
+
+        record_start(&w, 1);
+        record_put(&w, "empty", "");
+        assert_int_equal(record_parse_attached(w.data, w.size, 1, &r, &attached, &size), 0);
+        assert_true(!attached && size == 0 && r.size == w.size);
+        record_attach(&w, bytes, 3);
+        record_attach(&w, NULL, 0);
+        record_attach(&w, bytes + 3, sizeof(bytes) - 3);
+        assert_int_equal(record_finish(&w), 0);
+        /* Whoever knows of no such bytes does not read past them. */
+        assert_int_equal(record_parse(w.data, w.size, 1, &r), -EBADMSG);
+        assert_int_equal(record_parse_attached(w.data, w.size, 1, &r, &attached, &size), 0);
+        assert_string_equal(record_get(&r, "empty"), "");
+        assert_int_equal(size, sizeof(bytes));
+        assert_memory_equal(attached, bytes, sizeof(bytes));
+        record_done(&w);
+
+        record_start(&w, 1);
+        record_attach(&w, "", 0);
+        assert_int_equal(record_parse_attached(w.data, w.size, 1, &r, &attached, &size), 0);
+        assert_true(attached && size == 0);
+        record_done(&w);
+        assert_int_equal(record_parse_attached("\0\0a", 4, 1, &r, &attached, &size), -EBADMSG);
+        assert_int_equal(record_parse_attached("", 0, 1, &r, &attached, &size), -EBADMSG);
+}
+
 static void record_refuses(void **state)
 {
         Record r;
@@ -371,6 +404,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(record_round_trip),
+                cmocka_unit_test(record_attachment),
                 cmocka_unit_test(record_refuses),
                 cmocka_unit_test(atomic_write_and_bounded_read),
                 cmocka_unit_test(unfinished_files_go),
