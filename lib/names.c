@@ -142,6 +142,35 @@ bool data_key_is_valid(const char *s)
         return true;
 }
 
+bool variable_name_is_valid(const char *s)
+{
+        if (!*s || (*s >= '0' && *s <= '9'))
+                return false;
+        for (; *s; s++)
+                if (!is_alphanumeric(*s) && *s != '_')
+                        return false;
+        return true;
+}
+
+/* '/' before everything else. */
+int path_compare(const char *a, const char *b)
+{
+        for (; *a && *a == *b; a++)
+                b++;
+        if (*a == *b || !*a || !*b)
+                return (*a != 0) - (*b != 0);
+        if (*a == '/' || *b == '/')
+                return *a == '/' ? -1 : 1;
+        return (unsigned char) *a - (unsigned char) *b;
+}
+
+bool path_is_in(const char *path, const char *directory)
+{
+        const char *rest = startswith(path, directory);
+
+        return rest && (*rest == '\0' || *rest == '/');
+}
+
 /* The length of the UTF-8 sequence at @p, 0 when there is none: no overlong form, no surrogate,
  * nothing beyond U+10FFFF. */
 static size_t utf8_sequence_length(const unsigned char *p, size_t left)

@@ -23,10 +23,17 @@ bool label_value_is_valid(const char *s); /* up to 256 bytes of printable UTF-8 
  * the '=' of an option. Names with ".." in front are left to whoever exchanges those files in one
  * step. */
 bool data_key_is_valid(const char *s);
+/* Of an environment variable that is made from such a key: A-Z, a-z, 0-9 and '_', no digit first:
+ * what every shell can name. */
+bool variable_name_is_valid(const char *s);
 bool utf8_is_valid(const char *s, size_t n); /* NUL is not valid: no string may hold one */
 void utf8_repair(char *s);                   /* each byte that belongs to no character: '?' */
 bool path_is_absolute_normal(const char *s); /* starts with '/', no "//", "." or ".." component,
                                                 no trailing slash but for "/" itself */
+
+/* The order of paths in which what is in a directory stands right behind it. */
+int path_compare(const char *a, const char *b);
+bool path_is_in(const char *path, const char *directory); /* or is it */
 
 /* The candidate nearest to @word (edit distance at most 2 and less than half its length), or NULL:
  * for "did you mean". */

@@ -20,6 +20,7 @@
 #include "fd.h"
 #include "shim-child.h"
 #include "shim-pty.h"
+#include "shim-values.h"
 
 typedef struct MainState {
         MainChild *c;
@@ -151,6 +152,8 @@ static int set_up(MainState *m)
                 r = set_up_stdio(m);
         if (r >= 0)
                 r = identity_resolve(m->c->launch->user, m->c->launch->groups, &m->id, &m->report);
+        if (r >= 0)
+                r = values_give(m->c->launch, &m->trees, &m->id, &m->report);
         if (r < 0)
                 return r;
         r = tell(m->c->sync, SYNC_HOSTS, hosts);

@@ -17,6 +17,8 @@
 
 typedef struct Parser {
         Record record;
+        const char *attached;
+        size_t attached_size;
         char *error; /* LAUNCH_ERROR_MAX bytes */
 } Parser;
 
@@ -112,6 +114,108 @@ static int parse_mount_options(Parser *p, const char *options, LaunchMount *m)
         return 0;
 }
 
+/* A directory of the host, or "secret:VOLUME" and "config:VOLUME". */
+static int parse_mount_source(Parser *p, const char *source, LaunchMount *m)
+{
+        const char *secret = startswith(source, "secret:");
+        const char *volume = secret ? secret : startswith(source, "config:");
+
+        if (!volume) {
+                if (!path_is_absolute_normal(source))
+                        return refuse(p, -EINVAL,
+                                        "launch record: mount.source: neither an absolute, normal "
+                                        "path nor secret: or config: and a volume: %.80s",
+                                        source);
+                return free_and_strdup(&m->source, source);
+        }
+        if (!name_is_valid(volume))
+                return refuse(p, -EINVAL, "launch record: mount.source: not a volume: %.80s",
+                                source);
+        m->secret = secret;
+        return free_and_strdup(&m->values, volume);
+}
+
+static bool is_relative_normal(const char *s)
+{
+        char path[LIMIT_ITEM_PATH_MAX + 2];
+
+        if (!*s || strlen(s) > LIMIT_ITEM_PATH_MAX)
+                return false;
+        (void) snprintf(path, sizeof(path), "/%s", s);
+        return path_is_absolute_normal(path);
+}
+
+static int parse_file(Parser *p, const char *volume, const char *path, const char *mode,
+                const char *size, LaunchFile *f)
+{
+        size_t digits = strlen(mode);
+        uint64_t n;
+        int r;
+
+        if (!name_is_valid(volume) || !is_relative_normal(path) || digits == 0 || digits > 4 ||
+                        strspn(mode, "01234567") != digits || parse_u64(size, &n) < 0 ||
+                        n > LIMIT_VALUES_BYTES)
+                return refuse(p, -EINVAL, "launch record: file.*: not a legal file: %.60s/%.80s",
+                                volume, path);
+        f->mode = (mode_t) strtoul(mode, NULL, 8) & 0777;
+        f->size = (size_t) n;
+        r = free_and_strdup(&f->volume, volume);
+        return r < 0 ? r : free_and_strdup(&f->path, path);
+}
+
+/* The bytes behind the record are those of the files, one after the other. */
+static int take_values(Parser *p, Launch *l)
+{
+        size_t at = 0;
+
+        for (size_t i = 0; i < l->n_files; i++) {
+                if (l->files[i].size > p->attached_size - at)
+                        return refuse(p, -EINVAL, "launch record: the bytes of a file are missing");
+                at += l->files[i].size;
+        }
+        if (at != p->attached_size)
+                return refuse(p, -EINVAL, "launch record: bytes that are no file's");
+        l->values = malloc(MAX(at, (size_t) 1));
+        if (!l->values)
+                return -ENOMEM;
+        l->values_size = at;
+        if (at > 0)
+                memcpy(l->values, p->attached, at);
+        at = 0;
+        for (size_t i = 0; i < l->n_files; i++) {
+                l->files[i].data = l->values + at;
+                at += l->files[i].size;
+        }
+        return 0;
+}
+
+static int parse_files(Parser *p, Launch *l)
+{
+        CLEANUP_STRV char **volumes = NULL, **paths = NULL, **modes = NULL, **sizes = NULL;
+        size_t n;
+        int r;
+
+        r = get_list(p, "file.volume", LIMIT_VALUE_FILES, &volumes);
+        if (r >= 0)
+                r = get_list(p, "file.path", LIMIT_VALUE_FILES, &paths);
+        if (r >= 0)
+                r = get_list(p, "file.mode", LIMIT_VALUE_FILES, &modes);
+        if (r >= 0)
+                r = get_list(p, "file.size", LIMIT_VALUE_FILES, &sizes);
+        if (r < 0)
+                return r;
+        n = strv_length(volumes);
+        if (strv_length(paths) != n || strv_length(modes) != n || strv_length(sizes) != n)
+                return refuse(p, -EINVAL, "launch record: file.*: lists of different length");
+        l->files = calloc(MAX(n, (size_t) 1), sizeof(LaunchFile));
+        if (!l->files)
+                return -ENOMEM;
+        for (size_t i = 0; i < n && r >= 0; i++)
+                r = parse_file(p, volumes[i], paths[i], modes[i], sizes[i],
+                                &l->files[l->n_files++]);
+        return r < 0 ? r : take_values(p, l);
+}
+
 static int parse_mounts(Parser *p, Launch *l)
 {
         CLEANUP_STRV char **sources = NULL, **targets = NULL, **options = NULL;
@@ -137,15 +241,14 @@ static int parse_mounts(Parser *p, Launch *l)
         for (size_t i = 0; i < n; i++) {
                 LaunchMount *m = &l->mounts[l->n_mounts++]; /* zeroed: launch_free() may see it */
 
-                if (!path_is_absolute_normal(sources[i]) || !path_is_absolute_normal(targets[i]) ||
-                                streq(targets[i], "/"))
+                if (!path_is_absolute_normal(targets[i]) || streq(targets[i], "/"))
                         return refuse(p, -EINVAL,
-                                        "launch record: mount %.80s on %.80s: not "
-                                        "absolute, normal paths",
-                                        sources[i], targets[i]);
+                                        "launch record: mount.target: not an absolute, normal "
+                                        "path: %.80s",
+                                        targets[i]);
                 r = parse_mount_options(p, options[i], m);
                 if (r >= 0)
-                        r = free_and_strdup(&m->source, sources[i]);
+                        r = parse_mount_source(p, sources[i], m);
                 if (r >= 0)
                         r = free_and_strdup(&m->target, targets[i]);
                 if (r < 0)
@@ -395,6 +498,7 @@ int launch_parse(const void *data, size_t size, Launch **ret, char reterr[static
                 parse_sandbox,
                 parse_process,
                 parse_mounts,
+                parse_files,
                 parse_security,
                 parse_resources,
         };
@@ -403,7 +507,8 @@ int launch_parse(const void *data, size_t size, Launch **ret, char reterr[static
         int r;
 
         reterr[0] = 0;
-        r = record_parse(data, size, LAUNCH_VERSION, &p.record);
+        r = record_parse_attached(
+                        data, size, LAUNCH_VERSION, &p.record, &p.attached, &p.attached_size);
         if (r == -EPROTONOSUPPORT)
                 return refuse(&p, r, "launch record: written by a newer version of tank");
         if (r < 0)
@@ -436,14 +541,30 @@ int launch_read(int fd, Launch **ret, char reterr[static LAUNCH_ERROR_MAX])
                 return r;
         }
         r = launch_parse(data, size, ret, reterr);
-        explicit_bzero(data, size); /* the environment may hold secrets */
+        explicit_bzero(data, size); /* environment and files may hold secrets */
         return r;
+}
+
+void launch_forget_values(Launch *l)
+{
+        for (size_t i = 0; i < l->n_files; i++) {
+                free(l->files[i].volume);
+                free(l->files[i].path);
+        }
+        free(l->files);
+        if (l->values)
+                explicit_bzero(l->values, l->values_size);
+        free(l->values);
+        l->files = NULL;
+        l->values = NULL;
+        l->n_files = l->values_size = 0;
 }
 
 Launch *launch_free(Launch *l)
 {
         if (!l)
                 return NULL;
+        launch_forget_values(l);
         free(l->pod_uid);
         free(l->run);
         free(l->namespace);
@@ -461,6 +582,7 @@ Launch *launch_free(Launch *l)
         for (size_t i = 0; i < l->n_mounts; i++) {
                 free(l->mounts[i].source);
                 free(l->mounts[i].target);
+                free(l->mounts[i].values);
         }
         free(l->mounts);
         strv_free(l->cap_add);

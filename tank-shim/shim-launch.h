@@ -21,8 +21,19 @@ typedef enum IdmapMode {
         _IDMAP_MODE_INVALID = -EINVAL,
 } IdmapMode;
 
+/* One value of a secret or config, as a file of a volume. */
+typedef struct LaunchFile {
+        char *volume; /* its name */
+        char *path;   /* in it: relative, normal */
+        mode_t mode;
+        const char *data; /* in Launch.values */
+        size_t size;
+} LaunchFile;
+
 typedef struct LaunchMount {
-        char *source; /* directory of the host */
+        char *source; /* directory of the host; NULL: */
+        char *values; /* name of a volume that consists of files of the launch */
+        bool secret;  /* its files are those of a secret */
         char *target; /* absolute, normal */
         bool read_only;
         IdmapMode idmap;
@@ -49,6 +60,10 @@ typedef struct Launch {
         bool tty, init_none;
         LaunchMount *mounts;
         size_t n_mounts;
+        LaunchFile *files; /* until launch_forget_values() */
+        size_t n_files;
+        char *values;
+        size_t values_size;
         LaunchLimits limits;
         char **cap_add, **cap_drop;
         char *seccomp_file; /* a filter of the operator's */
@@ -75,5 +90,7 @@ int launch_parse_limits(
                 const Record *record, LaunchLimits *ret, char reterr[static LAUNCH_ERROR_MAX]);
 /* The `extra_host` keys of one. */
 int launch_parse_hosts(const Record *record, char ***ret, char reterr[static LAUNCH_ERROR_MAX]);
+/* When the volumes are filled: the files are not needed again, and may be secrets. */
+void launch_forget_values(Launch *l);
 Launch *launch_free(Launch *l);
 DEFINE_CLEANUP(Launch *, launch_freep, launch_free);

@@ -373,6 +373,7 @@ static int start(Sandbox *s, SetupReport *reterr)
                 r = pins_make_shm(pod_dir, shim->launch, reterr);
         if (r >= 0)
                 r = send_trees(s, pod_dir, userns, reterr);
+        launch_forget_values(shim->launch);
         FAILPOINT("shim.trees");
         if (r >= 0 && shim->launch->sandbox_create)
                 r = pins_make(pod_dir, shim->main.pid, shim->launch, reterr);

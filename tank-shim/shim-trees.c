@@ -16,6 +16,7 @@
 #include "fd.h"
 #include "shim-mount.h"
 #include "shim-pins.h"
+#include "shim-values.h"
 #include "strv.h"
 
 void trees_init(Trees *t)
@@ -317,7 +318,10 @@ int trees_make(const Launch *launch, int pod_dir, int userns_fd, Trees *ret, Set
                         return r;
         }
         for (size_t i = 0; i < launch->n_mounts; i++) {
-                r = volume_make(&launch->mounts[i], userns_fd, &t.volumes[i], reterr);
+                const LaunchMount *m = &launch->mounts[i];
+
+                r = m->values ? values_make(launch, m, &t.volumes[i], reterr)
+                              : volume_make(m, userns_fd, &t.volumes[i], reterr);
                 if (r < 0)
                         return r;
         }

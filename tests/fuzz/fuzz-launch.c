@@ -14,9 +14,19 @@ static void check_launch(const Launch *l)
         CHECK(l->userns_host || (l->id_base > 0 && l->id_count > 0));
         CHECK(strv_length(l->argv) > 0 && l->cwd[0] == '/' && l->user);
         for (size_t i = 0; i < l->n_mounts; i++) {
-                CHECK(path_is_absolute_normal(l->mounts[i].source));
+                CHECK(!l->mounts[i].source != !l->mounts[i].values);
+                CHECK(!l->mounts[i].source || path_is_absolute_normal(l->mounts[i].source));
+                CHECK(!l->mounts[i].values || name_is_valid(l->mounts[i].values));
                 CHECK(path_is_absolute_normal(l->mounts[i].target));
                 CHECK(!streq(l->mounts[i].target, "/"));
+        }
+        for (size_t i = 0; i < l->n_files; i++) {
+                const LaunchFile *f = &l->files[i];
+
+                CHECK(name_is_valid(f->volume) && f->path[0] && f->path[0] != '/');
+                CHECK(!strstr(f->path, "//") && (f->mode & ~(mode_t) 0777) == 0);
+                CHECK(f->data >= l->values && f->size <= l->values_size);
+                CHECK((size_t) (f->data - l->values) <= l->values_size - f->size);
         }
         CHECK(l->stop_signal >= 1 && l->stop_signal <= 64);
         CHECK(!strchr(l->log_name, '/') && l->log_name[0] && l->log_name[0] != '.');

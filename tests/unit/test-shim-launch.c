@@ -145,6 +145,75 @@ static void test_refused(void **state)
         }
 }
 
+static int parse_files(const char *const *keys, const char *bytes, size_t size, Launch **ret,
+                char error[static LAUNCH_ERROR_MAX])
+{
+        RecordWriter w;
+        int r;
+
+        record_start(&w, 1);
+        for (size_t i = 0; i < ARRAY_SIZE(base); i++)
+                record_put(&w, base[i][0], base[i][1]);
+        for (; *keys; keys += 2)
+                record_put(&w, keys[0], keys[1]);
+        if (bytes)
+                record_attach(&w, bytes, size);
+        assert_int_equal(record_finish(&w), 0);
+        r = launch_parse(w.data, w.size, ret, error);
+        record_done(&w);
+        return r;
+}
+
+#define FILE_KEYS(volume, path, mode, size) \
+        "file.volume", volume, "file.path", path, "file.mode", mode, "file.size", size
+#define PARSE_FILES(bytes, n, ...) \
+        parse_files((const char *const[]){ __VA_ARGS__, NULL }, bytes, n, &l, error)
+
+static void test_files(void **state)
+{
+        char error[LAUNCH_ERROR_MAX];
+        Launch *l = NULL;
+
+        assert_int_equal(PARSE_FILES("\0b\0cd", 5, "mount.source", "secret:v", "mount.target", "/v",
+                                         "mount.options", "ro", FILE_KEYS("v", "a/b", "0400", "3"),
+                                         FILE_KEYS("v", "c", "644", "2"),
+                                         FILE_KEYS("v", "e", "0", "0")),
+                        0);
+        assert_int_equal(l->n_files, 3);
+        assert_string_equal(l->mounts[0].values, "v");
+        assert_true(l->mounts[0].secret && l->mounts[0].read_only && !l->mounts[0].source);
+        assert_int_equal(l->files[0].mode, 0400);
+        assert_int_equal(l->files[1].mode, 0644);
+        assert_memory_equal(l->files[0].data, "\0b\0", 3);
+        assert_memory_equal(l->files[1].data, "cd", 2);
+        assert_int_equal(l->files[2].size, 0);
+        launch_forget_values(l);
+        assert_true(!l->files && !l->values && l->n_files == 0);
+        l = launch_free(l);
+
+        assert_true(PARSE_FILES("ab", 2, FILE_KEYS("v", "a", "0400", "3")) < 0);
+        assert_true(PARSE_FILES("abcd", 4, FILE_KEYS("v", "a", "0400", "3")) < 0);
+        assert_true(PARSE_FILES(NULL, 0, FILE_KEYS("v", "a", "0400", "3")) < 0);
+        assert_true(PARSE_FILES("abc", 3, "a", "b") < 0);
+        assert_true(PARSE_FILES("abc", 3, FILE_KEYS("v", "../a", "0400", "3")) < 0);
+        assert_true(PARSE_FILES("abc", 3, FILE_KEYS("v", "a//b", "0400", "3")) < 0);
+        assert_true(PARSE_FILES("abc", 3, FILE_KEYS("v", "/a", "0400", "3")) < 0);
+        assert_true(PARSE_FILES("abc", 3, FILE_KEYS("v", "a/", "0400", "3")) < 0);
+        assert_true(PARSE_FILES("abc", 3, FILE_KEYS("v", "", "0400", "3")) < 0);
+        assert_true(PARSE_FILES("abc", 3, FILE_KEYS("../v", "a", "0400", "3")) < 0);
+        assert_true(PARSE_FILES("abc", 3, FILE_KEYS("v", "a", "r", "3")) < 0);
+        assert_true(PARSE_FILES("abc", 3, FILE_KEYS("v", "a", "", "3")) < 0);
+        assert_true(PARSE_FILES("abc", 3, FILE_KEYS("v", "a", "00400", "3")) < 0);
+        assert_true(PARSE_FILES("abc", 3, FILE_KEYS("v", "a", "0400", "-3")) < 0);
+        assert_true(PARSE_FILES("abc", 3, FILE_KEYS("v", "a", "0400", "18446744073709551615")) < 0);
+        assert_true(PARSE_FILES("abc", 3, "file.volume", "v", "file.path", "a") < 0);
+        assert_true(PARSE_FILES(NULL, 0, "mount.source", "secret:", "mount.target", "/v",
+                                    "mount.options", "ro") < 0);
+        assert_true(PARSE_FILES(NULL, 0, "mount.source", "vault:v", "mount.target", "/v",
+                                    "mount.options", "ro") < 0);
+        assert_null(l);
+}
+
 static void test_mounts(void **state)
 {
         static const char *const good[] = { "mount.source", "/a", "mount.target", "/data",
@@ -272,6 +341,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_defaults),
                 cmocka_unit_test(test_refused),
+                cmocka_unit_test(test_files),
                 cmocka_unit_test(test_mounts),
                 cmocka_unit_test(test_hosts),
                 cmocka_unit_test(test_newer),
