@@ -3,9 +3,10 @@
 
 /* Every name on the bus. */
 
-#define TANK_STORE_NAME      "org.tankd.Store1"
-#define TANK_STORE_PATH      "/org/tankd/Store1"
-#define TANK_STORE_INTERFACE "org.tankd.Store1"
+#define TANK_STORE_NAME              "org.tankd.Store1"
+#define TANK_STORE_PATH              "/org/tankd/Store1"
+#define TANK_STORE_INTERFACE         "org.tankd.Store1"
+#define TANK_STORE_SECRETS_INTERFACE "org.tankd.Store1.Secrets"
 
 #define TANK_RECONCILE_NAME                "org.tankd.Reconcile1"
 #define TANK_RECONCILE_PATH                "/org/tankd/Reconcile1"

@@ -230,15 +230,75 @@ static int check_names_of_both(SpecContext *c, const json_t *pod)
         return 0;
 }
 
+typedef struct Item {
+        const char *key, *path;
+} Item;
+
+static int compare_items(const void *a, const void *b)
+{
+        const Item *x = a, *y = b;
+
+        return path_compare(x->path, y->path);
+}
+
+/* No path is another one, or a directory on the way to it. */
+static int check_items(SpecContext *c, const SpecPath *path, json_t *map)
+{
+        CLEANUP_FREE Item *items = calloc(MAX(json_object_size(map), (size_t) 1), sizeof(Item));
+        char quoted[SPEC_QUOTED_SIZE], other[SPEC_QUOTED_SIZE];
+        const char *key;
+        json_t *value;
+        size_t n = 0;
+
+        if (!items)
+                return -ENOMEM;
+        json_object_foreach (map, key, value)
+                items[n++] = (Item){ key, json_string_value(value) };
+        qsort(items, n, sizeof(Item), compare_items);
+        for (size_t i = 1; i < n; i++) {
+                SpecPath p = { path, items[i].key, 0 };
+
+                if (path_is_in(items[i].path, items[i - 1].path))
+                        return spec_invalid(c, &p,
+                                        "%s and %s cannot both be there: choose another path",
+                                        spec_quote(items[i].path, quoted),
+                                        spec_quote(items[i - 1].path, other));
+        }
+        return 0;
+}
+
+static int check_volumes(SpecContext *c, const json_t *pod)
+{
+        const json_t *volumes = json_object_get(pod, "volumes");
+        SpecPath list = { NULL, "volumes", 0 };
+        int r;
+
+        for (size_t i = 0; i < json_array_size(volumes); i++) {
+                const json_t *v = json_array_get(volumes, i),
+                             *source = json_object_get(v, "source");
+                SpecPath element = { &list, NULL, i }, idmap = { &element, "idmap", 0 };
+                SpecPath where = { &element, "source", 0 }, items = { &where, "items", 0 };
+                bool made = json_object_get(source, "secret") || json_object_get(source, "config");
+
+                if (made && json_object_get(v, "idmap"))
+                        return spec_invalid_key(c, &idmap,
+                                        "the files of a secret or config are made with the "
+                                        "container's ids: leave it out");
+                r = check_items(c, &items, json_object_get(source, "items"));
+                if (r < 0)
+                        return r;
+        }
+        return check_unique(c, &list, volumes, "name");
+}
+
 int spec_check_pod(SpecContext *c, const json_t *pod)
 {
-        SpecPath volume_list = { NULL, "volumes", 0 };
         int r;
 
         r = check_backoff(c, pod);
         if (r < 0)
                 return r;
-        r = check_unique(c, &volume_list, json_object_get(pod, "volumes"), "name");
+        r = check_volumes(c, pod);
         if (r < 0)
                 return r;
         r = check_containers(c, pod, "init_containers");

@@ -53,20 +53,19 @@ static int unknown_field(SpecContext *c, const SpecField *fields, const SpecPath
 /* "none or host", "managed or {host: …}", "a map". Alternatives that do not work yet are none. */
 static const char *object_expects(const SpecField *f, char buf[static SPEC_WORDS_SIZE])
 {
-        char words[SPEC_WORDS_SIZE], maps[SPEC_WORDS_SIZE] = "";
+        char all[SPEC_WORDS_SIZE];
 
         if (!f->one_of && !f->words)
                 return "a map";
+        (void) snprintf(all, sizeof(all), "%s", strempty(f->words));
         for (const SpecField *g = f->fields; g->name; g++) {
-                size_t n = strlen(maps);
+                size_t n = strlen(all);
 
-                if (!g->later)
-                        (void) snprintf(maps + n, sizeof(maps) - n, "%s{%s: …}", n > 0 ? ", " : "",
+                if (!g->later && !g->beside)
+                        (void) snprintf(all + n, sizeof(all) - n, "%s{%s: …}", n > 0 ? "|" : "",
                                         g->name);
         }
-        (void) snprintf(buf, SPEC_WORDS_SIZE, "%s%s%s", f->words ? spec_words(f->words, words) : "",
-                        f->words && *maps ? " or " : "", maps);
-        return *buf ? buf : "text";
+        return *all ? spec_words(all, buf) : "text";
 }
 
 static int check_required(
@@ -119,6 +118,35 @@ static int normalize_fields(SpecContext *c, const SpecField *fields, bool open,
         return 0;
 }
 
+/* Exactly one of the alternatives, and beside it only what belongs to it. */
+static int check_alternatives(
+                SpecContext *c, const SpecField *f, const SpecPath *path, const json_t *object)
+{
+        char words[SPEC_WORDS_SIZE];
+        const char *chosen = NULL;
+        size_t n = 0;
+
+        for (const SpecField *g = f->fields; g->name; g++)
+                if (!g->beside && json_object_get(object, g->name)) {
+                        chosen = g->name;
+                        n++;
+                }
+        if (n != 1)
+                return spec_invalid(c, path, "expected %s, found %s", object_expects(f, words),
+                                n > 1                           ? "more than one field"
+                                : json_object_size(object) == 0 ? "an empty map"
+                                                                : "none of these");
+        for (const SpecField *g = f->fields; g->name; g++) {
+                SpecPath p = { path, g->name, 0 };
+
+                if (g->beside && json_object_get(object, g->name) &&
+                                !spec_word_in(g->beside, chosen))
+                        return spec_invalid_key(c, &p, "belongs to %s only: leave it out",
+                                        spec_words(g->beside, words));
+        }
+        return 0;
+}
+
 static int normalize_object(SpecContext *c, const SpecField *f, const SpecPath *path,
                 const json_t *v, json_t **ret)
 {
@@ -148,10 +176,11 @@ static int normalize_object(SpecContext *c, const SpecField *f, const SpecPath *
         if (r < 0)
                 return r;
         /* A map that is an alternative to words has no meaning when it says nothing. */
-        if ((f->one_of || f->words) && json_object_size(object) != 1)
-                return spec_invalid(c, path, "expected %s, found %s", object_expects(f, words),
-                                json_object_size(object) == 0 ? "an empty map"
-                                                              : "more than one field");
+        if (f->one_of || f->words) {
+                r = check_alternatives(c, f, path, object);
+                if (r < 0)
+                        return r;
+        }
         *ret = TAKE_PTR(object);
         return 0;
 }
@@ -249,12 +278,10 @@ static int check_map_key(SpecContext *c, const SpecField *f, const SpecPath *pat
                                         "'.', each part beginning and ending with a letter or "
                                         "digit, and no address",
                                         spec_quote(path->key, quoted));
-        } else if (f->kind == SPEC_DATA) {
+        } else if (f->kind == SPEC_DATA || f->kind == SPEC_ITEMS) {
                 if (!data_key_is_valid(path->key))
-                        return spec_invalid_key(c, path,
-                                        "%s is no valid key: use 1 to %u of A-Z, a-z, 0-9, '-', "
-                                        "'_' and '.', but neither '.' alone nor '..' in front",
-                                        spec_quote(path->key, quoted), LIMIT_DATA_KEY_MAX);
+                        return spec_invalid_key(c, path, "%s is no valid key: " SPEC_DATA_KEY_RULE,
+                                        spec_quote(path->key, quoted));
         } else if (!label_key_is_valid(path->key))
                 return spec_invalid_key(c, path,
                                 "%s is no valid key: use 1 to 63 of A-Z, a-z, "
@@ -277,11 +304,25 @@ static int normalize_address(SpecContext *c, const SpecPath *path, json_t **valu
         return *value ? 0 : -ENOMEM;
 }
 
+/* In its shortest form, too. */
+static int normalize_item(SpecContext *c, const SpecPath *path, json_t **value)
+{
+        json_t *item = NULL;
+        int r = spec_normalize_item(c, path, json_string_value(*value), &item);
+
+        if (r < 0)
+                return r;
+        json_decref(*value);
+        *value = item;
+        return 0;
+}
+
 static int check_map_size(SpecContext *c, const SpecField *f, const SpecPath *path, const json_t *v)
 {
         size_t max = f->kind == SPEC_LABELS  ? LIMIT_LABELS
                      : f->kind == SPEC_HOSTS ? LIMIT_EXTRA_HOSTS
                      : f->kind == SPEC_DATA  ? LIMIT_DATA_KEYS
+                     : f->kind == SPEC_ITEMS ? LIMIT_DATA_KEYS
                                              : SIZE_MAX;
 
         if (json_object_size(v) > max)
@@ -340,8 +381,9 @@ static int normalize_map(SpecContext *c, const SpecField *f, const SpecPath *pat
                 if (f->kind == SPEC_DATA)
                         r = spec_check_data_value(c, &p, &normal, &size);
                 else {
-                        r = f->kind == SPEC_HOSTS
-                                            ? normalize_address(c, &p, &normal)
+                        r = f->kind == SPEC_HOSTS ? normalize_address(c, &p, &normal)
+                            : f->kind == SPEC_ITEMS
+                                            ? normalize_item(c, &p, &normal)
                                             : check_map_value(c, f, &p, json_string_value(normal));
                         size += strlen(key) + json_string_length(normal);
                 }
@@ -377,6 +419,7 @@ static int normalize_value(SpecContext *c, const SpecField *f, const SpecPath *p
         case SPEC_LABELS:
         case SPEC_ANNOTATIONS:
         case SPEC_ENVIRONMENT:
+        case SPEC_ITEMS:
         case SPEC_HOSTS:
         case SPEC_DATA: return normalize_map(c, f, path, v, ret);
         case SPEC_OBJECT: return normalize_object(c, f, path, v, ret);
@@ -395,6 +438,9 @@ static int normalize_value(SpecContext *c, const SpecField *f, const SpecPath *p
         case SPEC_USER:
         case SPEC_GROUP:
         case SPEC_CAPABILITY:
+        case SPEC_REFERENCE:
+        case SPEC_VARIABLE_PREFIX:
+        case SPEC_FILE_MODE:
         case SPEC_OTHER: break;
         }
         return spec_normalize_scalar(c, f, path, v, ret);

@@ -22,6 +22,12 @@ static const char *const init_mode_table[_INIT_MODE_MAX] = {
 };
 DEFINE_STRING_TABLE(InitMode, init_mode, init_mode_table)
 
+static const char *const value_source_table[_VALUE_SOURCE_MAX] = {
+        [VALUE_SECRET] = "secret",
+        [VALUE_CONFIG] = "config",
+};
+DEFINE_STRING_TABLE(ValueSource, value_source, value_source_table)
+
 /* An absent string leaves the default in place. */
 static int take_string(const json_t *object, const char *key, char **ret)
 {
@@ -61,25 +67,84 @@ static int compare_variables(const void *a, const void *b)
         return r != 0 ? r : (n > m) - (n < m);
 }
 
-static int take_env(const json_t *container, char ***ret)
+/* The field of @o that names an object, and what stands there; NULL: none does. */
+static const char *find_source(const json_t *o, ValueSource *ret)
+{
+        for (ValueSource s = 0; s < _VALUE_SOURCE_MAX; s++) {
+                const char *value = json_get_string(o, value_source_to_string(s));
+
+                if (!value)
+                        continue;
+                *ret = s;
+                return value;
+        }
+        return NULL;
+}
+
+/* {secret: NAME/KEY} */
+static int take_env_value(const char *variable, const json_t *reference, EnvValue *ret)
+{
+        const char *s = find_source(reference, &ret->source), *slash = s ? strchr(s, '/') : NULL;
+
+        if (!slash)
+                return -EINVAL;
+        ret->variable = strdup(variable);
+        ret->object = strndup(s, (size_t) (slash - s));
+        ret->key = strdup(slash + 1);
+        return ret->variable && ret->object && ret->key ? 0 : -ENOMEM;
+}
+
+static int take_env(const json_t *container, Container *ret)
 {
         json_t *env = json_object_get(container, "env"), *value;
         const char *key;
+        int r;
 
+        ret->env_values = calloc(MAX(json_object_size(env), (size_t) 1), sizeof(EnvValue));
+        if (!ret->env_values)
+                return -ENOMEM;
         json_object_foreach (env, key, value) {
                 char *variable;
-                int r;
 
-                if (!json_is_string(value))
-                        return -EINVAL;
+                if (!json_is_string(value)) {
+                        r = take_env_value(key, value, &ret->env_values[ret->n_env_values++]);
+                        if (r < 0)
+                                return r;
+                        continue;
+                }
                 if (asprintf(&variable, "%s=%s", key, json_string_value(value)) < 0)
                         return -ENOMEM;
-                r = strv_append_take(ret, variable);
+                r = strv_append_take(&ret->env, variable);
                 if (r < 0)
                         return r;
         }
-        if (*ret)
-                qsort(*ret, strv_length(*ret), sizeof(char *), compare_variables);
+        if (ret->env)
+                qsort(ret->env, strv_length(ret->env), sizeof(char *), compare_variables);
+        return 0;
+}
+
+static int take_env_from(const json_t *container, Container *ret)
+{
+        const json_t *list = json_object_get(container, "env_from");
+        size_t n = json_array_size(list);
+
+        if (n == 0)
+                return 0;
+        ret->env_from = calloc(n, sizeof(EnvFrom));
+        if (!ret->env_from)
+                return -ENOMEM;
+        while (ret->n_env_from < n) {
+                const json_t *j = json_array_get(list, ret->n_env_from);
+                EnvFrom *f = &ret->env_from[ret->n_env_from++];
+                const char *object = find_source(j, &f->source);
+
+                if (!object)
+                        return -EINVAL;
+                f->object = strdup(object);
+                f->prefix = strdup(strempty(json_get_string(j, "prefix")));
+                if (!f->object || !f->prefix)
+                        return -ENOMEM;
+        }
         return 0;
 }
 
@@ -159,8 +224,8 @@ static int take_container(const json_t *j, uint64_t pod_grace, Container *ret)
                         (r = take_string(json_object_get(j, "image"), "rootfs", &ret->rootfs)) <
                                         0 ||
                         (r = take_strv(j, "command", &ret->command)) < 0 ||
-                        (r = take_strv(j, "args", &ret->args)) < 0 ||
-                        (r = take_env(j, &ret->env)) < 0 ||
+                        (r = take_strv(j, "args", &ret->args)) < 0 || (r = take_env(j, ret)) < 0 ||
+                        (r = take_env_from(j, ret)) < 0 ||
                         (r = take_string(j, "working_dir", &ret->working_dir)) < 0 ||
                         (r = take_string(j, "user", &ret->user)) < 0 ||
                         (r = take_strv(j, "groups", &ret->groups)) < 0 ||
@@ -241,6 +306,54 @@ static int take_hosts(const json_t *doc, Pod *p)
         return 0;
 }
 
+static int take_items(const json_t *source, Volume *v)
+{
+        json_t *items = json_object_get(source, "items"), *path;
+        const char *key;
+
+        if (json_object_size(items) == 0)
+                return 0;
+        v->items = calloc(json_object_size(items), sizeof(VolumeItem));
+        if (!v->items)
+                return -ENOMEM;
+        json_object_foreach (items, key, path) {
+                VolumeItem *item = &v->items[v->n_items++];
+
+                item->key = strdup(key);
+                item->path = strdup(strempty(json_string_value(path)));
+                if (!item->key || !item->path)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+static int take_source(const json_t *source, Volume *v)
+{
+        const char *object = find_source(source, &v->source);
+        const char *mode = json_get_string(source, "mode");
+
+        if (!object)
+                return take_string(source, "host", &v->host_path);
+        v->mode = mode ? (unsigned) strtoul(mode, NULL, 8) : SPEC_VALUE_FILE_MODE;
+        v->object = strdup(object);
+        return v->object ? take_items(source, v) : -ENOMEM;
+}
+
+static int take_update_on(const json_t *doc, Pod *p)
+{
+        const json_t *list = json_object_get(doc, "update_on");
+
+        for (size_t i = 0; i < json_array_size(list); i++) {
+                ValueSource s = value_source_from_string(
+                                strempty(json_string_value(json_array_get(list, i))));
+
+                if ((int) s < 0)
+                        return -EINVAL;
+                p->update_on[s] = true;
+        }
+        return 0;
+}
+
 static int take_volumes(const json_t *doc, Pod *p)
 {
         const json_t *list = json_object_get(doc, "volumes");
@@ -264,7 +377,7 @@ static int take_volumes(const json_t *doc, Pod *p)
                         return r;
                 if (!v->name)
                         return -EINVAL;
-                r = take_string(json_object_get(j, "source"), "host", &v->host_path);
+                r = take_source(json_object_get(j, "source"), v);
                 if (r < 0)
                         return r;
         }
@@ -298,7 +411,7 @@ int pod_from_document(const json_t *doc, Pod **ret)
         if ((r = take_string(doc, "name", &p->name)) < 0 ||
                         (r = take_string(doc, "namespace", &p->namespace)) < 0 ||
                         (r = take_hosts(doc, p)) < 0 || (r = take_volumes(doc, p)) < 0 ||
-                        (r = take_containers(doc, p)) < 0)
+                        (r = take_update_on(doc, p)) < 0 || (r = take_containers(doc, p)) < 0)
                 return r;
         if (!p->name || !p->namespace)
                 return -EINVAL;
@@ -318,6 +431,17 @@ static void container_done(Container *c)
         strv_free(c->command);
         strv_free(c->args);
         strv_free(c->env);
+        for (size_t i = 0; i < c->n_env_values; i++) {
+                free(c->env_values[i].variable);
+                free(c->env_values[i].object);
+                free(c->env_values[i].key);
+        }
+        free(c->env_values);
+        for (size_t i = 0; i < c->n_env_from; i++) {
+                free(c->env_from[i].object);
+                free(c->env_from[i].prefix);
+        }
+        free(c->env_from);
         free(c->working_dir);
         free(c->user);
         strv_free(c->groups);
@@ -326,16 +450,26 @@ static void container_done(Container *c)
         free(c->seccomp_file);
 }
 
+static void volume_done(Volume *v)
+{
+        for (size_t i = 0; i < v->n_items; i++) {
+                free(v->items[i].key);
+                free(v->items[i].path);
+        }
+        free(v->items);
+        free(v->object);
+        free(v->host_path);
+        free(v->name);
+}
+
 Pod *pod_free(Pod *p)
 {
         if (!p)
                 return NULL;
         for (size_t i = 0; i < p->n_containers; i++)
                 container_done(&p->containers[i]);
-        for (size_t i = 0; i < p->n_volumes; i++) {
-                free(p->volumes[i].name);
-                free(p->volumes[i].host_path);
-        }
+        for (size_t i = 0; i < p->n_volumes; i++)
+                volume_done(&p->volumes[i]);
         free(p->containers);
         free(p->volumes);
         free(p->hostname);

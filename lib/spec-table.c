@@ -70,10 +70,16 @@ static const SpecField tmpfs_fields[] = {
 static const SpecField source_fields[] = {
         { "host", SPEC_PATH, .privileged = "*", .note = "a directory of the host" },
         { "tmpfs", SPEC_OBJECT, .later = true, .fields = tmpfs_fields },
-        { "secret", SPEC_NAME, .later = true },
-        { "config", SPEC_NAME, .later = true },
-        { "items", SPEC_OTHER, .later = true, .type = "list" },
-        { "mode", SPEC_OTHER, .later = true, .type = "file mode" },
+        { "secret", SPEC_NAME,
+                        .note = "a secret of the pod's namespace: a file for each of its keys, "
+                                "in memory alone, always read-only; its values are those of the "
+                                "container's start" },
+        { "config", SPEC_NAME, .note = "the same of a config" },
+        { "items", SPEC_ITEMS, .beside = "secret|config",
+                        .note = "other places for the values of some keys; a key that is not "
+                                "named here has its own name" },
+        { "mode", SPEC_FILE_MODE, .beside = "secret|config", .fallback = "`0400`",
+                        .note = "of the files, which belong to the container's user" },
         END_OF_FIELDS,
 };
 
@@ -104,15 +110,19 @@ static const SpecField image_fields[] = {
 };
 
 static const SpecField env_value_fields[] = {
-        { "secret", SPEC_STRING, .later = true, .type = "`NAME/KEY`" },
-        { "config", SPEC_STRING, .later = true, .type = "`NAME/KEY`" },
+        { "secret", SPEC_REFERENCE,
+                        .note = "the value of a key of a secret of the pod's namespace, as it is" },
+        { "config", SPEC_REFERENCE, .note = "the same of a config" },
         END_OF_FIELDS,
 };
 
 static const SpecField env_from_fields[] = {
-        { "secret", SPEC_NAME, .later = true },
-        { "config", SPEC_NAME, .later = true },
-        { "prefix", SPEC_STRING, .later = true },
+        { "secret", SPEC_NAME,
+                        .note = "all values of a secret of the pod's namespace; each key must be a "
+                                "name of a variable" },
+        { "config", SPEC_NAME, .note = "the same of a config" },
+        { "prefix", SPEC_VARIABLE_PREFIX, .beside = "secret|config",
+                        .note = "put before each key" },
         END_OF_FIELDS,
 };
 
@@ -239,8 +249,12 @@ static const SpecField container_fields[] = {
                                 "in "
                                 "`PATH`" },
         { "args", SPEC_STRING, .list = true, .note = "further arguments" },
-        { "env", SPEC_ENVIRONMENT, .fields = env_value_fields },
-        { "env_from", SPEC_OBJECT, .list = true, .later = true, .fields = env_from_fields },
+        { "env", SPEC_ENVIRONMENT, .fields = env_value_fields, .type = "map of texts, or of maps",
+                        .note = "goes before `env_from`" },
+        { "env_from", SPEC_OBJECT, .list = true, .one_of = true, .max_items = LIMIT_ENV_FROM,
+                        .fields = env_from_fields,
+                        .note = "up to 64; of two that give the same variable, the later one "
+                                "counts" },
         { "working_dir", SPEC_PATH, .fallback = "`/`" },
         { "user", SPEC_USER, .fallback = "`0:0`",
                         .note = "numbers up to 65533, but for `security.userns: host`" },
@@ -324,7 +338,9 @@ static const SpecField pod_fields[] = {
                         .max_items = LIMIT_CONTAINERS, .fields = container_fields,
                         .section = "container", .note = "1 to 32" },
         { "depends_on", SPEC_OBJECT, .list = true, .later = true, .fields = depends_fields },
-        { "update_on", SPEC_WORD, .list = true, .later = true, .words = "secret|config" },
+        { "update_on", SPEC_WORD, .list = true, .max_items = 2, .words = "secret|config",
+                        .note = "restart a container when a secret or config that it uses has "
+                                "changed; without, it takes the new values at its next start" },
         { "after_units", SPEC_STRING, .list = true, .later = true },
         { "security", SPEC_OBJECT, .fields = pod_security_fields },
         END_OF_FIELDS,

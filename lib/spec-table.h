@@ -26,10 +26,14 @@ typedef enum SpecKind {
         SPEC_ANNOTATIONS,
         SPEC_ENVIRONMENT,
         SPEC_HOSTNAME,
-        SPEC_HOSTS,  /* a map of names to addresses */
-        SPEC_DATA,   /* a map of keys to text or one of .fields */
-        SPEC_OBJECT, /* the fields of .fields; or, besides, one of .words */
-        SPEC_OTHER,  /* a field that does not work yet and whose shape nobody checks */
+        SPEC_HOSTS,           /* a map of names to addresses */
+        SPEC_DATA,            /* a map of keys to text or one of .fields */
+        SPEC_REFERENCE,       /* NAME/KEY, of a secret or config */
+        SPEC_VARIABLE_PREFIX, /* what the names of variables begin with */
+        SPEC_FILE_MODE,       /* octal digits; stored as four of them */
+        SPEC_ITEMS,           /* a map of keys to relative paths */
+        SPEC_OBJECT,          /* the fields of .fields; or, besides, one of .words */
+        SPEC_OTHER,           /* a field that does not work yet and whose shape nobody checks */
 } SpecKind;
 
 typedef struct SpecField {
@@ -38,7 +42,8 @@ typedef struct SpecField {
         bool list; /* a list of such values, .min_items to .max_items of them */
         bool required;
         bool later;  /* known, refused with NotSupported */
-        bool one_of; /* of an object: exactly one of its fields */
+        bool one_of; /* of an object: exactly one of its fields, not counting those with .beside */
+        const char *beside; /* "a|b": belongs to these fields of an object that is one_of */
         size_t min_items, max_items;
         uint64_t min, max;              /* max 0: none */
         const struct SpecField *fields; /* ends with a field without a name */
@@ -75,6 +80,7 @@ bool spec_word_in(const char *words, const char *word);
 #define SPEC_BACKOFF_CAP_USEC   (300 * USEC_PER_SEC)
 #define SPEC_BACKOFF_RESET_USEC (600 * USEC_PER_SEC)
 #define SPEC_GRACE_USEC         (10 * USEC_PER_SEC)
+#define SPEC_VALUE_FILE_MODE    0400U
 #define SPEC_CPU_PERIOD_USEC    (100 * USEC_PER_MSEC)
 #define SPEC_LOG_MAX_SIZE       UINT64_C(5000000)
 #define SPEC_LOG_MAX_FILES      5U

@@ -31,6 +31,10 @@ const char *spec_kind_expects(SpecKind kind)
         case SPEC_USER: return "a user: a name, uid or uid:gid";
         case SPEC_GROUP: return "a group: a name or gid";
         case SPEC_CAPABILITY: return "a capability such as CAP_NET_RAW, or ALL, as text";
+        case SPEC_REFERENCE: return "NAME/KEY, as text";
+        case SPEC_VARIABLE_PREFIX: return "the beginning of the name of a variable, as text";
+        case SPEC_FILE_MODE: return "a file mode such as 0400, as text";
+        case SPEC_ITEMS:
         case SPEC_LABELS:
         case SPEC_ANNOTATIONS:
         case SPEC_ENVIRONMENT:
@@ -119,15 +123,36 @@ static int normalize_word(SpecContext *c, const SpecField *f, const SpecPath *pa
                         spec_quote(s, quoted));
 }
 
-/* Collapses "//" and "/./", drops a trailing "/"; ".." is refused, as what it means depends on
- * symlinks that only the container has. */
+/* Collapses "//" and "/./", drops a trailing "/", and puts a "/" in front. "" for "/". -EINVAL:
+ * there is a ".." in it. @ret has room for strlen(s) + 2 bytes. */
+static int collapse_path(const char *s, char *ret)
+{
+        size_t n = 0;
+
+        while (*s) {
+                size_t k;
+
+                s += strspn(s, "/");
+                k = strcspn(s, "/");
+                if (k == 2 && s[0] == '.' && s[1] == '.')
+                        return -EINVAL;
+                if (k > 0 && !(k == 1 && s[0] == '.')) {
+                        ret[n++] = '/';
+                        memcpy(ret + n, s, k);
+                        n += k;
+                }
+                s += k;
+        }
+        ret[n] = '\0';
+        return 0;
+}
+
+/* ".." is refused, as what it means depends on symlinks that only the container has. */
 static int normalize_path(SpecContext *c, const SpecField *f, const SpecPath *path, const char *s,
                 json_t **ret)
 {
         CLEANUP_FREE char *clean = NULL;
         char quoted[SPEC_QUOTED_SIZE];
-        const char *whole = s;
-        size_t n = 0;
 
         if (s[0] != '/')
                 return spec_invalid(c, path, "%s is no absolute path: it must begin with '/'",
@@ -135,27 +160,14 @@ static int normalize_path(SpecContext *c, const SpecField *f, const SpecPath *pa
         if (strlen(s) > LIMIT_PATH_MAX)
                 return spec_invalid(c, path, "the path has %zu bytes, and may have at most %u",
                                 strlen(s), LIMIT_PATH_MAX);
-        clean = malloc(strlen(s) + 1);
+        clean = malloc(strlen(s) + 2);
         if (!clean)
                 return -ENOMEM;
-        while (*s) {
-                size_t k;
-
-                s += strspn(s, "/");
-                k = strcspn(s, "/");
-                if (k == 2 && s[0] == '.' && s[1] == '.')
-                        return spec_invalid(c, path, "%s contains '..': write the path without it",
-                                        spec_quote(whole, quoted));
-                if (k > 0 && !(k == 1 && s[0] == '.')) {
-                        clean[n++] = '/';
-                        memcpy(clean + n, s, k);
-                        n += k;
-                }
-                s += k;
-        }
-        if (n == 0)
-                clean[n++] = '/';
-        clean[n] = '\0';
+        if (collapse_path(s, clean) < 0)
+                return spec_invalid(c, path, "%s contains '..': write the path without it",
+                                spec_quote(s, quoted));
+        if (!*clean)
+                strcpy(clean, "/");
 
         if (f->kind == SPEC_MOUNT_POINT) {
                 const char *own[] = { "/proc", "/sys", "/dev" };
@@ -282,6 +294,89 @@ static int normalize_capability(SpecContext *c, const SpecPath *path, const char
         return make_string(capability_to_name(capability), ret);
 }
 
+static int normalize_reference(SpecContext *c, const SpecPath *path, const char *s, json_t **ret)
+{
+        const char *slash = strchr(s, '/');
+        CLEANUP_FREE char *name = NULL;
+        char quoted[SPEC_QUOTED_SIZE];
+
+        if (!slash || slash == s || !slash[1])
+                return spec_invalid(c, path, "expected NAME/KEY, found %s", spec_quote(s, quoted));
+        name = strndup(s, (size_t) (slash - s));
+        if (!name)
+                return -ENOMEM;
+        if (!name_is_valid(name))
+                return spec_invalid(c, path,
+                                "expected NAME/KEY, and %s is no valid name: use 1 to 63 of a-z, "
+                                "0-9 and '-', beginning and ending with a letter or digit",
+                                spec_quote(name, quoted));
+        if (!data_key_is_valid(slash + 1))
+                return spec_invalid(c, path,
+                                "expected NAME/KEY, and %s is no valid key: " SPEC_DATA_KEY_RULE,
+                                spec_quote(slash + 1, quoted));
+        return make_string(s, ret);
+}
+
+static int normalize_variable_prefix(
+                SpecContext *c, const SpecPath *path, const char *s, json_t **ret)
+{
+        char quoted[SPEC_QUOTED_SIZE];
+
+        if (!variable_name_is_valid(s) || strlen(s) > LIMIT_NAME_MAX)
+                return spec_invalid(c, path,
+                                "expected up to %u of A-Z, a-z, 0-9 and '_', not beginning with a "
+                                "digit, found %s",
+                                LIMIT_NAME_MAX, spec_quote(s, quoted));
+        return make_string(s, ret);
+}
+
+static int normalize_file_mode(SpecContext *c, const SpecPath *path, const char *s, json_t **ret)
+{
+        char quoted[SPEC_QUOTED_SIZE], text[8];
+        size_t n = strlen(s);
+
+        if (n < 3 || n > 4 || strspn(s, "01234567") != n || (n == 4 && s[0] != '0'))
+                return spec_invalid(c, path,
+                                "expected a file mode such as 0400, at most 0777, found %s",
+                                spec_quote(s, quoted));
+        (void) snprintf(text, sizeof(text), "0%s", s + (n - 3));
+        return make_string(text, ret);
+}
+
+int spec_normalize_item(SpecContext *c, const SpecPath *path, const char *s, json_t **ret)
+{
+        CLEANUP_FREE char *clean = NULL;
+        char quoted[SPEC_QUOTED_SIZE];
+
+        if (s[0] == '/')
+                return spec_invalid(c, path,
+                                "%s must be a path in the volume: write it without '/' in front",
+                                spec_quote(s, quoted));
+        if (strlen(s) > LIMIT_ITEM_PATH_MAX)
+                return spec_invalid(c, path, "the path has %zu bytes, and may have at most %u",
+                                strlen(s), LIMIT_ITEM_PATH_MAX);
+        clean = malloc(strlen(s) + 2);
+        if (!clean)
+                return -ENOMEM;
+        if (collapse_path(s, clean) < 0)
+                return spec_invalid(c, path, "%s contains '..': write the path without it",
+                                spec_quote(s, quoted));
+        if (!*clean || s[strlen(s) - 1] == '/')
+                return spec_invalid(c, path, "expected a path in the volume, found %s",
+                                spec_quote(s, quoted));
+        for (const char *p = clean; *p;) {
+                size_t k = strcspn(++p, "/");
+
+                if (k > LIMIT_FILE_NAME_MAX)
+                        return spec_invalid(c, path,
+                                        "no name of a file may have more than %u bytes, and one "
+                                        "has %zu",
+                                        LIMIT_FILE_NAME_MAX, k);
+                p += k;
+        }
+        return make_string(clean + 1, ret);
+}
+
 static const char *format_bound(
                 const SpecField *f, uint64_t bound, char buf[static FORMAT_EXACT_SIZE])
 {
@@ -376,7 +471,11 @@ static bool kind_takes(SpecKind kind, const json_t *v)
         case SPEC_WORD:
         case SPEC_PATH:
         case SPEC_MOUNT_POINT:
+        case SPEC_REFERENCE:
+        case SPEC_VARIABLE_PREFIX:
+        case SPEC_FILE_MODE:
         case SPEC_CAPABILITY: return json_is_string(v);
+        case SPEC_ITEMS:
         case SPEC_CPU:
         case SPEC_LABELS:
         case SPEC_ANNOTATIONS:
@@ -420,6 +519,10 @@ int spec_normalize_scalar(SpecContext *c, const SpecField *f, const SpecPath *pa
         case SPEC_PATH:
         case SPEC_MOUNT_POINT: return normalize_path(c, f, path, s, ret);
         case SPEC_CAPABILITY: return normalize_capability(c, path, s, ret);
+        case SPEC_REFERENCE: return normalize_reference(c, path, s, ret);
+        case SPEC_VARIABLE_PREFIX: return normalize_variable_prefix(c, path, s, ret);
+        case SPEC_FILE_MODE: return normalize_file_mode(c, path, s, ret);
+        case SPEC_ITEMS:
         case SPEC_CPU:
         case SPEC_LABELS:
         case SPEC_ANNOTATIONS:

@@ -10,6 +10,12 @@
 int spec_normalize_scalar(SpecContext *c, const SpecField *f, const SpecPath *path, const json_t *v,
                 json_t **ret);
 
+/* A path in a volume of a secret or config. */
+int spec_normalize_item(SpecContext *c, const SpecPath *path, const char *s, json_t **ret);
+
+#define SPEC_DATA_KEY_RULE \
+        "use 1 to 256 of A-Z, a-z, 0-9, '-', '_' and '.', but neither '.' alone nor '..' in front"
+
 /* A number of CPUs as µs of quota. */
 int spec_parse_cpus(SpecContext *c, const SpecPath *path, const json_t *v, uint64_t *ret_quota);
 

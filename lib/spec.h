@@ -72,10 +72,28 @@ typedef enum InitMode {
 } InitMode;
 DECLARE_STRING_TABLE(InitMode, init_mode);
 
+/* Where values come from, beside the document: objects of the pod's namespace. */
+typedef enum ValueSource {
+        VALUE_SECRET,
+        VALUE_CONFIG,
+        _VALUE_SOURCE_MAX,
+        _VALUE_SOURCE_INVALID = -EINVAL,
+} ValueSource;
+DECLARE_STRING_TABLE(ValueSource, value_source); /* the names of the types */
+
+typedef struct VolumeItem {
+        char *key, *path;
+} VolumeItem;
+
 typedef struct Volume {
         char *name;
-        char *host_path; /* NULL: managed */
-        bool idmap_off;  /* idmap: off */
+        char *host_path;    /* NULL: managed, or: */
+        char *object;       /* the name of a secret or config; NULL: neither */
+        ValueSource source; /* which of both */
+        VolumeItem *items;  /* keys with another path than their own name */
+        size_t n_items;
+        unsigned mode;  /* of its files */
+        bool idmap_off; /* idmap: off */
         bool idmap_required;
 } Volume;
 
@@ -84,6 +102,17 @@ typedef struct Mount {
         char *path;
         bool read_only;
 } Mount;
+
+typedef struct EnvValue {
+        char *variable;
+        ValueSource source;
+        char *object, *key;
+} EnvValue;
+
+typedef struct EnvFrom {
+        ValueSource source;
+        char *object, *prefix; /* prefix: never NULL */
+} EnvFrom;
 
 typedef struct Limits {  /* 0: no limit */
         uint64_t memory; /* bytes */
@@ -96,7 +125,10 @@ typedef struct Container {
         char *name;
         char *rootfs; /* absolute path; images are not supported yet */
         char **command, **args;
-        char **env;        /* "KEY=VALUE", sorted by key */
+        char **env; /* "KEY=VALUE", sorted by key; beside those, variables from */
+        EnvValue *env_values;
+        EnvFrom *env_from; /* in declared order */
+        size_t n_env_values, n_env_from;
         char *working_dir; /* NULL: "/" */
         char *user;        /* NULL: 0:0 */
         char **groups;     /* names or gids */
@@ -123,6 +155,7 @@ typedef struct Pod {
         bool userns_host;
         char *hostname;     /* the pod's name unless declared */
         char **extra_hosts; /* "ADDRESS NAME", sorted by name */
+        bool update_on[_VALUE_SOURCE_MAX];
         Volume *volumes;
         size_t n_volumes;
         Container *containers; /* the first @n_init are init containers, in their order */

@@ -131,7 +131,9 @@ static void say_reason(Why *w)
                 say(w, "%s", *w->message ? w->message : "waits for its turn to be started");
                 break;
         case REASON_PULLING: say_with_message(w, "its image is being pulled"); break;
-        case REASON_DEPENDENCY_WAIT: say_with_message(w, "waits for a pod it depends on"); break;
+        case REASON_DEPENDENCY_WAIT:
+                say(w, "%s", *w->message ? w->message : "waits for what it depends on");
+                break;
         case REASON_BACKING_OFF: say_back_off(w); break;
         case REASON_HELD: say_with_message(w, "tankd-reconcile holds"); break;
         case REASON_INVALID:

@@ -19,6 +19,7 @@
 #include "reconcile-entry.h"
 #include "reconcile-logs.h"
 #include "reconcile-pods.h"
+#include "reconcile-resolve.h"
 #include "reconcile-status.h"
 #include "reconcile-sync.h"
 #include "reconcile-watch.h"
@@ -528,6 +529,7 @@ void manager_bus_disconnected(void *userdata)
 
         if (m->watch && m->bus)
                 watch_disconnected(m->watch);
+        values_disconnected(m);
         for (size_t i = 0; i < m->n_syncs; i++)
                 sd_bus_message_unref(m->syncs[i].message);
         m->n_syncs = 0;

@@ -23,6 +23,7 @@
 #include "reconcile-launch.h"
 #include "reconcile-pods.h"
 #include "reconcile-record.h"
+#include "reconcile-resolve.h"
 #include "reconcile-sync.h"
 
 static void pod_announce_state(PodEntry *p)
@@ -88,8 +89,10 @@ StoreVerdict manager_store_appeared(Manager *m, const char *database_id, uint64_
         m->store_up = true;
         manager_changed(m);
         if (same && revision >= m->revision) {
-                if (!m->held_reason)
+                if (!m->held_reason) {
+                        values_store_appeared(m);
                         return m->desired_known ? STORE_CONTINUE : STORE_LIST;
+                }
                 manager_unhold(m);
                 return STORE_LIST;
         }
@@ -160,6 +163,8 @@ static void manager_undeclare(PodEntry *p)
         log_info("pod %s/%s: no longer declared", p->namespace, p->name);
         p->declared = false;
         p->record_dirty = true;
+        for (size_t i = 0; i < p->n_containers; i++)
+                container_drop_values(p->containers[i]);
         pod_announce_state(p);
         manager_queue_pod(p);
 }
@@ -228,6 +233,7 @@ static int pod_take_document(PodEntry *p, json_t *document, uint64_t generation,
         if (news && !p->held)
                 pod_emit(p, NULL, EVENT_APPLIED, "");
         manager_queue_pod(p);
+        values_compare(p->manager);
         return 0;
 }
 
@@ -355,6 +361,7 @@ void manager_list_end(Manager *m, uint64_t revision)
                 m->tolerate_unreadable = false;
                 manager_sweep_results(m);
                 events_settle(m);
+                values_changes_missed(m);
         }
         manager_changed(m);
         manager_queue_all(m);
@@ -374,12 +381,20 @@ static void manager_remove_named(
         }
 }
 
-void manager_change(Manager *m, uint64_t revision, const char *operation, const char *namespace,
-                const char *name, const char *document)
+void manager_change(Manager *m, uint64_t revision, const char *operation, const char *type,
+                const char *namespace, const char *name, const char *document)
 {
+        bool deleted = streq(operation, "deleted");
         int r;
 
-        if (streq(operation, "deleted")) {
+        if (!streq(type, "pod")) {
+                ValueSource source = value_source_from_string(type);
+
+                if ((int) source >= 0)
+                        values_object_changed(m, revision, source, namespace, name, deleted);
+                return;
+        }
+        if (deleted) {
                 manager_remove_named(m, revision, namespace, name);
                 return;
         }

@@ -14,7 +14,7 @@ void manager_store_gone(Manager *m);
 void manager_list_begin(Manager *m);
 void manager_list_document(Manager *m, const char *document);
 void manager_list_end(Manager *m, uint64_t revision);
-void manager_change(Manager *m, uint64_t revision, const char *operation, const char *namespace,
-                const char *name, const char *document);
+void manager_change(Manager *m, uint64_t revision, const char *operation, const char *type,
+                const char *namespace, const char *name, const char *document);
 void manager_caught_up(Manager *m, uint64_t revision, uint64_t read);
 int manager_accept_store(Manager *m, sd_bus_error *reterr);

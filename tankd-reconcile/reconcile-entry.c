@@ -9,6 +9,7 @@
 #include "reconcile-launch.h"
 #include "reconcile-plan.h"
 #include "reconcile-state.h"
+#include "reconcile-values.h"
 #include "shim-client.h"
 #include "shim-spawn.h"
 
@@ -76,8 +77,45 @@ int pod_add_container(PodEntry *p, const char *name, ContainerEntry **ret)
         return 0;
 }
 
+void container_take_place(ContainerEntry *c)
+{
+        c->creating_since_usec = now_boottime_usec();
+        if (c->holds_place)
+                return;
+        c->holds_place = true;
+        c->pod->manager->n_starting++;
+}
+
+void container_free_place(ContainerEntry *c)
+{
+        if (!c->holds_place)
+                return;
+        c->holds_place = false;
+        c->pod->manager->n_starting--;
+        manager_place_freed(c->pod->manager);
+}
+
+void container_drop_values(ContainerEntry *c)
+{
+        if (!c->values)
+                return;
+        c->values = values_free(c->values);
+        container_free_place(c);
+}
+
+void container_forget_checks(ContainerEntry *c)
+{
+        for (size_t i = 0; i < c->n_used; i++)
+                c->used[i].unchecked = true;
+        if (c->n_used > 0 && c->pod->manager)
+                c->pod->manager->comparing.wanted = true;
+}
+
 static void container_free(ContainerEntry *c)
 {
+        values_free(c->values);
+        container_forget_used(c);
+        free(c->dependency);
         shim_free(c->shim);
         for (size_t i = 0; i < c->n_leftovers; i++)
                 shim_free(c->leftovers[i]);
@@ -91,6 +129,8 @@ static void container_free(ContainerEntry *c)
 void pod_forget_container(ContainerEntry *c)
 {
         PodEntry *p = c->pod;
+
+        container_drop_values(c);
 
         for (size_t i = 0; i < p->n_containers; i++)
                 if (p->containers[i] == c) {
@@ -271,6 +311,10 @@ void pod_set_desired(PodEntry *p, Desired *consume)
         r = pod_align_containers(p);
         if (r < 0)
                 log_oom();
+        for (size_t i = 0; i < p->n_containers; i++) {
+                container_drop_values(p->containers[i]); /* they were for another declaration */
+                container_forget_checks(p->containers[i]);
+        }
         manager_queue_pod_announcement(p);
 }
 

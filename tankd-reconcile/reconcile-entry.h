@@ -21,6 +21,15 @@ void container_add_result(ContainerEntry *c, const RunResult *result);
 void container_show_end(ContainerEntry *c); /* exited or failed, as the last result says */
 /* The same, but waiting when it will be started again: nobody shall see an end that is none. */
 void container_show_outcome(ContainerEntry *c);
+/* A place among the starts that may be under way at a time; freed when the start is through or
+ * over. */
+void container_take_place(ContainerEntry *c);
+void container_free_place(ContainerEntry *c);
+/* What was read for its next start, or is being read: forgotten, with the place that was held for
+ * it. */
+void container_drop_values(ContainerEntry *c);
+/* What it uses may be another one by now. */
+void container_forget_checks(ContainerEntry *c);
 int pod_entry_new(PodEntry **ret);
 PodEntry *pod_entry_free(PodEntry *p);
 DEFINE_CLEANUP(PodEntry *, pod_entry_freep, pod_entry_free);

@@ -15,6 +15,7 @@
 #include "limit.h"
 #include "log.h"
 #include "reconcile-launch.h"
+#include "reconcile-values.h"
 #include "shim-client.h"
 #include "strv.h"
 
@@ -69,6 +70,17 @@ int sandbox_hash(const json_t *document, char ret[static SHA256_HEX_SIZE])
         return r < 0 ? r : document_hash(o, ret);
 }
 
+static int drop_source_defaults(json_t *volume)
+{
+        CLEANUP_JSON json_t *source = json_copy(json_object_get(volume, "source"));
+
+        if (!json_is_object(source))
+                return 0;
+        drop_if_string(source, "mode", "0400");
+        drop_if_empty(source, "items");
+        return json_object_set(volume, "source", source) < 0 ? -ENOMEM : 0;
+}
+
 /* The declarations of the volumes that @mounts name, in that order. */
 static int volumes_part(const json_t *document, const json_t *mounts, json_t **ret)
 {
@@ -76,6 +88,7 @@ static int volumes_part(const json_t *document, const json_t *mounts, json_t **r
         const json_t *mount;
         json_t *volume;
         size_t i, j;
+        int r;
 
         if (!list)
                 return -ENOMEM;
@@ -91,6 +104,11 @@ static int volumes_part(const json_t *document, const json_t *mounts, json_t **r
                                 return -ENOMEM;
                         drop_if_string(copy, "idmap", "auto");
                         drop_if_string(copy, "source", "managed");
+                        r = drop_source_defaults(copy);
+                        if (r < 0) {
+                                json_decref(copy);
+                                return r;
+                        }
                         if (json_array_append_new(list, copy) < 0)
                                 return -ENOMEM;
                 }
@@ -101,7 +119,8 @@ static int volumes_part(const json_t *document, const json_t *mounts, json_t **r
 
 static void drop_container_defaults(json_t *c)
 {
-        static const char *const lists[] = { "args", "env", "groups", "mounts", "command" };
+        static const char *const lists[] = { "args", "env", "env_from", "groups", "mounts",
+                "command" };
         json_t *mount;
         size_t i;
 
@@ -416,6 +435,19 @@ static int make_managed_volume(Manager *m, const PodEntry *p, const Volume *v, L
         return 0;
 }
 
+/* What is made of a secret or config is read-only, whatever was declared. */
+static void put_mount(const Mount *mount, const Volume *v, RecordWriter *w)
+{
+        record_put(w, "mount.target", mount->path);
+        if (v->object)
+                record_put(w, "mount.options", "ro");
+        else
+                record_putf(w, "mount.options", "%s,idmap=%s", mount->read_only ? "ro" : "rw",
+                                v->idmap_off        ? "off"
+                                : v->idmap_required ? "required"
+                                                    : "auto");
+}
+
 static int put_mounts(Manager *m, const PodEntry *p, const Container *spec, RecordWriter *w,
                 LaunchFailure *f)
 {
@@ -430,6 +462,9 @@ static int put_mounts(Manager *m, const PodEntry *p, const Container *spec, Reco
                                         mount->volume);
                 if (v->host_path)
                         record_put(w, "mount.source", v->host_path);
+                else if (v->object)
+                        record_putf(w, "mount.source", "%s:%s", value_source_to_string(v->source),
+                                        v->name);
                 else {
                         r = make_managed_volume(m, p, v, f);
                         if (r < 0)
@@ -437,12 +472,31 @@ static int put_mounts(Manager *m, const PodEntry *p, const Container *spec, Reco
                         record_putf(w, "mount.source", "%s/volumes/%s/%s", m->paths.state_dir,
                                         p->namespace, v->name);
                 }
-                record_put(w, "mount.target", mount->path);
-                record_putf(w, "mount.options", "%s,idmap=%s", mount->read_only ? "ro" : "rw",
-                                v->idmap_off        ? "off"
-                                : v->idmap_required ? "required"
-                                                    : "auto");
+                put_mount(mount, v, w);
         }
+        return 0;
+}
+
+/* The files' bytes stand behind the record: last of all. */
+static int put_files(const Values *values, const PodEntry *p, const Container *spec,
+                RecordWriter *w, LaunchFailure *f)
+{
+        CLEANUP_FREE char *sentence = NULL;
+        CLEANUP_FREE ValueFile *files = NULL;
+        size_t n = 0;
+        int r;
+
+        r = values_list_files(values, p->desired->pod, spec, &files, &n, &sentence);
+        if (r < 0)
+                return sentence ? fail(f, "volume", r, "%s", sentence) : r;
+        for (size_t i = 0; i < n; i++) {
+                record_put(w, "file.volume", files[i].volume);
+                record_put(w, "file.path", files[i].path);
+                record_putf(w, "file.mode", "%04o", files[i].mode);
+                record_put_u64(w, "file.size", files[i].value->size);
+        }
+        for (size_t i = 0; i < n; i++)
+                record_attach(w, files[i].value->data, files[i].value->size);
         return 0;
 }
 
@@ -458,13 +512,19 @@ static void put_security(const PodEntry *p, const Container *spec, RecordWriter 
         record_put_u64(w, "privileged", p->desired->privileged);
 }
 
-static int put_process(const Container *spec, RecordWriter *w, LaunchFailure *f)
+static int put_process(
+                const Values *values, const Container *spec, RecordWriter *w, LaunchFailure *f)
 {
+        CLEANUP_FREE char *sentence = NULL;
+        int r;
+
         if (strv_length(spec->command) + strv_length(spec->args) == 0)
                 return fail(f, "command", -EINVAL, "there is nothing to execute: declare command");
         record_put_strv(w, "argv", spec->command);
         record_put_strv(w, "argv", spec->args);
-        record_put_strv(w, "env", spec->env);
+        r = values_put_env(values, spec, w, &sentence);
+        if (r < 0)
+                return sentence ? fail(f, "env", r, "%s", sentence) : r;
         record_put(w, "cwd", spec->working_dir ? spec->working_dir : "/");
         record_put(w, "user", spec->user ? spec->user : "0");
         record_put_strv(w, "group", spec->groups);
@@ -518,8 +578,8 @@ static void put_places(Manager *m, ContainerEntry *c, const Container *spec, con
         record_put(w, "libexec_dir", m->paths.libexec_dir);
 }
 
-int launch_format(ContainerEntry *c, const char *run, bool create_sandbox, RecordWriter *ret,
-                LaunchFailure *reterr)
+int launch_format(ContainerEntry *c, const Values *values, const char *run, bool create_sandbox,
+                RecordWriter *ret, LaunchFailure *reterr)
 {
         const Container *spec = pod_find_container(c->pod->desired->pod, c->name);
         Manager *m = c->pod->manager;
@@ -530,7 +590,7 @@ int launch_format(ContainerEntry *c, const char *run, bool create_sandbox, Recor
         record_start(&w, 1);
         r = put_identity(c, run, create_sandbox, &w, reterr);
         if (r >= 0)
-                r = put_process(spec, &w, reterr);
+                r = put_process(values, spec, &w, reterr);
         if (r >= 0)
                 r = put_mounts(m, c->pod, spec, &w, reterr);
         if (r >= 0) {
@@ -540,8 +600,12 @@ int launch_format(ContainerEntry *c, const char *run, bool create_sandbox, Recor
                 r = put_cgroup(m, c, run, &w);
         }
         if (r >= 0)
+                r = put_files(values, c->pod, spec, &w, reterr);
+        if (r >= 0)
                 r = record_finish(&w);
         if (r < 0) {
+                if (w.data)
+                        explicit_bzero(w.data, w.size);
                 record_done(&w);
                 return r;
         }

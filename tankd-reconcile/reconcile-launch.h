@@ -13,9 +13,10 @@ typedef struct LaunchFailure {
 } LaunchFailure;
 
 /* Makes what a run needs outside of its run directory (managed volumes, an id range for the pod)
- * and the launch record of @c's next run @run. On failure @reterr tells why (-ENOMEM: nothing). */
-int launch_format(ContainerEntry *c, const char *run, bool create_sandbox, RecordWriter *ret,
-                LaunchFailure *reterr);
+ * and the launch record of @c's next run @run. @values: NULL when it needs none. On failure @reterr
+ * tells why (-ENOMEM: nothing). */
+int launch_format(ContainerEntry *c, const Values *values, const char *run, bool create_sandbox,
+                RecordWriter *ret, LaunchFailure *reterr);
 
 /* "default-web-app", with each '-' of a name doubled, so that no two containers get the same;
  * "x<32 hex digits>" when that is too long for a file name. */

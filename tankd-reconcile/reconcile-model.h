@@ -23,11 +23,13 @@
  *   reconcile-desired.c  what the store says, and when that is not believed (Held)
  *   reconcile-entry.c    pods and containers as entries; the one setter of a state
  *   reconcile-pod.c      one pod: planning, carrying out
+ *   reconcile-resolve.c  what starts need of secrets and configs, asked of the store
  *   reconcile-run.c      what shims report
  *   reconcile-adopt.c    at start: what earlier lives of this program left in the run directory
  *   reconcile-plan.c     the decisions (pure)
  *   reconcile-state.c    the state table (pure)
  *   reconcile-launch.c   from the declaration to the launch record; hashes; id ranges
+ *   reconcile-values.c   the same from what the store gave to the launch record (pure)
  *   reconcile-record.c   files: pod records, results, the position in the store
  *   reconcile-watch.c    the store client
  *   reconcile-status.c   what people are told
@@ -61,6 +63,7 @@ typedef struct Shim Shim;
 typedef struct ShimContext ShimContext;
 typedef struct Watch Watch;
 typedef struct Journal Journal;
+typedef struct Values Values;
 
 /* Which properties of an object the bus has not been told of yet. */
 typedef enum Announce {
@@ -81,12 +84,22 @@ typedef struct Desired {
         bool privileged;
 } Desired;
 
+/* A secret or config that a run was started with. */
+typedef struct UsedObject {
+        ValueSource source;
+        char *name;
+        uint64_t revision;
+        bool unchecked; /* there may be a later one that nobody told of */
+} UsedObject;
+
 struct ContainerEntry {
         PodEntry *pod;
         char *name;
         const RunState state; /* written by container_transition() alone */
         const Reason reason;
-        char *message; /* what exactly failed in the last start, NULL mostly */
+        char *message;    /* what exactly failed in the last start, NULL mostly */
+        char *dependency; /* with DependencyWait: for what */
+        Values *values;   /* of the next start, NULL: not asked for */
 
         /* of the current or last run */
         char run[ID128_SIZE];              /* "" when there was none */
@@ -102,7 +115,9 @@ struct ContainerEntry {
                 uint64_t boot_usec; /* not asked again before then */
                 char *refusal;      /* the last one, a sentence; NULL: none */
         } update;                   /* see reconcile-update.c */
-        bool init;                  /* that run is one of an init container */
+        UsedObject *used;           /* by the current or last run */
+        size_t n_used;
+        bool init; /* that run is one of an init container */
         bool creates_sandbox;
         Shim *shim;       /* NULL: no current run */
         Shim **leftovers; /* runs that are accounted for but not gone yet */
@@ -210,6 +225,12 @@ struct Manager {
                 uint64_t read; /* the reading of the store that it waits for */
         } syncs[64];           /* calls of Sync */
         size_t n_syncs;
+        struct {
+                bool wanted; /* something is unchecked */
+                sd_bus_slot *call;
+                ValueSource source;
+                char *namespace, *name;
+        } comparing;              /* see reconcile-resolve.c */
         uint64_t last_read;       /* the newest reading that is complete */
         bool tolerate_unreadable; /* a person accepted the store as it is */
         unsigned skipped;         /* documents of the list being read that were unreadable */

@@ -16,6 +16,7 @@ typedef struct Planner {
 } Planner;
 
 static const char *const verb_table[_PLAN_VERB_MAX] = {
+        [PLAN_RESOLVE] = "resolve",
         [PLAN_START] = "start",
         [PLAN_STOP] = "stop",
         [PLAN_UPDATE] = "update",
@@ -276,6 +277,26 @@ static int plan_wait(Planner *p, const char *name, const PlanHave *have)
         return add(p, (PlanAction){ .verb = PLAN_WAIT, .name = name });
 }
 
+static bool take_place(Planner *p, const PlanHave *have)
+{
+        if (have && have->holds_place)
+                return true;
+        if (p->free_starts == 0) {
+                p->plan.wants_place = true;
+                return false;
+        }
+        p->free_starts--;
+        return true;
+}
+
+/* Nothing but its values is in the way of a start. */
+static int plan_values(Planner *p, const PlanWant *want, const PlanHave *have)
+{
+        if ((have && have->values != VALUES_NONE) || !take_place(p, have))
+                return plan_wait(p, want->name, have);
+        return add(p, (PlanAction){ .verb = PLAN_RESOLVE, .name = want->name });
+}
+
 /* Something is due: may it start, and does it make the sandbox or join it? */
 static int plan_start(Planner *p, const PlanWant *want, const PlanHave *have, bool reset)
 {
@@ -286,11 +307,10 @@ static int plan_start(Planner *p, const PlanWant *want, const PlanHave *have, bo
         if ((have && have->alive) || (create && p->n_alive > 0) ||
                         (!is_init(p, want) && !p->inits_done))
                 return plan_wait(p, want->name, have);
-        if (p->free_starts == 0) {
-                p->plan.wants_place = true;
+        if (want->needs_values && !(have && have->values == VALUES_READY))
+                return plan_values(p, want, have);
+        if (!take_place(p, have))
                 return plan_wait(p, want->name, have);
-        }
-        p->free_starts--;
         p->n_alive++;
         if (create)
                 p->sandbox = SANDBOX_CREATING;

@@ -39,6 +39,10 @@
  * A container that runs, and was compared with the declared generation, proves that they are done:
  * it would not have been started otherwise. So a lost record does not stop it.
  *
+ * A start that needs values of secrets or configs is preceded by their reading: when nothing else
+ * is in its way they are asked for, and the start is planned again when they are there. They are
+ * never kept for a start that cannot be now.
+ *
  * The sandbox of a pod is made by one run and joined by the others: while none is there one start
  * is let go and the rest wait until it is; a sandbox of another shape is replaced when nothing of
  * the pod is alive any more. */
@@ -55,9 +59,20 @@ typedef enum SandboxState {
         _SANDBOX_STATE_INVALID = -EINVAL,
 } SandboxState;
 
+/* What a start needs of secrets and configs, read from the store for it alone. */
+typedef enum ValuesState {
+        VALUES_NONE,    /* not asked for */
+        VALUES_ASKED,   /* on its way */
+        VALUES_READY,   /* for a start of the present plan */
+        VALUES_MISSING, /* something is not there: waited for */
+        _VALUES_STATE_MAX,
+        _VALUES_STATE_INVALID = -EINVAL,
+} ValuesState;
+
 /* One declared container. */
 typedef struct PlanWant {
         const char *name;
+        bool needs_values;
         const char *launch_hash; /* what a run must be made from to stay */
         Limits limits;
 } PlanWant;
@@ -77,13 +92,15 @@ typedef struct PlanDesired {
 typedef struct PlanHave {
         const char *name;
         RunState state;
-        bool alive;                 /* a run is there: its shim lives or is not cleaned up yet */
-        bool over;                  /* what is there is over and accounted for: only remains */
-        const char *launch_hash;    /* of the current or last run, "" when there was none */
-        uint64_t generation;        /* the declared one that the run was last compared with */
-        bool init;                  /* that run was one of an init container */
-        Limits limits;              /* in force */
-        const char *hosts_hash;     /* the same */
+        bool alive;              /* a run is there: its shim lives or is not cleaned up yet */
+        bool over;               /* what is there is over and accounted for: only remains */
+        const char *launch_hash; /* of the current or last run, "" when there was none */
+        uint64_t generation;     /* the declared one that the run was last compared with */
+        bool init;               /* that run was one of an init container */
+        Limits limits;           /* in force */
+        const char *hosts_hash;  /* the same */
+        ValuesState values;
+        bool holds_place;           /* among @free_starts, for its values */
         bool updating;              /* an update was asked for, and is not answered */
         uint64_t update_boot_usec;  /* no other one before then: the last was refused */
         RunResult last;             /* of the last run, RESULT_NONE when there was none */
@@ -106,13 +123,14 @@ typedef struct PlanObserved {
 } PlanObserved;
 
 typedef enum PlanVerb {
+        PLAN_RESOLVE,  /* read the values of secrets and configs that a start now would need */
         PLAN_START,    /* @create: make the sandbox, else join it; @reset: counts begin anew */
         PLAN_STOP,     /* signal, grace, kill */
         PLAN_UPDATE,   /* limits and extra hosts in place */
         PLAN_CONFIRM,  /* nothing to do for this generation: remember that */
         PLAN_BACK_OFF, /* a restart is due at @at_usec */
         PLAN_FINISH,   /* over, no restart */
-        PLAN_WAIT,     /* due, but init containers, the sandbox or a place must come first */
+        PLAN_WAIT,     /* due, but init containers, the sandbox, values or a place come first */
         PLAN_FORGET,   /* no longer declared and nothing left of it */
         PLAN_REMOVE,   /* the pod: nothing of it is alive; @name is NULL */
         _PLAN_VERB_MAX,

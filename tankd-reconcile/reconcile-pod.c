@@ -20,8 +20,10 @@
 #include "reconcile-pod.h"
 #include "reconcile-pods.h"
 #include "reconcile-record.h"
+#include "reconcile-resolve.h"
 #include "reconcile-run.h"
 #include "reconcile-update.h"
+#include "reconcile-values.h"
 #include "shim-client.h"
 #include "shim-spawn.h"
 
@@ -36,6 +38,7 @@ static void container_launch_failed(ContainerEntry *c, const RunResult *result, 
         if (free_and_strdup(&c->message, message) < 0)
                 log_oom();
         container_sandbox_decided(c, false);
+        container_free_place(c);
         c->run_over = true;
         c->ended = true;
         c->ended_boot_usec = now_boottime_usec();
@@ -74,6 +77,7 @@ static void container_begin(ContainerEntry *c, const char *run, bool create, boo
         c->restart_wanted = c->stopped = c->ended = c->run_over = false;
         c->restart_boot_usec = 0;
         c->message = (free(c->message), NULL);
+        c->dependency = (free(c->dependency), NULL);
         memcpy(c->run, run, sizeof(c->run));
         memcpy(c->launch_hash, d->launch_hashes[at], sizeof(c->launch_hash));
         c->generation = d->generation;
@@ -104,6 +108,7 @@ static void container_begin(ContainerEntry *c, const char *run, bool create, boo
 
 static void container_start(ContainerEntry *c, bool create, bool reset)
 {
+        CLEANUP(values_freep) Values *values = TAKE_PTR(c->values);
         CLEANUP_FREE char *run_path = NULL;
         LaunchFailure failure = { 0 };
         const char *stage = "record";
@@ -117,7 +122,9 @@ static void container_start(ContainerEntry *c, bool create, bool reset)
                 run[0] = '\0';
         container_begin(c, run, create, reset);
         if (r >= 0)
-                r = launch_format(c, run, create, &launch, &failure);
+                r = values_note_used(values, c);
+        if (r >= 0)
+                r = launch_format(c, values, run, create, &launch, &failure);
         if (r < 0) {
                 if (failure.message)
                         container_launch_failed(c, &failure.result, failure.message);
@@ -139,7 +146,7 @@ static void container_start(ContainerEntry *c, bool create, bool reset)
                 r = shim_spawn(p->manager->shims, run_path, run, launch.data, launch.size, c,
                                 &c->shim);
         }
-        explicit_bzero(launch.data, launch.size); /* the environment may hold secrets */
+        explicit_bzero(launch.data, launch.size); /* environment and files may hold secrets */
         record_done(&launch);
         if (r < 0) {
                 if (run_path)
@@ -147,9 +154,7 @@ static void container_start(ContainerEntry *c, bool create, bool reset)
                 container_launch_errno(c, stage, r);
                 return;
         }
-        c->holds_place = true;
-        c->creating_since_usec = now_boottime_usec();
-        p->manager->n_starting++;
+        container_take_place(c);
         container_transition(c, CONTAINER_EVENT_START, REASON_NONE);
         container_announce_later(c, ANNOUNCE_RUN | ANNOUNCE_STATE);
         pod_emit(p, c, EVENT_STARTING, "");
@@ -300,11 +305,20 @@ static void pod_remove(PodEntry *p)
         }
 }
 
+static void container_wait(ContainerEntry *c)
+{
+        bool missing = c->values && c->values->state == VALUES_MISSING;
+
+        container_transition(
+                        c, CONTAINER_EVENT_WAIT, missing ? REASON_DEPENDENCY_WAIT : REASON_PENDING);
+}
+
 static bool pod_carry_out(PodEntry *p, const PlanAction *a)
 {
         ContainerEntry *c = a->name ? pod_container(p, a->name) : NULL;
 
         switch (a->verb) {
+        case PLAN_RESOLVE: container_resolve(c); break;
         case PLAN_START: container_start(c, a->create, a->reset); break;
         case PLAN_STOP: container_stop(c); break;
         case PLAN_UPDATE: container_update(c); break;
@@ -315,7 +329,7 @@ static bool pod_carry_out(PodEntry *p, const PlanAction *a)
                 break;
         case PLAN_BACK_OFF: container_back_off(c, a->at_usec); break;
         case PLAN_FINISH: container_finish(c); break;
-        case PLAN_WAIT: container_transition(c, CONTAINER_EVENT_WAIT, REASON_PENDING); break;
+        case PLAN_WAIT: container_wait(c); break;
         case PLAN_FORGET: pod_forget_container(c); break;
         case PLAN_REMOVE: pod_remove(p); return false; /* @p may be gone */
         case _PLAN_VERB_MAX:
@@ -340,6 +354,8 @@ static PlanHave container_observe(const ContainerEntry *c)
                 .init = c->init,
                 .limits = c->limits,
                 .hosts_hash = c->hosts_hash,
+                .values = c->values ? c->values->state : VALUES_NONE,
+                .holds_place = c->holds_place,
                 .updating = c->update.asked,
                 .update_boot_usec = c->update.boot_usec,
                 .last = last ? *last : (RunResult){ 0 },
@@ -374,6 +390,7 @@ static int pod_make_desired(const PodEntry *p, PlanWant **ret_wants, PlanDesired
         for (size_t i = 0; i < d->pod->n_containers; i++)
                 wants[i] = (PlanWant){
                         .name = d->pod->containers[i].name,
+                        .needs_values = values_are_needed(d->pod, &d->pod->containers[i]),
                         .launch_hash = d->launch_hashes[i],
                         .limits = d->pod->containers[i].limits,
                 };
@@ -427,6 +444,17 @@ static bool pod_has_history(const PodEntry *p)
         return false;
 }
 
+/* Read for a start that was not to be after all. */
+static void pod_drop_values(PodEntry *p)
+{
+        for (size_t i = 0; i < p->n_containers; i++) {
+                ContainerEntry *c = p->containers[i];
+
+                if (c->values && c->values->state == VALUES_READY)
+                        container_drop_values(c);
+        }
+}
+
 void pod_plan(PodEntry *p)
 {
         Manager *m = p->manager;
@@ -452,6 +480,7 @@ void pod_plan(PodEntry *p)
                 }
         }
         plan_done(&plan);
+        pod_drop_values(p);
         pod_tell_ready(p);
         if (p->record_dirty && !p->removing && (p->on_disk || pod_has_history(p))) {
                 bool told = p->record_failed;

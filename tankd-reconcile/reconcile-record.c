@@ -42,6 +42,9 @@ static void put_container(const ContainerEntry *c, RecordWriter *w)
         record_put_u64(w, "next_update_boot_usec", c->update.boot_usec);
         record_put(w, "update_refusal", strempty(c->update.refusal));
         record_put(w, "message", strempty(c->message));
+        for (size_t i = 0; i < c->n_used; i++)
+                record_putf(w, "used", "%s %s %" PRIu64, value_source_to_string(c->used[i].source),
+                                c->used[i].name, c->used[i].revision);
         limits_put(w, &c->limits);
         for (size_t i = 0; i < c->n_results; i++)
                 record_putf(w, "result", "%s %d %" PRIu64 " %s",
@@ -123,6 +126,30 @@ static bool parse_result(const char *value, RunResult *ret)
         return true;
 }
 
+/* "secret db 42" */
+static int parse_used(ContainerEntry *c, const char *value)
+{
+        UsedObject *grown, used = { .unchecked = true };
+        char type[16], name[LIMIT_NAME_MAX + 1];
+        int at = 0;
+
+        if (sscanf(value, "%15s %63s %n", type, name, &at) < 2 || at == 0 || !name_is_valid(name) ||
+                        !parse_number(value + at, &used.revision))
+                return -EBADMSG;
+        used.source = value_source_from_string(type);
+        if ((int) used.source < 0)
+                return 0; /* a later minor version's */
+        grown = reallocarray(c->used, c->n_used + 1, sizeof(UsedObject));
+        if (!grown)
+                return -ENOMEM;
+        c->used = grown;
+        used.name = strdup(name);
+        if (!used.name)
+                return -ENOMEM;
+        c->used[c->n_used++] = used;
+        return 0;
+}
+
 typedef struct NumberKey {
         const char *key;
         size_t offset;
@@ -190,6 +217,8 @@ static int parse_container_key(ContainerEntry *c, const char *key, const char *v
                 return parse_hash(value, c->hosts_hash) ? 0 : -EBADMSG;
         if (streq(key, "update_refusal"))
                 return isempty(value) ? 0 : free_and_strdup(&c->update.refusal, value);
+        if (streq(key, "used"))
+                return parse_used(c, value);
         if (streq(key, "message"))
                 return isempty(value) ? 0 : free_and_strdup(&c->message, value);
         if (streq(key, "sandbox")) {

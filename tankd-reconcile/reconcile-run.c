@@ -19,15 +19,6 @@
 #include "reconcile-status.h"
 #include "reconcile-update.h"
 
-void container_free_place(ContainerEntry *c)
-{
-        if (!c->holds_place)
-                return;
-        c->holds_place = false;
-        c->pod->manager->n_starting--;
-        manager_place_freed(c->pod->manager);
-}
-
 void container_sandbox_decided(ContainerEntry *c, bool made)
 {
         PodEntry *p = c->pod;

@@ -7,8 +7,6 @@
 #include "shim-client.h"
 
 extern const struct ShimOps pod_shim_ops;
-/* Its start is through or over: another one may begin. */
-void container_free_place(ContainerEntry *c);
 /* Says `ready`, once for each time the pod becomes so and for each generation. */
 void pod_tell_ready(PodEntry *p);
 /* The run that makes the pod's sandbox has @made it, or never will. */

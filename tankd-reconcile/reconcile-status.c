@@ -86,6 +86,8 @@ static int container_message(const ContainerEntry *c, char **ret)
         CLEANUP_FREE char *what = NULL;
         int r;
 
+        if (c->reason == REASON_DEPENDENCY_WAIT && c->dependency)
+                return asprintf(ret, "%s: %s", c->name, c->dependency) < 0 ? -ENOMEM : 0;
         if (c->message)
                 return asprintf(ret, "%s: %s", c->name, c->message) < 0 ? -ENOMEM : 0;
         if (refusal)

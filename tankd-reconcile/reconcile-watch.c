@@ -246,8 +246,7 @@ static int read_changes(Watch *w, sd_bus_message *reply, bool *ret_more)
         r = sd_bus_message_enter_container(reply, 'a', "(tsssss)");
         while (r >= 0 && (r = sd_bus_message_read(reply, "(tsssss)", &revision, &operation, &type,
                                           &namespace, &name, &document)) > 0) {
-                if (streq(type, "pod"))
-                        manager_change(w->manager, revision, operation, namespace, name, document);
+                manager_change(w->manager, revision, operation, type, namespace, name, document);
                 w->revision = revision;
         }
         if (r >= 0)

@@ -20,6 +20,7 @@
 #include "reconcile-logs.h"
 #include "reconcile-pod.h"
 #include "reconcile-record.h"
+#include "reconcile-resolve.h"
 #include "reconcile-run.h"
 #include "reconcile-sync.h"
 #include "reconcile-watch.h"
@@ -143,6 +144,7 @@ static int on_resync(sd_event_source *source, uint64_t usec, void *userdata)
         int r;
 
         watch_resync(m->watch);
+        values_resync(m);
         events_retry(m);
         if (m->position_failed)
                 manager_queue_announcement(m);
@@ -299,6 +301,8 @@ Manager *manager_free(Manager *m)
         while (m->n_pods > 0)
                 pod_entry_free(m->pods[--m->n_pods]);
         free(m->pods);
+        free(m->comparing.namespace);
+        free(m->comparing.name);
         free(m->id_ranges);
         shim_context_free(m->shims);
         events_close(m);

@@ -76,6 +76,8 @@ static json_t *a_leaf(Source *s, const SpecField *f)
         static const char *const users[] = { "0", "1:2", "www", "65533", "65534", "01", "a:b" };
         static const char *const capabilities[] = { "ALL", "KILL", "CAP_KILL", "cap_kill",
                 "NET_RAW" };
+        static const char *const references[] = { "a/b", "a/b.c", "a", "/b", "a/", "A/b", "a/..b" };
+        static const char *const modes[] = { "0400", "644", "0777", "1777", "0800", "" };
         static const char *const hosts[] = { "db", "db.example.org", "-a", "10.0.0.1", "a..b" };
 
         if (f->words && choose(s, 2) == 0)
@@ -97,8 +99,12 @@ static json_t *a_leaf(Source *s, const SpecField *f)
         case SPEC_USER:
         case SPEC_GROUP: return json_string(CHOOSE_OF(s, users));
         case SPEC_CAPABILITY: return json_string(CHOOSE_OF(s, capabilities));
+        case SPEC_REFERENCE: return json_string(CHOOSE_OF(s, references));
+        case SPEC_FILE_MODE: return json_string(CHOOSE_OF(s, modes));
+        case SPEC_VARIABLE_PREFIX:
         case SPEC_STRING:
         case SPEC_WORD:
+        case SPEC_ITEMS:
         case SPEC_LABELS:
         case SPEC_ANNOTATIONS:
         case SPEC_ENVIRONMENT:
@@ -164,6 +170,20 @@ static json_t *some_data(Source *s, const SpecField *f)
         return object;
 }
 
+static json_t *some_items(Source *s)
+{
+        static const char *const keys[] = { "a", "b", "c.d", "..e", "" };
+        static const char *const paths[] = { "a", "a/b", "b//a/.", "../a", "/a", "a-b", "" };
+        json_t *object = json_object();
+
+        CHECK(object);
+        for (unsigned n = choose(s, 5); n > 0; n--)
+                (void) json_object_set_new(object, CHOOSE_OF(s, keys),
+                                choose(s, 8) == 7 ? any_value(s)
+                                                  : json_string(CHOOSE_OF(s, paths)));
+        return object;
+}
+
 static json_t *one_value(Source *s, const SpecField *f)
 {
         if (choose(s, 16) == 15)
@@ -174,6 +194,7 @@ static json_t *one_value(Source *s, const SpecField *f)
         case SPEC_HOSTS:
         case SPEC_ENVIRONMENT: return a_map(s);
         case SPEC_DATA: return some_data(s, f);
+        case SPEC_ITEMS: return some_items(s);
         case SPEC_OBJECT:
         case SPEC_CPU:
                 if (choose(s, 4) < 3)
@@ -194,6 +215,9 @@ static json_t *one_value(Source *s, const SpecField *f)
         case SPEC_USER:
         case SPEC_GROUP:
         case SPEC_CAPABILITY:
+        case SPEC_REFERENCE:
+        case SPEC_VARIABLE_PREFIX:
+        case SPEC_FILE_MODE:
         case SPEC_OTHER: break;
         }
         return a_leaf(s, f);

@@ -95,7 +95,7 @@ helper_teardown()
   let_daemons_go
   wait_for 30 all_ready
   delete_all "$NS"
-  tankctl delete namespace "$NS" >/dev/null
+  tankctl delete namespace "$NS" --cascade >/dev/null
 }
 
 # A file that needs nothing else has these as they are.

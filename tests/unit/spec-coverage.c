@@ -91,7 +91,8 @@ static void walk_fields(Walk *w, const char *path, const SpecField *fields);
 static void walk_field(Walk *w, const char *path, const SpecField *f)
 {
         bool of_element = f->list || f->kind == SPEC_LABELS || f->kind == SPEC_ANNOTATIONS ||
-                          f->kind == SPEC_ENVIRONMENT || f->kind == SPEC_DATA;
+                          f->kind == SPEC_ENVIRONMENT || f->kind == SPEC_DATA ||
+                          f->kind == SPEC_ITEMS;
 
         if (f->later) {
                 want(w, path, f, false, "is not supported yet; leave it out");

@@ -52,6 +52,14 @@ typedef struct Case {
         { \
                 .name = "i", .launch_hash = "I" \
         }
+#define WANT_A_VALUES \
+        { \
+                .name = "a", .launch_hash = "A", .needs_values = true \
+        }
+#define WANT_I_VALUES \
+        { \
+                .name = "i", .launch_hash = "I", .needs_values = true \
+        }
 #define WANT_J \
         { \
                 .name = "j", .launch_hash = "J" \
@@ -96,6 +104,64 @@ static const Case cases[] = {
                         .blocked = true,
                         .have = { ALIVE("b", "B", RUN_RUNNING) },
                         .plan = "" },
+
+        /* values of secrets and configs */
+        { .what = "values are read before a start, and hold its place",
+                        .want = { WANT_A_VALUES, WANT_B },
+                        .plan = "resolve a; start b create reset" },
+        { .what = "values on their way: waits",
+                        .want = { WANT_A_VALUES },
+                        .have = { HAVE("a", "", RUN_WAITING, .values = VALUES_ASKED) },
+                        .plan = "" },
+        { .what = "a value that is missing: waits, and nothing wakes it",
+                        .want = { WANT_A_VALUES },
+                        .have = { HAVE("a", "", RUN_WAITING, .values = VALUES_MISSING) },
+                        .plan = "" },
+        { .what = "a value is missing since it ran: shown as waiting",
+                        .want = { WANT_A_VALUES },
+                        .have = { HAVE("a", "A", RUN_EXITED, .last = killed, .stopped = true,
+                                        .values = VALUES_MISSING) },
+                        .plan = "wait a" },
+        { .what = "values are there: started, in the place that they hold",
+                        .want = { WANT_A_VALUES },
+                        .have = { HAVE("a", "", RUN_WAITING, .values = VALUES_READY,
+                                        .holds_place = true) },
+                        .no_place = true,
+                        .plan = "start a create reset" },
+        { .what = "values are there, and the place is lost",
+                        .want = { WANT_A_VALUES },
+                        .have = { HAVE("a", "", RUN_WAITING, .values = VALUES_READY) },
+                        .no_place = true,
+                        .plan = "",
+                        .wants_place = true },
+        { .what = "no place to read values in",
+                        .want = { WANT_A_VALUES },
+                        .no_place = true,
+                        .plan = "wait a",
+                        .wants_place = true },
+        { .what = "no values are read for a start that must wait for the sandbox",
+                        .want = { WANT_A_VALUES, WANT_B },
+                        .have = { HAVE("a", "", RUN_WAITING), ALIVE("b", "B", RUN_CREATING) },
+                        .sandbox = SANDBOX_CREATING,
+                        .plan = "" },
+        { .what = "values for a start that cannot be after all: not started",
+                        .want = { WANT_A_VALUES, WANT_B },
+                        .have = { HAVE("a", "", RUN_WAITING, .values = VALUES_READY,
+                                                  .holds_place = true),
+                                        ALIVE("b", "B", RUN_CREATING) },
+                        .sandbox = SANDBOX_CREATING,
+                        .plan = "" },
+        { .what = "no values are read before the back-off is over",
+                        .want = { WANT_A_VALUES },
+                        .have = { ENDED("a", "A", RUN_WAITING, exited_3,
+                                        .restart_boot_usec = NOW + 6 * SEC) },
+                        .sandbox = SANDBOX_READY,
+                        .plan = "",
+                        .wake = NOW + 6 * SEC },
+        { .what = "an init container waits for a value, and the others for it",
+                        .want = { WANT_I_VALUES, WANT_A },
+                        .n_init = 1,
+                        .plan = "resolve i; wait a" },
 
         /* sandbox */
         { .what = "sandbox being made: wait",
@@ -858,15 +924,18 @@ static void test_places(void **state)
  * declared. */
 static void test_total(void **state)
 {
-        PlanWant want = WANT_A;
         size_t n = 0;
 
-        for (unsigned bits = 0; bits < 1U << 12; bits++)
+        for (unsigned bits = 0; bits < 1U << 15; bits++)
                 for (RunState s = 0; s < _RUN_STATE_MAX; s++)
                         for (RestartPolicy policy = 0; policy < _RESTART_POLICY_MAX; policy++) {
+                                PlanWant want = {
+                                        .name = "a", .launch_hash = "A", .needs_values = bits & 4096
+                                };
                                 PlanHave have = {
                                         .name = "a",
                                         .state = s,
+                                        .values = (ValuesState) (bits >> 13),
                                         .alive = bits & 1,
                                         .over = bits & 2048,
                                         .launch_hash = bits & 2 ? "A" : "A1",
@@ -900,7 +969,13 @@ static void test_total(void **state)
                                 for (size_t i = 0; i < plan.n_actions; i++) {
                                         PlanVerb v = plan.actions[i].verb;
 
+                                        if (v == PLAN_RESOLVE)
+                                                assert_true(want.needs_values &&
+                                                                have.values == VALUES_NONE);
                                         if (v == PLAN_START)
+                                                assert_true(!want.needs_values ||
+                                                                have.values == VALUES_READY);
+                                        if (v == PLAN_START || v == PLAN_RESOLVE)
                                                 assert_true(declared && !have.alive &&
                                                                 !desired.blocked &&
                                                                 observed.free_starts > 0);
@@ -912,7 +987,7 @@ static void test_total(void **state)
                                 plan_done(&plan);
                                 n++;
                         }
-        assert_int_equal(n, (1U << 12) * _RUN_STATE_MAX * _RESTART_POLICY_MAX);
+        assert_int_equal(n, (1U << 15) * _RUN_STATE_MAX * _RESTART_POLICY_MAX);
 }
 
 /* What test_total_inits() looks at, apart from the cases: nothing of the others starts beside an

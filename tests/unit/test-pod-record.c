@@ -45,6 +45,11 @@ static PodEntry *make_pod(void)
         a->run_over = a->ended = a->stopped = a->finished = a->restart_wanted = true;
         a->ended_boot_usec = 12345;
         a->restart_boot_usec = 23456;
+        a->used = calloc(2, sizeof(UsedObject));
+        assert_non_null(a->used);
+        a->used[0] = (UsedObject){ VALUE_SECRET, strdup("db"), 42, false };
+        a->used[1] = (UsedObject){ VALUE_CONFIG, strdup("web-1"), UINT64_MAX, false };
+        a->n_used = 2;
         a->update.refusals = 4;
         a->update.boot_usec = 34567;
         a->update.refusal = strdup("limits: no");
@@ -96,6 +101,13 @@ static void test_round_trip(void **state)
         assert_int_equal(a->limits.cpu_period, 4);
         assert_int_equal(a->update.refusals, 4);
         assert_int_equal(a->update.boot_usec, 34567);
+        assert_int_equal(a->n_used, 2);
+        assert_int_equal(a->used[0].source, VALUE_SECRET);
+        assert_string_equal(a->used[1].name, "web-1");
+        assert_int_equal(a->used[1].revision, UINT64_MAX);
+        /* Nobody knows what it missed. */
+        assert_true(a->used[0].unchecked && a->used[1].unchecked);
+        assert_int_equal(b->n_used, 0);
         assert_string_equal(a->update.refusal, "limits: no");
         assert_null(b->update.refusal);
         assert_string_equal(a->message, "setup failed in exec: /no: No such file or directory");
@@ -129,6 +141,11 @@ static void test_refused(void **state)
         assert_int_equal(PARSE(HEAD), 0);
         assert_int_equal(PARSE(HEAD "\0something=new\0container=c\0something=new"), 0);
         assert_int_equal(PARSE(HEAD "\0container=c\0hosts_hash=xyz"), -EBADMSG);
+        assert_int_equal(PARSE(HEAD "\0container=c\0used=secret db 1"), 0);
+        assert_int_equal(PARSE(HEAD "\0container=c\0used=vault db 1"), 0);
+        assert_int_equal(PARSE(HEAD "\0container=c\0used=secret db"), -EBADMSG);
+        assert_int_equal(PARSE(HEAD "\0container=c\0used=secret db x"), -EBADMSG);
+        assert_int_equal(PARSE(HEAD "\0container=c\0used=secret ../db 1"), -EBADMSG);
         assert_int_equal(PARSE("v=2\0pod_uid=" UID "\0namespace=n\0pod=p"), -EPROTONOSUPPORT);
         assert_int_equal(parse(HEAD, sizeof(HEAD) - 1), -EBADMSG);
         assert_int_equal(parse("", 0), -EBADMSG);
@@ -210,6 +227,11 @@ static Desired *desire(const char *json)
         "\"containers\":[{\"name\":\"a\",\"image\":{\"rootfs\":\"/" \
         "srv\"},\"command\":[\"x\"]" container "}]}"
 
+#define VALUES_JSON(pod, source) \
+        "{\"kind\":\"pod\",\"name\":\"p\"," pod "\"volumes\":[{\"name\":\"v\",\"source\":" source \
+        "}],\"containers\":[{\"name\":\"a\",\"image\":{\"rootfs\":\"/srv\"}," \
+        "\"command\":[\"x\"],\"mounts\":[{\"volume\":\"v\",\"path\":\"/v\"}]}]}"
+
 #define INIT_JSON "{\"name\":\"i\",\"image\":{\"rootfs\":\"/srv\"},\"command\":[\"x\"]}"
 
 /* Of the last container, which is no init container. */
@@ -236,6 +258,7 @@ static void test_hashes(void **state)
                 POD_JSON("", ",\"stop\":{\"signal\":\"SIGINT\",\"grace\":\"1s\"}"),
                 POD_JSON("", ",\"tty\":false,\"init\":\"tank\",\"args\":[],\"env\":{}"),
                 POD_JSON("", ",\"working_dir\":\"/\",\"mounts\":[]"),
+                POD_JSON("\"update_on\":[\"secret\",\"config\"],", ",\"env_from\":[]"),
         };
         static const char *const different[] = {
                 POD_JSON("\"network\":\"host\",", ""),
@@ -243,10 +266,20 @@ static void test_hashes(void **state)
                 POD_JSON("\"hostname\":\"q\",", ""),
                 POD_JSON("", ",\"args\":[\"y\"]"),
                 POD_JSON("", ",\"env\":{\"A\":\"b\"}"),
+                POD_JSON("", ",\"env\":{\"A\":{\"secret\":\"b/c\"}}"),
+                POD_JSON("", ",\"env_from\":[{\"config\":\"b\"}]"),
                 POD_JSON("", ",\"user\":\"7\""),
                 POD_JSON("", ",\"tty\":true"),
                 POD_JSON("", ",\"mounts\":[{\"volume\":\"v\",\"path\":\"/v\"}]"),
                 POD_JSON("", ",\"log\":{\"max_size\":1000000}"),
+        };
+        static const char *const volumes[] = {
+                VALUES_JSON("", "{\"secret\":\"x\"}"),
+                VALUES_JSON("\"update_on\":[\"secret\"],", "{\"secret\":\"x\",\"mode\":\"0400\"}"),
+                VALUES_JSON("", "{\"secret\":\"x\",\"items\":{}}"),
+                VALUES_JSON("", "{\"secret\":\"x\",\"mode\":\"0440\"}"),
+                VALUES_JSON("", "{\"secret\":\"x\",\"items\":{\"a\":\"b\"}}"),
+                VALUES_JSON("", "{\"config\":\"x\"}"),
         };
         const char *plain = POD_JSON("", "");
 
@@ -254,6 +287,8 @@ static void test_hashes(void **state)
                 compare(plain, same[i], true);
         for (size_t i = 0; i < ARRAY_SIZE(different); i++)
                 compare(plain, different[i], false);
+        for (size_t i = 1; i < ARRAY_SIZE(volumes); i++)
+                compare(volumes[0], volumes[i], i < 3);
         /* Only the volumes that a container mounts count. */
         compare(POD_JSON("", ",\"mounts\":[{\"volume\":\"v\",\"path\":\"/v\"}]"),
                         POD_JSON("", ",\"mounts\":[{\"volume\":\"w\",\"path\":\"/v\"}]"), false);

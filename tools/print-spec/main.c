@@ -55,6 +55,10 @@ static const char *kind_text(const SpecField *f)
         case SPEC_ENVIRONMENT: return "map of texts";
         case SPEC_HOSTS: return "map of names to addresses";
         case SPEC_DATA: return "map of values";
+        case SPEC_REFERENCE: return "`NAME/KEY`";
+        case SPEC_VARIABLE_PREFIX: return "text";
+        case SPEC_FILE_MODE: return "octal digits";
+        case SPEC_ITEMS: return "map of keys to relative paths";
         case SPEC_OBJECT: return f->list ? "maps" : "map";
         case SPEC_WORD:
         case SPEC_OTHER: break;

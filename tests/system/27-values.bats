@@ -1,0 +1,259 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Secrets and configs in pods: variables and files, byte for byte; what is missing is waited for; who
+# restarts when they change; that a value is nowhere but in the container.
+
+# shellcheck disable=SC2016,SC2153,SC2034 # what stands in single quotes is for the shell inside, or for jq
+
+load helper
+
+stays='exec sleep 54321'
+# What nobody may take for something else: `$`, base64, an empty value, a newline at the end.
+tricky='{dollar: "pa$$word${HOME}", base: "password", empty: "", lines: "a\nb\n"}'
+
+# put KIND NAME FILTER: an object of this test's namespace with that data.
+put()
+{
+  jq -cn --arg kind "$1" --arg name "$2" "{\$kind, \$name, data: ($3)}" |
+    tankctl apply -n "$NS" -f - >/dev/null
+}
+
+# Says what the pod waits for.
+waits_for()
+{
+  [[ "$(get "$1" '.status | "\(.state) \(.reason) \(.message)"')" == \
+    "waiting DependencyWait main: waits for $2"* ]]
+}
+
+log_of()
+{
+  tankctl logs -n "$NS" "$@" 2>/dev/null
+}
+
+says_so()
+{
+  [ "$(log_of "$1" | tail -n 1)" = "$2" ]
+}
+
+has_another_pid()
+{
+  local now
+  now=$(pid_of "$1" 2>/dev/null)
+  [ "${now:-0}" -gt 0 ] 2>/dev/null && [ "$now" != "$2" ] && [ "$(get "$1" .status.state)" = running ]
+}
+
+sync_now()
+{
+  busctl --system call org.tankd.Reconcile1 /org/tankd/Reconcile1 org.tankd.Reconcile1 Sync \
+    >/dev/null
+}
+
+# ---- variables -------------------------------------------------------------------------------
+
+variables() # KIND
+{
+  put "$1" all "$tricky"
+  put "$1" first '{USER: "first", PASSWORD: "s3cr3t", LEVEL: "one"}'
+  put "$1" second '{LEVEL: "two", _9: "nine"}'
+  start web ".containers[0] += {
+      env: {APP_USER: \"override\", D: {$1: \"all/dollar\"}, B: {$1: \"all/base\"},
+        E: {$1: \"all/empty\"}, L: {$1: \"all/lines\"}, PLAIN: \"\$HOME\"},
+      env_from: [{$1: \"first\", prefix: \"APP_\"}, {$1: \"first\"}, {$1: \"second\"}]}" \
+    -- sh -c "$stays"
+  run in_pod web -- env
+  says '^D=pa\$\$word\$\{HOME\}$'
+  says '^B=password$'
+  says '^E=$'
+  says '^PLAIN=\$HOME$'
+  says '^APP_USER=override$'
+  says '^APP_PASSWORD=s3cr3t$'
+  says '^USER=first$'
+  says '^LEVEL=two$'
+  says '^_9=nine$'
+  [ "$(grep -c '^LEVEL=' <<<"$output")" = 1 ]
+  [ "$(in_pod web -- sh -c 'printf %s "$L" | od -An -tx1')" = ' 61 0a 62 0a' ]
+}
+
+@test "K7 K8 X27 X28: variables of a config: exact values, prefixes, and which one counts" {
+  variables config
+}
+
+@test "K8: a key that cannot name a variable is an error of the start, with its sentence" {
+  put config web '{"bad-key": "x", good: "y"}'
+  pod web '.containers[0].env_from = [{config: "web"}]' -- sh -c "$stays" | apply >/dev/null
+  wait_for 10 equals 'setup-failed 22' result_of web
+  get web .status.message | grep -F "key bad-key of config web cannot name a variable"
+  # Of the others each can be had.
+  pod web '.containers[0].env = {GOOD: {config: "web/good"}}' -- sh -c "$stays" | apply >/dev/null
+  until_state web running
+  # What no variable can hold is no reason to cut it short.
+  put config nul '{a: {base64: "YQBi"}}'
+  pod nul '.containers[0].env = {A: {config: "nul/a"}}' -- sh -c "$stays" | apply >/dev/null
+  wait_for 10 equals 'setup-failed 22' result_of nul
+  get nul .status.message | grep -F 'holds a NUL byte, which no variable can: use it in a volume'
+}
+
+# ---- files -----------------------------------------------------------------------------------
+
+files() # KIND
+{
+  head -c 70000 /dev/urandom >"$BATS_TEST_TMPDIR/bytes"
+  jq -cn --arg kind "$1" --rawfile b64 <(base64 -w 0 "$BATS_TEST_TMPDIR/bytes") \
+    '{$kind, name: "web", data: ('"$tricky"' + {bytes: {base64: $b64}})}' | apply >/dev/null
+  pod web ".volumes = [{name: \"plain\", source: {$1: \"web\"}},
+      {name: \"placed\", source: {$1: \"web\", mode: \"0444\",
+        items: {bytes: \"tls/deep/key.der\", base: \"b.txt\"}}}] |
+    .containers[0] += {user: \"worker\", mounts: [{volume: \"plain\", path: \"/etc/web\"},
+      {volume: \"placed\", path: \"/srv/placed\"}]} |
+    .containers += [.containers[0] + {name: \"root\", user: \"0\"}]" \
+    -- sh -c "$stays" | apply >/dev/null
+  until_state web running
+  in_pod web/main -- cat /etc/web/bytes | cmp - "$BATS_TEST_TMPDIR/bytes"
+  in_pod web/main -- cat /srv/placed/tls/deep/key.der | cmp - "$BATS_TEST_TMPDIR/bytes"
+  [ "$(in_pod web/main -- cat /etc/web/dollar)" = 'pa$$word${HOME}' ]
+  [ "$(in_pod web/main -- cat /etc/web/base /srv/placed/b.txt)" = passwordpassword ]
+  [ "$(in_pod web/main -- stat -c '%a %u %g %s %n' /etc/web/lines /etc/web/empty)" = \
+    $'400 1234 2345 4 /etc/web/lines\n400 1234 2345 0 /etc/web/empty' ]
+  [ "$(in_pod web/main -- stat -c '%a %u' /srv/placed/b.txt)" = '444 1234' ]
+  [ "$(in_pod web/root -- stat -c '%a %u %g' /etc/web/lines)" = '400 0 0' ]
+  [ "$(in_pod web/main -- ls /etc/web | tr '\n' ' ')" = 'base bytes dollar empty lines ' ]
+  # A key that is not moved is where it would be anyway.
+  [ "$(in_pod web/main -- ls /srv/placed | tr '\n' ' ')" = 'b.txt dollar empty lines tls ' ]
+  run -0 in_pod web/root -- grep -E ' /etc/web | /srv/placed ' /proc/mounts
+  [ "$(grep -cE ' tmpfs ro,nosuid,nodev,noexec,' <<<"$output")" = 2 ]
+  [ "$1" = config ] || [ "$(grep -cE '[ ,]noswap[ ,]' <<<"$output")" = 2 ] ||
+    ! printf '6.4\n%s\n' "$(uname -r)" | sort -VC
+  run ! in_pod web/root -- sh -c 'echo x >/etc/web/new'
+  run ! in_pod web/root -- sh -c 'echo x >/etc/web/base'
+  run ! in_pod web/root -- rm /etc/web/base
+  run ! in_pod web/root -- chmod 0777 /etc/web/base
+}
+
+@test "K15 X27: a volume of a config: bytes, paths, modes, owner, read-only" {
+  files config
+}
+
+@test "files that cannot stand side by side are an error of the start, with its sentence" {
+  put config web '{a: "x", b: "y"}'
+  pod web '.volumes = [{name: "v", source: {config: "web", items: {a: "b"}}}] |
+    .containers[0].mounts = [{volume: "v", path: "/v"}]' -- sh -c "$stays" | apply >/dev/null
+  wait_for 10 equals 'setup-failed 22' result_of web
+  get web .status.message | grep -F 'of config web cannot both be there, at b and b'
+}
+
+# ---- what is missing -------------------------------------------------------------------------
+
+missing() # KIND
+{
+  local begin
+  pod web ".volumes = [{name: \"v\", source: {$1: \"late\", items: {b: \"x\"}}}] |
+    .containers[0] += {env: {A: {$1: \"late/a\"}}, mounts: [{volume: \"v\", path: \"/v\"}]}" \
+    -- sh -c "echo \"\$A\" >&2; cat /v/x; echo; $stays" | apply >/dev/null
+  wait_for 10 waits_for web "$1 late, which is not in namespace $NS: apply it"
+  [ "$(shim_count)" = 0 ]
+  put "$1" other '{a: "x"}'
+  put "$1" late '{b: "x"}'
+  wait_for 10 waits_for web "key a of $1 late in namespace $NS: apply it with that key"
+  put "$1" late '{a: "x"}'
+  wait_for 10 waits_for web "key b of $1 late"
+  # Told by the change, not found by looking every 5 s.
+  begin=$(now_ms)
+  put "$1" late '{a: "1", b: "2"}'
+  until_state web running
+  at_most_ms 3000 "$begin"
+  wait_for 5 says_so web 2
+  [ "$(restarts_of web)" = 0 ]
+}
+
+@test "a config that is missing, or a key of it, is waited for" {
+  missing config
+}
+
+@test "without the store a start waits for it; what runs is left alone" {
+  put config web '{a: "x"}'
+  start web '.containers[0].env = {A: {config: "web/a"}}' -- sh -c "$stays"
+  local old workload
+  old=$(pid_of web) workload=$(workload_of web)
+  hold_daemon store
+  [ -e "/proc/$workload" ]
+  kill -9 "$workload"
+  wait_for 10 grep -qF "$NS/web/main: waits for config web: the store is not there" \
+    "$TANK_SANDBOX_DIR/logs/reconcile"
+  let_daemons_go
+  wait_for 20 has_another_pid web "$old"
+}
+
+@test "a reconciler that is killed while a pod waits goes on waiting" {
+  pod web '.containers[0].env = {A: {config: "late/a"}}' -- sh -c "$stays" | apply >/dev/null
+  wait_for 10 waits_for web 'config late'
+  kill_daemon reconcile
+  wait_for 10 waits_for web 'config late'
+  put config late '{a: "x"}'
+  until_state web running
+}
+
+# ---- changes ---------------------------------------------------------------------------------
+
+changes() # KIND
+{
+  local kept changed old other=config
+  [ "$1" = secret ] || other=secret
+  put "$1" web '{a: "1"}'
+  pod kept ".update_on = [\"$other\"] | .containers[0].env = {A: {$1: \"web/a\"}}" \
+    -- sh -c "echo \$A; $stays" | apply >/dev/null
+  pod changed ".update_on = [\"$1\"] | .containers[0].env = {A: {$1: \"web/a\"}} |
+    .containers += [.containers[0] + {name: \"beside\", env: {}}]" \
+    -- sh -c "echo \$A; $stays" | apply >/dev/null
+  until_state kept running
+  until_state changed running
+  kept=$(pid_of kept) changed=$(pid_of changed) beside=$(pid_of changed 1)
+  put "$1" web '{a: "2"}'
+  wait_for 10 has_another_pid changed "$changed"
+  wait_for 5 says_so changed/main 2
+  # Of the pod only the container that uses it.
+  [ "$(pid_of changed 1)" = "$beside" ]
+  sync_now
+  [ "$(pid_of kept)" = "$kept" ]
+  # What is gone restarts nothing, what is the same neither.
+  changed=$(pid_of changed)
+  put "$1" web '{a: "2"}'
+  tankctl delete "$1" web -n "$NS" >/dev/null
+  sync_now
+  [ "$(pid_of changed)" = "$changed" ]
+  [ "$(get changed .status.state)" = running ]
+  put "$1" web '{a: "3"}'
+  wait_for 10 has_another_pid changed "$changed"
+  # The others take it when they start again.
+  tankctl restart kept -n "$NS" >/dev/null
+  wait_for 10 has_another_pid kept "$kept"
+  wait_for 5 says_so kept 3
+  # What changed while nobody looked is found.
+  changed=$(pid_of changed) kept=$(pid_of kept)
+  : >"$TANK_SANDBOX_DIR/hold/reconcile"
+  kill -9 "$(daemon_pid reconcile)"
+  put "$1" web '{a: "4"}'
+  let_daemons_go
+  wait_for 20 has_another_pid changed "$changed"
+  [ "$(pid_of changed 1)" = "$beside" ]
+  [ "$(pid_of kept)" = "$kept" ]
+}
+
+@test "a config that changed restarts whoever says so, and nobody else" {
+  changes config
+}
+
+@test "update_on: what an init container uses begins the pod anew; asking for it restarts nothing" {
+  put config web '{a: "1"}'
+  local filter old
+  filter="$with_mark"' | .init_containers = [.containers[0] + {name: "first",
+      env: {A: {config: "web/a"}}, command: ["sh", "-c", "echo \"$A\" >>/mark/order"]}]'
+  start web "$filter" -- sh -c "echo main >>/mark/order; $stays"
+  old=$(pid_of web)
+  pod web "$filter | .update_on = [\"config\"]" -- sh -c "echo main >>/mark/order; $stays" |
+    apply >/dev/null
+  sync_now
+  [ "$(pid_of web)" = "$old" ]
+  put config web '{a: "2"}'
+  wait_for 10 has_another_pid web "$old"
+  wait_for 5 equals '1 main 2 main ' eval 'tr "\n" " " <"$MARK/order"'
+}
