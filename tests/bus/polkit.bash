@@ -2,27 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # A real polkitd on the private bus of a test, with our actions and rules of the test's own, which
-# stand in the places that it reads in a mount namespace of its own. Loaded behind store.bash.
+# stand in the places that it reads in a mount namespace of its own. Loaded behind store.bash, or by
+# tests/system; what they share is $dir, $build and has_owner.
 
-# What polkitd may read, and the bus that lets it take its name.
+# What polkitd may read.
 polkit_config()
 {
   mkdir -p "$dir/polkit/actions" "$dir/polkit/rules"
   cp "$build/dbus/org.tankd.sandbox.policy" "$dir/polkit/actions/org.tankd.policy"
   chmod -R a+rX "$dir/polkit"
-  cat >"$dir/polkit.conf" <<END
-<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <include>$(realpath "$build")/dbus/sandbox-bus.conf</include>
-  <include>/usr/share/dbus-1/system.d/org.freedesktop.PolicyKit1.conf</include>
-</busconfig>
-END
-  echo "$dir/polkit.conf"
 }
 
 # Mounts are made, and then it is polkitd: the child that is ended is the one that was started.
-start_polkit()
+spawn_polkit()
 {
   # shellcheck disable=SC2016 # expands in the shell that unshare starts
   unshare --mount sh -c 'mount --bind "$0/actions" /usr/share/polkit-1/actions &&
@@ -30,7 +22,6 @@ start_polkit()
     "$dir/polkit" >>"$dir/polkit.log" 2>&1 3>&- &
   # shellcheck disable=SC2034 # teardown ends it
   polkit_pid=$!
-  wait_for has_owner org.freedesktop.PolicyKit1
 }
 
 # rules: standard input is what polkit decides by, from now on.
