@@ -25,6 +25,7 @@
 #include "data.h"
 #include "document.h"
 #include "error.h"
+#include "failpoint.h"
 #include "log.h"
 #include "reconcile-entry.h"
 #include "reconcile-resolve.h"
@@ -231,6 +232,7 @@ static int values_complete(Values *v)
                                 missing, c->pod->namespace);
                 return 0;
         }
+        FAILPOINT("reconcile.values-read");
         v->state = VALUES_READY;
         manager_queue_pod(c->pod);
         return 0;

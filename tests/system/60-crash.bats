@@ -255,14 +255,18 @@ one_runs()
   wait_for 20 equals 1 count_workloads
 }
 
-# A pod's whole life with a reconciler that dies at one place of it.
+# A pod's whole life with a reconciler that dies at one place of it. The pod uses a config, so that
+# each of its starts begins with a reading of that.
 life_with_death_at()
 {
   local document
   : >"$MARK/starts"
   with_failpoint "$1"
-  document=$(pod web "$with_mark | .containers[0].limits = {pids: 50}" -- \
-    sh -c 'echo x >>/mark/starts; exec sleep 54321')
+  apply <<<'{"kind": "config", "name": "web", "data": {"a": "x"}}'
+  document=$(pod web "$with_mark | .containers[0] += {limits: {pids: 50}, env: {A: {config: \"web/a\"}}} |
+    .volumes += [{name: \"v\", source: {config: \"web\"}}] |
+    .containers[].mounts += [{volume: \"v\", path: \"/v\"}]" -- \
+    sh -c 'test "$(cat /v/a)" = x && echo "$A" >>/mark/starts; exec sleep 54321')
   apply <<<"$document"
   one_runs "$1: start" 1
   kill -9 "$(workload_of web)"
