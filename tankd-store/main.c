@@ -21,6 +21,7 @@
 
 typedef struct Options {
         const char *data_dir, *run_dir, *seed;
+        bool memory;
 } Options;
 
 static int help(void)
@@ -31,6 +32,8 @@ static int help(void)
                       "\n"
                       "  --data-dir DIR  where the database is (default: $TANK_STATE_DIR/store or\n"
                       "                  " TANK_STATE_DIR "/store)\n"
+                      "  --memory        keep it in memory: no file is touched, and all is gone at "
+                      "the end\n"
                       "  --run-dir DIR   tank's run directory (default: $TANK_RUN_DIR "
                       "or " TANK_RUN_DIR ")\n"
                       "  --seed FILE     create what this file of JSON lines declares and is "
@@ -47,6 +50,7 @@ static int parse_options(int argc, char *argv[], Options *ret)
 {
         enum {
                 OPTION_DATA_DIR = 256,
+                OPTION_MEMORY,
                 OPTION_RUN_DIR,
                 OPTION_SEED,
                 OPTION_INTROSPECT,
@@ -55,6 +59,7 @@ static int parse_options(int argc, char *argv[], Options *ret)
         };
         static const struct option longs[] = {
                 { "data-dir", required_argument, NULL, OPTION_DATA_DIR },
+                { "memory", no_argument, NULL, OPTION_MEMORY },
                 { "run-dir", required_argument, NULL, OPTION_RUN_DIR },
                 { "seed", required_argument, NULL, OPTION_SEED },
                 { "introspect", no_argument, NULL, OPTION_INTROSPECT },
@@ -67,6 +72,7 @@ static int parse_options(int argc, char *argv[], Options *ret)
         while ((c = getopt_long(argc, argv, "", longs, NULL)) >= 0)
                 switch (c) {
                 case OPTION_DATA_DIR: ret->data_dir = optarg; break;
+                case OPTION_MEMORY: ret->memory = true; break;
                 case OPTION_RUN_DIR: ret->run_dir = optarg; break;
                 case OPTION_SEED: ret->seed = optarg; break;
                 case OPTION_INTROSPECT: return store_bus_introspect();
@@ -77,6 +83,11 @@ static int parse_options(int argc, char *argv[], Options *ret)
                 }
         if (optind < argc) {
                 log_error("'%s': no arguments are expected", argv[optind]);
+                return -EINVAL;
+        }
+        if (ret->memory && (ret->data_dir || ret->run_dir)) {
+                log_error("--memory needs no directory: leave --%s-dir out",
+                                ret->data_dir ? "data" : "run");
                 return -EINVAL;
         }
         return 1;
@@ -154,18 +165,21 @@ static int run(const Options *o)
 {
         CLEANUP_FREE char *data_dir = NULL, *log_dir = NULL;
         CLEANUP(sd_event_unrefpp) sd_event *event = NULL;
+        StoreOptions where = {};
         CLEANUP(store_freep) Store *store = NULL;
         CLEANUP(store_bus_freep) StoreBus *bus = NULL;
         Ready ready = {};
         int r;
 
-        r = make_directories(o, &data_dir, &log_dir);
+        r = o->memory ? 0 : make_directories(o, &data_dir, &log_dir);
         if (r < 0)
                 return r;
+        where.dir = data_dir;
+        where.log_dir = log_dir;
         r = make_event(&event);
         if (r < 0)
                 return log_error_errno(r, "cannot make the event loop");
-        r = store_open(event, data_dir, log_dir, &store);
+        r = store_open(event, &where, &store);
         if (r < 0)
                 return r;
         if (o->seed) {

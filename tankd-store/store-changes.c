@@ -71,7 +71,7 @@ static int new_document(const Page *p, const ObjectKey *key, char **ret)
         size_t size;
         int r;
 
-        r = db_get(p->store->db, p->view, DB_HISTORY, &k, &value, &size);
+        r = db_get(p->store->db, p->view, DB_HISTORY, DB_KEY(&k), &value, &size);
         return r < 0 ? store_unreadable_text(key, r, ret) : store_row_text(key, value, size, ret);
 }
 
@@ -86,7 +86,7 @@ static int last_document(Page *p, const ObjectKey *key, char **ret)
         if (!p->history && (r = db_iter_new(p->store->db, p->view, DB_HISTORY, &p->history)) < 0)
                 return r;
         k = history_key_encode(key, p->revision, p->next_index - 1);
-        db_iter_seek_before(p->history, &k);
+        db_iter_seek_before(p->history, DB_KEY(&k));
         if (!db_iter_valid(p->history)) {
                 r = db_iter_status(p->history);
                 return store_unreadable_text(key, r < 0 ? r : -ENOENT, ret);
@@ -186,7 +186,7 @@ static int read_page(Page *p, uint64_t newest)
         r = db_iter_new(p->store->db, p->view, DB_CHANGES, &i);
         if (r < 0)
                 return r;
-        for (db_iter_seek(i, &first); db_iter_valid(i); db_iter_next(i)) {
+        for (db_iter_seek(i, DB_KEY(&first)); db_iter_valid(i); db_iter_next(i)) {
                 r = look_at(p, i);
                 if (r <= 0)
                         return r < 0 ? r : 1;

@@ -23,6 +23,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "fd.h"
 #include "limit.h"
 #include "log.h"
@@ -34,7 +35,6 @@
 struct Commit {
         sd_event_source *source, *idle_source;
         int event_fd;
-        Guard *guard;
         CommitDone done;
         void *userdata;
 
@@ -46,7 +46,7 @@ struct Commit {
         pthread_cond_t work, idle;
 
         /* under the lock */
-        Db *db;
+        CommitStart at; /* where the next batch stands */
         Transaction *waiting, **waiting_last;
         CommitBatch *finished, **finished_last;
         size_t n_queued, queued_bytes; /* submitted and not yet handed back */
@@ -54,51 +54,35 @@ struct Commit {
         int failed;
 };
 
-void op_done(Op *op)
-{
-        free(op->value);
-        free(op->change);
-        *op = (Op){};
-}
-
 static size_t transaction_bytes(const Transaction *t)
 {
-        size_t n = sizeof(*t);
-
-        for (size_t i = 0; i < t->n_ops; i++)
-                n += 2 * t->ops[i].value_size + t->ops[i].change_size;
-        return n;
+        return sizeof(*t) + t->bytes;
 }
 
-static void put_op(DbBatch *b, const Db *db, const Op *op, uint64_t revision, uint32_t index)
-{
-        StoreKey object = object_key_encode(&op->key);
-        StoreKey history = history_key_encode(&op->key, revision, index);
-        StoreKey change = change_key_encode(revision, index);
-
-        if (op->record.operation == OPERATION_DELETED)
-                db_batch_delete(b, db, DB_OBJECTS, &object);
-        else
-                db_batch_put(b, db, DB_OBJECTS, &object, op->value, op->value_size);
-        db_batch_put(b, db, DB_HISTORY, &history, op->value, op->value_size);
-        db_batch_put(b, db, DB_CHANGES, &change, op->change, op->change_size);
-}
-
-static int write_batch(Db *db, CommitBatch *batch)
+/* Of the batch alone: nothing of @c that the loop may change. */
+static int write_batch(const CommitStart *at, CommitBatch *batch)
 {
         CLEANUP(db_batch_freep) DbBatch *b = NULL;
+        MetaText before;
         int r;
 
-        if (batch->revision == 0)
+        if (!batch->writes)
                 return 0;
         r = db_batch_new(&b);
         if (r < 0)
                 return r;
         for (const Transaction *t = batch->first; t; t = t->next)
-                for (size_t i = 0; i < t->n_ops; i++)
-                        put_op(b, db, &t->ops[i], t->revision, (uint32_t) i);
-        meta_put_u64(b, db, META_REVISION, batch->revision);
-        return db_write(db, b);
+                if (t->type->put)
+                        t->type->put(t, b, at->db);
+        if (batch->revision > 0)
+                meta_put_u64(b, at->db, META_REVISION, batch->revision);
+        if (batch->log.rows != at->log.rows || batch->log.bytes != at->log.bytes) {
+                meta_put_u64(b, at->db, META_LOG_ROWS, batch->log.rows);
+                meta_put_u64(b, at->db, META_LOG_BYTES, batch->log.bytes);
+        }
+        /* Two stores on one database would each overwrite what the other acknowledged. */
+        meta_expect_u64(b, META_REVISION, at->revision, &before);
+        return db_write(at->db, b);
 }
 
 /* Takes from the queue what goes under one sync. */
@@ -107,6 +91,7 @@ static void gather(Commit *c, CommitBatch *batch)
         size_t bytes = 0;
 
         batch->last = &batch->first;
+        batch->log = c->at.log;
         while (c->waiting && bytes < LIMIT_TRANSACTION_BYTES) {
                 Transaction *t = c->waiting;
 
@@ -114,9 +99,11 @@ static void gather(Commit *c, CommitBatch *batch)
                 t->next = NULL;
                 *batch->last = t;
                 batch->last = &t->next;
-                batch->n_ops += t->n_ops;
-                if (t->n_ops > 0)
+                batch->writes = batch->writes || t->type->put;
+                if (t->revision > 0)
                         batch->revision = t->revision;
+                batch->log.rows += (uint64_t) t->log_rows;
+                batch->log.bytes += (uint64_t) t->log_bytes;
                 bytes += transaction_bytes(t);
         }
         if (!c->waiting)
@@ -134,22 +121,31 @@ static void ring(Commit *c)
 /* Called and returns with the lock held. */
 static void run_batch(Commit *c, CommitBatch *batch)
 {
-        Db *db = c->db;
+        CommitStart at = c->at;
+        uint64_t begun;
 
         gather(c, batch);
         batch->error = c->failed;
         c->busy = true;
         pthread_mutex_unlock(&c->lock);
 
+        begun = batch->writes ? now_boottime_usec() : 0;
         if (batch->error >= 0)
-                batch->error = write_batch(db, batch);
-        if (batch->error >= 0 && batch->revision > 0)
-                guard_note(c->guard, batch->revision);
+                batch->error = write_batch(&at, batch);
+        if (batch->writes)
+                batch->sync_usec = now_boottime_usec() - begun;
+        if (batch->error >= 0 && batch->revision > 0 && at.guard)
+                guard_note(at.guard, batch->revision);
 
         pthread_mutex_lock(&c->lock);
         c->busy = false;
         if (batch->error < 0)
                 c->failed = batch->error;
+        else {
+                c->at.log = batch->log;
+                if (batch->revision > 0)
+                        c->at.revision = batch->revision;
+        }
         *c->finished_last = batch;
         c->finished_last = &batch->next;
         ring(c);
@@ -274,16 +270,22 @@ void commit_drain(Commit *c)
         hand_back(c);
 }
 
-void commit_resume(Commit *c, Db *db)
+size_t commit_queued(const Commit *c)
+{
+        return c->n_queued;
+}
+
+void commit_resume(Commit *c, const CommitStart *start)
 {
         pthread_mutex_lock(&c->lock);
         assert(!c->waiting && !c->busy);
         c->failed = 0;
-        c->db = db;
+        c->at = *start;
         pthread_mutex_unlock(&c->lock);
 }
 
-int commit_new(sd_event *event, Db *db, Guard *guard, CommitDone done, void *userdata, Commit **ret)
+int commit_new(sd_event *event, const CommitStart *start, CommitDone done, void *userdata,
+                Commit **ret)
 {
         Commit *c;
         int r;
@@ -291,8 +293,7 @@ int commit_new(sd_event *event, Db *db, Guard *guard, CommitDone done, void *use
         c = calloc(1, sizeof(*c));
         if (!c)
                 return -ENOMEM;
-        c->db = db;
-        c->guard = guard;
+        c->at = *start;
         c->done = done;
         c->userdata = userdata;
         c->waiting_last = &c->waiting;

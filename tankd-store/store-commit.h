@@ -14,43 +14,58 @@
 #include "macro.h"
 #include "store-db.h"
 #include "store-guard.h"
-#include "store-record.h"
-
-/* One object's change: the row of the object (or its removal), of the history and of the change
- * log. */
-typedef struct Op {
-        ObjectKey key;
-        StoreRecord record; /* its document points into value */
-        char *value;
-        size_t value_size;
-        char *change;
-        size_t change_size;
-} Op;
-
-void op_done(Op *op);
 
 typedef struct Transaction Transaction;
+
+/* What kinds of transactions there are, the queue does not know. */
+typedef struct TransactionType {
+        /* On the commit thread: its rows. Reads nothing that the loop may change meanwhile. NULL:
+         * none; it only waits for what stands before it. */
+        void (*put)(const Transaction *t, DbBatch *b, const Db *db);
+        /* On the loop, in the order of submission, when its batch is back: @error is 0, or why
+         * nothing of it counts. */
+        void (*finish)(Transaction *t, int error, void *userdata);
+        /* On the loop, when all of its batch were told. */
+        void (*free)(Transaction *t);
+} TransactionType;
+
+/* Embedded by whoever submits it. */
 struct Transaction {
         Transaction *next;
-        uint64_t revision; /* means something with ops only */
-        Op *ops;           /* borrowed from whoever embeds this */
-        size_t n_ops;      /* 0: waits for what stands before it, writes nothing */
+        const TransactionType *type;
+        uint64_t revision;           /* 0: it has none: it waits, or keeps house */
+        size_t bytes;                /* of its rows */
+        int64_t log_rows, log_bytes; /* by which the change log grows */
 };
+
+/* How much the change log holds: rows, and bytes of their values. Counted with each batch. */
+typedef struct LogSize {
+        uint64_t rows, bytes;
+} LogSize;
 
 typedef struct CommitBatch CommitBatch;
 struct CommitBatch {
         CommitBatch *next;
         Transaction *first, **last;
-        size_t n_ops;
-        uint64_t revision; /* of the last transaction with ops; 0: there was none */
-        int error;         /* 0, or why nothing of it counts */
+        bool writes;
+        uint64_t revision;  /* of the last transaction that has one; 0: none has */
+        LogSize log;        /* behind it */
+        uint64_t sync_usec; /* how long the write took; 0: there was none */
+        int error;          /* 0, or why nothing of it counts */
 };
 
-/* The transactions are the callee's again. */
+/* The transactions are the callee's to finish and to free. */
 typedef void (*CommitDone)(const CommitBatch *batch, void *userdata);
 
 typedef struct Commit Commit;
-int commit_new(sd_event *event, Db *db, Guard *guard, CommitDone done, void *userdata,
+typedef struct CommitStart {
+        Db *db;
+        Guard *guard;      /* NULL: nothing stands beside the database */
+        uint64_t revision; /* of the newest write: each batch is written upon the one before it */
+        LogSize log;
+} CommitStart;
+
+int commit_new(sd_event *event, const CommitStart *start, CommitDone done, void *userdata,
                 Commit **ret);
 Commit *commit_free(Commit *c); /* drains */
 DEFINE_CLEANUP(Commit *, commit_freep, commit_free);
@@ -60,5 +75,6 @@ int commit_submit(Commit *c, Transaction *t);
 /* Blocks until nothing is under way, and hands all batches back. For the start and the end of the
  * process, and behind a failure, when nothing touches the disk any more. */
 void commit_drain(Commit *c);
-/* Behind a failure, drained: goes on, with another handle. */
-void commit_resume(Commit *c, Db *db);
+/* Drained: goes on from another start. */
+void commit_resume(Commit *c, const CommitStart *start);
+size_t commit_queued(const Commit *c); /* transactions that were submitted and are not back yet */

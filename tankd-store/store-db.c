@@ -59,14 +59,17 @@ static const char *const family_names[_DB_FAMILY_MAX] = {
         [DB_OBJECTS] = "objects",
         [DB_HISTORY] = "history",
         [DB_CHANGES] = "changes",
+        [DB_KV] = "kv",
+        [DB_IDS] = "ids",
 };
 
 struct Db {
         rocksdb_t *db;
+        rocksdb_env_t *env; /* in memory; NULL: the disk's */
         rocksdb_options_t *options;
         rocksdb_readoptions_t *read_options;
         rocksdb_writeoptions_t *write_options;
-        rocksdb_column_family_handle_t *families[_DB_FAMILY_MAX];
+        rocksdb_column_family_handle_t *families[_DB_FAMILY_MAX]; /* NULL: not there */
 };
 
 struct DbView {
@@ -77,10 +80,14 @@ struct DbView {
 
 struct DbBatch {
         rocksdb_writebatch_t *batch;
+        DbFamily expected_family;
+        DbKey expected_key; /* NULL: no precondition */
+        const void *expected;
+        size_t expected_size;
 };
 
 struct DbIter {
-        rocksdb_iterator_t *iter;
+        rocksdb_iterator_t *iter; /* NULL: of a family that is not there */
 };
 
 static int error_to_errno(const char *text)
@@ -121,6 +128,7 @@ static int check(char *text, const char *what)
         return r;
 }
 
+/* @log_dir NULL: beside the database. */
 static int make_options(const char *log_dir, DbMode mode, rocksdb_options_t **ret)
 {
         rocksdb_options_t *base, *options;
@@ -137,10 +145,11 @@ static int make_options(const char *log_dir, DbMode mode, rocksdb_options_t **re
                 return r;
         }
 
-        rocksdb_options_set_db_log_dir(options, log_dir);
+        if (log_dir)
+                rocksdb_options_set_db_log_dir(options, log_dir);
         rocksdb_options_set_info_log_level(options, INFO_LOG_SILENT);
         rocksdb_options_set_create_if_missing(options, mode == DB_CREATE);
-        rocksdb_options_set_create_missing_column_families(options, mode != DB_READ_ONLY);
+        rocksdb_options_set_create_missing_column_families(options, mode == DB_CREATE);
         *ret = options;
         return 0;
 }
@@ -182,7 +191,9 @@ static int probe(const char *dir)
         return r;
 }
 
-static int check_families(const char *dir, const rocksdb_options_t *options)
+/* Which of our families there are; any other is refused. */
+static int find_families(const char *dir, const rocksdb_options_t *options,
+                bool ret_present[static _DB_FAMILY_MAX])
 {
         char *error = NULL, **names;
         size_t n = 0;
@@ -196,7 +207,8 @@ static int check_families(const char *dir, const rocksdb_options_t *options)
                 bool known = false;
 
                 for (size_t f = 0; f < _DB_FAMILY_MAX; f++)
-                        known = known || streq(names[i], family_names[f]);
+                        if (streq(names[i], family_names[f]))
+                                ret_present[f] = known = true;
                 if (!known) {
                         log_error("%s has the unknown column family \"%s\"", dir, names[i]);
                         r = -EPROTONOSUPPORT;
@@ -206,48 +218,168 @@ static int check_families(const char *dir, const rocksdb_options_t *options)
         return r;
 }
 
+/* Opens the families that are @present. */
+static int open_families(Db *db, const char *dir, DbMode mode, const bool *present)
+{
+        rocksdb_column_family_handle_t *handles[_DB_FAMILY_MAX] = {};
+        const rocksdb_options_t *options[_DB_FAMILY_MAX];
+        const char *names[_DB_FAMILY_MAX];
+        char *error = NULL;
+        int n = 0, r;
+
+        for (size_t f = 0; f < _DB_FAMILY_MAX; f++)
+                if (present[f]) {
+                        options[n] = db->options;
+                        names[n++] = family_names[f];
+                }
+        db->db = mode == DB_READ_ONLY ? rocksdb_open_for_read_only_column_families(db->options, dir,
+                                                        n, names, options, handles, 0, &error)
+                                      : rocksdb_open_column_families(db->options, dir, n, names,
+                                                        options, handles, &error);
+        r = check(error, dir);
+        if (r < 0)
+                return r;
+        for (size_t f = 0, i = 0; f < _DB_FAMILY_MAX; f++)
+                if (present[f])
+                        db->families[f] = handles[i++];
+        return 0;
+}
+
+/* The silent log level has no name, so RocksDB cannot write down its options: it goes on without,
+ * and leaves the file that it began, one for each start. */
+static void remove_leftovers(const char *dir)
+{
+        struct dirent *e;
+        DIR *d;
+
+        d = opendir(dir);
+        if (!d)
+                return;
+        while ((e = readdir(d)))
+                if (fnmatch("OPTIONS-*.dbtmp", e->d_name, 0) == 0)
+                        (void) unlinkat(dirfd(d), e->d_name, 0);
+        (void) closedir(d);
+}
+
+static int open_with(Db *db, const char *dir, const char *log_dir, DbMode mode, bool exists)
+{
+        bool present[_DB_FAMILY_MAX] = {};
+        int r;
+
+        r = make_options(log_dir, mode, &db->options);
+        if (r < 0)
+                return r;
+        if (db->env)
+                rocksdb_options_set_env(db->options, db->env);
+        if (exists) {
+                r = find_families(dir, db->options, present);
+                if (r < 0)
+                        return r;
+        } else
+                for (size_t f = 0; f < _DB_FAMILY_MAX; f++)
+                        present[f] = true;
+
+        db->read_options = rocksdb_readoptions_create();
+        db->write_options = rocksdb_writeoptions_create();
+        rocksdb_writeoptions_set_sync(db->write_options, 1);
+        return open_families(db, dir, mode, present);
+}
+
 int db_open(const char *dir, const char *log_dir, DbMode mode, Db **ret)
 {
         CLEANUP(db_closep) Db *db = NULL;
-        const rocksdb_options_t *options[_DB_FAMILY_MAX];
-        char *error = NULL;
-        int r;
+        int exists, r;
 
-        r = probe(dir);
-        if (r < 0)
-                return r;
-        if (r == 0 && mode != DB_CREATE)
+        exists = probe(dir);
+        if (exists < 0)
+                return exists;
+        if (!exists && mode != DB_CREATE)
                 return -ENOENT;
 
         db = calloc(1, sizeof(*db));
         if (!db)
                 return -ENOMEM;
-        bool exists = r > 0;
-        r = make_options(log_dir, mode, &db->options);
+        r = open_with(db, dir, log_dir, mode, exists);
         if (r < 0)
                 return r;
-        if (exists) {
-                r = check_families(dir, db->options);
-                if (r < 0)
-                        return r;
-        }
+        if (mode != DB_READ_ONLY)
+                remove_leftovers(dir);
+        *ret = TAKE_PTR(db);
+        return 0;
+}
 
-        db->read_options = rocksdb_readoptions_create();
-        db->write_options = rocksdb_writeoptions_create();
-        rocksdb_writeoptions_set_sync(db->write_options, 1);
-        for (size_t i = 0; i < _DB_FAMILY_MAX; i++)
-                options[i] = db->options;
-        db->db = mode == DB_READ_ONLY
-                                 ? rocksdb_open_for_read_only_column_families(db->options, dir,
-                                                   _DB_FAMILY_MAX, family_names, options,
-                                                   db->families, 0, &error)
-                                 : rocksdb_open_column_families(db->options, dir, _DB_FAMILY_MAX,
-                                                   family_names, options, db->families, &error);
-        r = check(error, dir);
+int db_open_memory(Db **ret)
+{
+        CLEANUP(db_closep) Db *db = NULL;
+        int r;
+
+        db = calloc(1, sizeof(*db));
+        if (!db)
+                return -ENOMEM;
+        db->env = rocksdb_create_mem_env();
+        r = open_with(db, "/tank", NULL, DB_CREATE, false);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(db);
         return 0;
+}
+
+int db_add_families(Db *db)
+{
+        for (size_t f = 0; f < _DB_FAMILY_MAX; f++) {
+                char *error = NULL;
+                int r;
+
+                if (db->families[f])
+                        continue;
+                db->families[f] = rocksdb_create_column_family(
+                                db->db, db->options, family_names[f], &error);
+                r = check(error, family_names[f]);
+                if (r < 0) {
+                        db->families[f] = NULL;
+                        return r;
+                }
+        }
+        return 0;
+}
+
+int db_checkpoint(Db *db, const char *dir)
+{
+        rocksdb_checkpoint_t *checkpoint;
+        char *error = NULL;
+        int r;
+
+        checkpoint = rocksdb_checkpoint_object_create(db->db, &error);
+        r = check(error, "checkpoint of the database");
+        if (r < 0)
+                return r;
+        rocksdb_checkpoint_create(checkpoint, dir, 0, &error);
+        r = check(error, "checkpoint of the database");
+        rocksdb_checkpoint_object_destroy(checkpoint);
+        return r;
+}
+
+uint64_t db_number(Db *db, DbNumber number)
+{
+        static const char *const properties[_DB_NUMBER_MAX] = {
+                [DB_PENDING_COMPACTION_BYTES] = "rocksdb.estimate-pending-compaction-bytes",
+                [DB_MEMTABLE_BYTES] = "rocksdb.cur-size-all-mem-tables",
+                [DB_CACHE_BYTES] = "rocksdb.block-cache-usage",
+                [DB_TABLE_BYTES] = "rocksdb.live-sst-files-size",
+        };
+        uint64_t sum = 0;
+
+        for (size_t f = 0; f < _DB_FAMILY_MAX; f++) {
+                uint64_t n = 0;
+
+                if (!db->families[f])
+                        continue;
+                if (rocksdb_property_int_cf(db->db, db->families[f], properties[number], &n) < 0)
+                        continue;
+                /* There is one cache for all families. */
+                sum = number == DB_CACHE_BYTES ? n : sum + n;
+        }
+        return sum;
 }
 
 Db *db_close(Db *db)
@@ -265,13 +397,15 @@ Db *db_close(Db *db)
                 rocksdb_writeoptions_destroy(db->write_options);
         if (db->options)
                 rocksdb_options_destroy(db->options);
+        if (db->env)
+                rocksdb_env_destroy(db->env);
         free(db);
         return NULL;
 }
 
 int db_batch_new(DbBatch **ret)
 {
-        DbBatch *b = malloc(sizeof(*b));
+        DbBatch *b = calloc(1, sizeof(*b));
 
         if (!b)
                 return -ENOMEM;
@@ -288,22 +422,55 @@ DbBatch *db_batch_free(DbBatch *b)
         return NULL;
 }
 
-void db_batch_put(DbBatch *b, const Db *db, DbFamily family, const StoreKey *key, const void *value,
+void db_batch_put(DbBatch *b, const Db *db, DbFamily family, DbKey key, const void *value,
                 size_t size)
 {
-        rocksdb_writebatch_put_cf(
-                        b->batch, db->families[family], key->data, key->size, value, size);
+        rocksdb_writebatch_put_cf(b->batch, db->families[family], key.data, key.size, value, size);
 }
 
-void db_batch_delete(DbBatch *b, const Db *db, DbFamily family, const StoreKey *key)
+void db_batch_delete(DbBatch *b, const Db *db, DbFamily family, DbKey key)
 {
-        rocksdb_writebatch_delete_cf(b->batch, db->families[family], key->data, key->size);
+        rocksdb_writebatch_delete_cf(b->batch, db->families[family], key.data, key.size);
 }
 
+void db_batch_delete_range(DbBatch *b, const Db *db, DbFamily family, DbKey begin, DbKey end)
+{
+        rocksdb_writebatch_delete_range_cf(
+                        b->batch, db->families[family], begin.data, begin.size, end.data, end.size);
+}
+
+void db_batch_expect(DbBatch *b, DbFamily family, DbKey key, const void *value, size_t size)
+{
+        b->expected_family = family;
+        b->expected_key = key;
+        b->expected = value;
+        b->expected_size = size;
+}
+
+static int check_expected(Db *db, const DbBatch *b)
+{
+        CLEANUP_FREE char *value = NULL;
+        size_t size;
+        int r;
+
+        r = db_get(db, NULL, b->expected_family, b->expected_key, &value, &size);
+        if (r < 0 && r != -ENOENT)
+                return r;
+        return r >= 0 && size == b->expected_size && memcmp(value, b->expected, size) == 0
+                               ? 0
+                               : -ESTALE;
+}
+
+/* Precondition and write are not one step here: nobody else writes, which is what RocksDB's lock
+ * and the one commit thread are for. */
 int db_write(Db *db, DbBatch *b)
 {
         char *error = NULL;
+        int r;
 
+        r = b->expected_key.data ? check_expected(db, b) : 0;
+        if (r < 0)
+                return r;
         rocksdb_write(db->db, db->write_options, b->batch, &error);
         return check(error, "write to the database");
 }
@@ -332,15 +499,16 @@ DbView *db_view_free(DbView *v)
         return NULL;
 }
 
-int db_get(Db *db, const DbView *view, DbFamily family, const StoreKey *key, char **ret,
-                size_t *ret_size)
+int db_get(Db *db, const DbView *view, DbFamily family, DbKey key, char **ret, size_t *ret_size)
 {
         char *error = NULL, *value;
         size_t size = 0;
         int r;
 
+        if (!db->families[family])
+                return -ENOENT;
         value = rocksdb_get_cf(db->db, view ? view->read_options : db->read_options,
-                        db->families[family], key->data, key->size, &size, &error);
+                        db->families[family], key.data, key.size, &size, &error);
         r = check(error, "read of the database");
         if (r < 0)
                 return r;
@@ -353,39 +521,43 @@ int db_get(Db *db, const DbView *view, DbFamily family, const StoreKey *key, cha
 
 int db_iter_new(Db *db, const DbView *view, DbFamily family, DbIter **ret)
 {
-        DbIter *i = malloc(sizeof(*i));
+        DbIter *i = calloc(1, sizeof(*i));
 
         if (!i)
                 return -ENOMEM;
-        i->iter = rocksdb_create_iterator_cf(
-                        db->db, view ? view->read_options : db->read_options, db->families[family]);
+        if (db->families[family])
+                i->iter = rocksdb_create_iterator_cf(db->db,
+                                view ? view->read_options : db->read_options, db->families[family]);
         *ret = i;
         return 0;
 }
 
 DbIter *db_iter_free(DbIter *i)
 {
-        if (i)
+        if (i && i->iter)
                 rocksdb_iter_destroy(i->iter);
         free(i);
         return NULL;
 }
 
-void db_iter_seek(DbIter *i, const StoreKey *key)
+void db_iter_seek(DbIter *i, DbKey key)
 {
-        rocksdb_iter_seek(i->iter, key->data, key->size);
+        if (i->iter)
+                rocksdb_iter_seek(i->iter, key.data, key.size);
 }
 
-void db_iter_seek_before(DbIter *i, const StoreKey *key)
+void db_iter_seek_before(DbIter *i, DbKey key)
 {
         const char *found;
         size_t size;
 
-        rocksdb_iter_seek_for_prev(i->iter, key->data, key->size);
+        if (!i->iter)
+                return;
+        rocksdb_iter_seek_for_prev(i->iter, key.data, key.size);
         if (!rocksdb_iter_valid(i->iter))
                 return;
         found = rocksdb_iter_key(i->iter, &size);
-        if (size == key->size && memcmp(found, key->data, size) == 0)
+        if (size == key.size && memcmp(found, key.data, size) == 0)
                 rocksdb_iter_prev(i->iter);
 }
 
@@ -401,7 +573,7 @@ void db_iter_previous(DbIter *i)
 
 bool db_iter_valid(const DbIter *i)
 {
-        return rocksdb_iter_valid(i->iter);
+        return i->iter && rocksdb_iter_valid(i->iter);
 }
 
 const char *db_iter_key(const DbIter *i, size_t *ret_size)
@@ -418,6 +590,8 @@ int db_iter_status(const DbIter *i)
 {
         char *error = NULL;
 
+        if (!i->iter)
+                return 0;
         rocksdb_iter_get_error(i->iter, &error);
         return check(error, "read of the database");
 }

@@ -34,7 +34,9 @@ static int property_compacted(sd_bus *bus, const char *path, const char *interfa
 static int property_backend(sd_bus *bus, const char *path, const char *interface,
                 const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *reterr)
 {
-        return sd_bus_message_append(reply, "s", "rocksdb");
+        bool memory = store_is_in_memory(((StoreBus *) userdata)->store);
+
+        return sd_bus_message_append(reply, "s", memory ? "memory" : "rocksdb");
 }
 
 static int property_state(sd_bus *bus, const char *path, const char *interface,
@@ -151,6 +153,16 @@ static int measure(StoreBus *b)
 
 /* ---- signals ---- */
 
+static size_t count_ops(const CommitBatch *batch)
+{
+        const Op *ops;
+        size_t n = 0;
+
+        for (const Transaction *t = batch->first; t; t = t->next)
+                n += store_transaction_ops(t, &ops);
+        return n;
+}
+
 static int append_keys(sd_bus_message *m, const CommitBatch *batch)
 {
         int r;
@@ -158,17 +170,19 @@ static int append_keys(sd_bus_message *m, const CommitBatch *batch)
         r = sd_bus_message_open_container(m, 'a', "(ssss)");
         if (r < 0)
                 return r;
-        if (batch && batch->n_ops <= LIMIT_CHANGED_KEYS)
-                for (const Transaction *t = batch->first; t; t = t->next)
-                        for (size_t i = 0; i < t->n_ops; i++) {
-                                const Op *op = &t->ops[i];
+        if (batch && count_ops(batch) <= LIMIT_CHANGED_KEYS)
+                for (const Transaction *t = batch->first; t; t = t->next) {
+                        const Op *ops = NULL;
+                        size_t n = store_transaction_ops(t, &ops);
 
-                                r = sd_bus_message_append(m, "(ssss)", op->key.type,
-                                                op->key.namespace, op->key.name,
-                                                operation_to_string(op->record.operation));
+                        for (size_t i = 0; i < n; i++) {
+                                r = sd_bus_message_append(m, "(ssss)", ops[i].key.type,
+                                                ops[i].key.namespace, ops[i].key.name,
+                                                operation_to_string(ops[i].record.operation));
                                 if (r < 0)
                                         return r;
                         }
+                }
         return sd_bus_message_close_container(m);
 }
 
@@ -179,7 +193,8 @@ static void on_changed(const CommitBatch *batch, void *userdata)
         sd_bus *bus = bus_link_get(b->link);
         int r;
 
-        if (!bus)
+        /* What is no change of an object is told elsewhere. */
+        if (!bus || (batch && count_ops(batch) == 0))
                 return;
         if ((r = sd_bus_message_new_signal(
                              bus, &m, TANK_STORE_PATH, TANK_STORE_INTERFACE, "Changed")) < 0 ||

@@ -32,7 +32,7 @@ static int find_version(Store *s, const ObjectKey *key, uint64_t revision, Store
         r = db_iter_new(s->db, NULL, DB_HISTORY, &i);
         if (r < 0)
                 return r;
-        db_iter_seek(i, &first);
+        db_iter_seek(i, DB_KEY(&first));
         if (!db_iter_valid(i)) {
                 r = db_iter_status(i);
                 return r < 0 ? r : -ENOENT;
@@ -118,7 +118,7 @@ static int version_change(
         size_t size;
         int r;
 
-        r = db_get(s->db, view, DB_CHANGES, &k, &value, &size);
+        r = db_get(s->db, view, DB_CHANGES, DB_KEY(&k), &value, &size);
         return r < 0 ? r : store_change_decode(value, size, ret);
 }
 
@@ -184,7 +184,7 @@ static int history_page(Store *s, History *h, uint64_t before, char **ret_next)
         if ((r = db_view_new(s->db, &view)) < 0 ||
                         (r = db_iter_new(s->db, view, DB_HISTORY, &i)) < 0)
                 return r;
-        for (db_iter_seek_before(i, &end); db_iter_valid(i); db_iter_previous(i)) {
+        for (db_iter_seek_before(i, DB_KEY(&end)); db_iter_valid(i); db_iter_previous(i)) {
                 const char *k = db_iter_key(i, &size);
 
                 if (!key_has_prefix(k, size, &h->prefix))

@@ -17,8 +17,8 @@ typedef enum StoreState {
 /* One transaction under way: its operations, or nothing when they changed nothing. */
 typedef struct Write {
         Transaction transaction;
-        Op *ops; /* of which the transaction has n_ops */
-        size_t max_ops;
+        Op *ops;
+        size_t n_ops, max_ops;
         Op **shadowed; /* what stood in the overlay before each of them, or NULL */
         StoreAnswer *answers;
         StoreOutcome outcome;
@@ -34,8 +34,8 @@ DEFINE_CLEANUP(Write *, write_freep, write_free);
 
 struct Store {
         sd_event *event;
-        char *dir, *db_dir, *log_dir;
-        Guard *guard;
+        char *dir, *db_dir, *log_dir; /* NULL in memory */
+        Guard *guard;                 /* likewise */
         Db *db;
         Commit *commit;
         StoreHooks hooks;
@@ -44,6 +44,7 @@ struct Store {
         uint64_t revision;  /* of the newest durable write */
         uint64_t allocated; /* of the newest write under way */
         uint64_t compacted;
+        LogSize log;   /* with the newest durable write */
         void *overlay; /* tsearch() tree of Op*, by key: the newest write under way of each */
 
         struct Query *queries[LIMIT_QUERIES]; /* under way, the next in turn first */
@@ -60,17 +61,25 @@ struct Store {
 void store_set_state(Store *s, StoreState state, const char *format, ...) PRINTF_LIKE(3, 4);
 
 /* store.c */
+const char *store_place(const Store *s); /* where the database is, for people */
+/* Sets the error of a write whose batch failed. */
+int store_write_failed(const Store *s, int error, sd_bus_error *reterr);
 void store_on_batch(const CommitBatch *batch, void *userdata);
 int store_on_failure(sd_event_source *source, void *userdata);
 
 /* store-open.c */
 int store_open_database(Store *s);
+CommitStart store_commit_start(const Store *s);
 /* Behind a full disk: gives up the ballast and opens anew; the state is what came of it. */
 int store_reopen(Store *s);
 
 /* store-query.c */
 /* Answers those under way with Unavailable: before the handle of the database goes. */
 void store_end_queries(Store *s);
+
+/* store-migrate.c */
+/* Brings an older format of the database up to this one's. */
+int store_migrate(Store *s, uint64_t format);
 
 /* store-room.c */
 /* Whether a write may begin; sets Degraded. Leaves STORE_FULL and STORE_CRAMMED when there is room

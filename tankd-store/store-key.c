@@ -161,3 +161,26 @@ int history_key_decode(const void *data, size_t size, const StoreKey *prefix,
         return change_key_decode((const char *) data + prefix->size, size - prefix->size,
                         ret_revision, ret_index);
 }
+
+static int hex_value(char c)
+{
+        return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -EINVAL;
+}
+
+int id_key_encode(const char *uid, StoreKey *ret)
+{
+        StoreKey k = {};
+
+        for (; uid[0] && uid[1]; uid += 2) {
+                int high = hex_value(uid[0]), low = hex_value(uid[1]);
+                char byte = (char) (high << 4 | low);
+
+                if (high < 0 || low < 0 || k.size == 16)
+                        return -EINVAL;
+                append(&k, &byte, 1);
+        }
+        if (uid[0] || k.size != 16)
+                return -EINVAL;
+        *ret = k;
+        return 0;
+}

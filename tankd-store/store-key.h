@@ -8,6 +8,7 @@
  *   objects   type NUL namespace NUL name
  *   history   type NUL namespace NUL name NUL revision(8) index(4)
  *   changes   revision(8) index(4)
+ *   ids       the 16 bytes of the uid of an object that stands; the value is its key in objects
  *
  * Every change of one transaction has the transaction's revision and its own index from 0. Types
  * that stand outside of namespaces have an empty namespace component. */
@@ -52,3 +53,4 @@ int history_key_decode(const void *data, size_t size, const StoreKey *prefix,
                 uint64_t *ret_revision, uint32_t *ret_index);
 StoreKey change_key_encode(uint64_t revision, uint32_t index);
 int change_key_decode(const void *data, size_t size, uint64_t *ret_revision, uint32_t *ret_index);
+int id_key_encode(const char *uid, StoreKey *ret); /* -EINVAL: not 32 hex digits */

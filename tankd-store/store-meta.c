@@ -19,7 +19,7 @@ void meta_put_text(DbBatch *b, const Db *db, const char *name, const char *value
 {
         StoreKey k = meta_key(name);
 
-        db_batch_put(b, db, DB_META, &k, value, strlen(value));
+        db_batch_put(b, db, DB_META, DB_KEY(&k), value, strlen(value));
 }
 
 void meta_put_u64(DbBatch *b, const Db *db, const char *name, uint64_t value)
@@ -30,6 +30,14 @@ void meta_put_u64(DbBatch *b, const Db *db, const char *name, uint64_t value)
         meta_put_text(b, db, name, text);
 }
 
+void meta_expect_u64(DbBatch *b, const char *name, uint64_t value, MetaText *ret_text)
+{
+        int n = snprintf(ret_text->text, sizeof(ret_text->text), "%" PRIu64, value);
+
+        ret_text->key = meta_key(name);
+        db_batch_expect(b, DB_META, DB_KEY(&ret_text->key), ret_text->text, (size_t) n);
+}
+
 /* NUL-terminated; no row is longer than an id. */
 static int meta_get(Db *db, const DbView *view, const char *name, char ret[static ID128_SIZE])
 {
@@ -38,7 +46,7 @@ static int meta_get(Db *db, const DbView *view, const char *name, char ret[stati
         size_t size;
         int r;
 
-        r = db_get(db, view, DB_META, &k, &value, &size);
+        r = db_get(db, view, DB_META, DB_KEY(&k), &value, &size);
         if (r < 0)
                 return r;
         if (size >= ID128_SIZE || memchr(value, 0, size))

@@ -46,14 +46,14 @@ static void walk_pending(Store *s, const Op *op, void *userdata)
         if (op->record.operation == OPERATION_DELETED || !streq(op->key.namespace, w->namespace) ||
                         type_is_global(op->key.type))
                 return;
-        if (db_get(s->db, NULL, DB_OBJECTS, &k, &value, &size) == -ENOENT)
+        if (db_get(s->db, NULL, DB_OBJECTS, DB_KEY(&k), &value, &size) == -ENOENT)
                 walk_add(w, &op->key);
 }
 
 /* All of one type. @i comes as it goes. */
 static int walk_type(Store *s, Walk *w, DbIter *i, const StoreKey *prefix)
 {
-        for (db_iter_seek(i, prefix); db_iter_valid(i) && w->n < w->max; db_iter_next(i)) {
+        for (db_iter_seek(i, DB_KEY(prefix)); db_iter_valid(i) && w->n < w->max; db_iter_next(i)) {
                 const Op *pending;
                 ObjectKey key;
                 size_t size;
@@ -87,7 +87,7 @@ static int walk_committed(Store *s, Walk *w)
                 size_t size;
                 StoreKey prefix;
 
-                db_iter_seek(i, &seek);
+                db_iter_seek(i, DB_KEY(&seek));
                 if (!db_iter_valid(i) || w->n >= w->max)
                         return db_iter_status(i);
                 type = db_iter_key(i, &size);

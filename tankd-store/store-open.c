@@ -20,40 +20,32 @@
 #include "log.h"
 #include "store-internal.h"
 
-static int put_namespace(Store *s, DbBatch *b, const char *name, uint32_t index, uint64_t now)
+/* Adds to *size what the change log gets by it. */
+static int put_namespace(
+                Store *s, DbBatch *b, const char *name, uint32_t index, uint64_t now, LogSize *size)
 {
-        CLEANUP_FREE char *document = NULL, *value = NULL, *change = NULL;
-        size_t value_size, change_size;
-        StoreRecord record = {
-                .generation = 1,
-                .revision = 1,
-                .created_usec = now,
-                .updated_usec = now,
-                .operation = OPERATION_CREATED,
-        };
-        StoreChange c = { .operation = OPERATION_CREATED, .generation = 1, .by = geteuid() };
-        StoreKey object, history, log;
+        CLEANUP_FREE char *document = NULL;
+        CLEANUP(op_done)
+        Op op = { .record = {
+                                  .generation = 1,
+                                  .revision = 1,
+                                  .created_usec = now,
+                                  .updated_usec = now,
+                                  .operation = OPERATION_CREATED,
+                  } };
         int r;
 
         if (asprintf(&document, "{\"kind\":\"namespace\",\"name\":\"%s\"}", name) < 0)
                 return -ENOMEM;
-        record.document = document;
-        record.document_size = strlen(document);
-        if ((r = random_id(record.uid)) < 0 ||
-                        (r = object_key_init(&c.key, "namespace", "", name)) < 0 ||
-                        (r = store_record_encode(&record, &value, &value_size)) < 0)
+        op.record.document = document;
+        op.record.document_size = strlen(document);
+        if ((r = random_id(op.record.uid)) < 0 ||
+                        (r = object_key_init(&op.key, "namespace", "", name)) < 0 ||
+                        (r = op_encode(&op, geteuid(), NULL, NULL)) < 0)
                 return r;
-        memcpy(c.uid, record.uid, sizeof(c.uid));
-        r = store_change_encode(&c, &change, &change_size);
-        if (r < 0)
-                return r;
-
-        object = object_key_encode(&c.key);
-        history = history_key_encode(&c.key, 1, index);
-        log = change_key_encode(1, index);
-        db_batch_put(b, s->db, DB_OBJECTS, &object, value, value_size);
-        db_batch_put(b, s->db, DB_HISTORY, &history, value, value_size);
-        db_batch_put(b, s->db, DB_CHANGES, &log, change, change_size);
+        op_put(&op, index, b, s->db);
+        size->rows++;
+        size->bytes += op.change_size;
         return 0;
 }
 
@@ -63,6 +55,7 @@ static int initialize(Store *s)
         CLEANUP(db_batch_freep) DbBatch *b = NULL;
         char id[ID128_SIZE], created[RFC3339_SIZE];
         uint64_t now = now_realtime_usec();
+        LogSize log = {};
         int r;
 
         r = random_id(id);
@@ -75,12 +68,14 @@ static int initialize(Store *s)
         meta_put_text(b, s->db, META_CREATED, format_rfc3339(now, created));
         meta_put_u64(b, s->db, META_REVISION, 1);
         meta_put_u64(b, s->db, META_COMPACTED, 0);
-        if ((r = put_namespace(s, b, "default", 0, now)) < 0 ||
-                        (r = put_namespace(s, b, "system", 1, now)) < 0)
+        if ((r = put_namespace(s, b, "default", 0, now, &log)) < 0 ||
+                        (r = put_namespace(s, b, "system", 1, now, &log)) < 0)
                 return r;
+        meta_put_u64(b, s->db, META_LOG_ROWS, log.rows);
+        meta_put_u64(b, s->db, META_LOG_BYTES, log.bytes);
         r = db_write(s->db, b);
         if (r >= 0)
-                log_info("made the database %s in %s", id, s->dir);
+                log_info("made the database %s in %s", id, store_place(s));
         return r;
 }
 
@@ -94,7 +89,7 @@ static int is_empty(Store *s)
                 r = db_iter_new(s->db, NULL, f, &i);
                 if (r < 0)
                         return r;
-                db_iter_seek(i, &(const StoreKey){});
+                db_iter_seek(i, (DbKey){ "", 0 });
                 if (db_iter_valid(i))
                         return 0;
                 r = db_iter_status(i);
@@ -104,28 +99,50 @@ static int is_empty(Store *s)
         return 1;
 }
 
-static int read_meta(Store *s)
+static int read_format(Store *s, uint64_t *ret)
 {
-        uint64_t format;
         int r;
 
-        r = meta_get_u64(s->db, NULL, META_FORMAT, &format);
+        r = meta_get_u64(s->db, NULL, META_FORMAT, ret);
         if (r < 0)
-                return log_error_errno(r, "the database in %s does not say its format", s->dir);
-        if (format != STORE_FORMAT) {
-                log_error("the database in %s has format %" PRIu64
-                          ", this tankd-store knows %d: %s",
-                                s->dir, format, STORE_FORMAT,
-                                format > STORE_FORMAT ? "install the newer tank that made it"
-                                                      : "it is damaged");
-                return -EPROTONOSUPPORT;
-        }
+                return log_error_errno(
+                                r, "the database in %s does not say its format", store_place(s));
+        if (*ret >= 1 && *ret <= STORE_FORMAT)
+                return 0;
+        log_error("the database in %s has format %" PRIu64 ", this tankd-store knows %d: %s",
+                        store_place(s), *ret, STORE_FORMAT,
+                        *ret > STORE_FORMAT ? "install the newer tank that made it"
+                                            : "it is damaged");
+        return -EPROTONOSUPPORT;
+}
+
+static int read_meta(Store *s)
+{
+        int r;
+
         if ((r = meta_get_id(s->db, s->database_id)) < 0 ||
                         (r = meta_get_u64(s->db, NULL, META_REVISION, &s->revision)) < 0 ||
                         (r = meta_get_u64(s->db, NULL, META_COMPACTED, &s->compacted)) < 0)
-                return log_error_errno(r, "the database in %s lacks its id or revision", s->dir);
+                return log_error_errno(
+                                r, "the database in %s lacks its id or revision", store_place(s));
+        /* Read-only, an older format has none of these. */
+        if (((r = meta_get_u64(s->db, NULL, META_LOG_ROWS, &s->log.rows)) < 0 && r != -ENOENT) ||
+                        ((r = meta_get_u64(s->db, NULL, META_LOG_BYTES, &s->log.bytes)) < 0 &&
+                                        r != -ENOENT))
+                return log_error_errno(r, "the database in %s does not say how long its log is",
+                                store_place(s));
         s->allocated = s->revision;
         return 0;
+}
+
+CommitStart store_commit_start(const Store *s)
+{
+        return (CommitStart){
+                .db = s->db,
+                .guard = s->guard,
+                .revision = s->revision,
+                .log = s->log,
+        };
 }
 
 /* Says why there is no store. */
@@ -246,9 +263,26 @@ static bool heed_witness(Store *s, const Witness *w)
         return false;
 }
 
-int store_open_database(Store *s)
+/* What stands beside the database follows it. */
+static void start_guard(Store *s)
+{
+        int r;
+
+        r = guard_start_witness(s->guard, s->database_id, s->revision);
+        if (r < 0)
+                (void) log_warning_errno(r, "cannot write %s/witness, going on without", s->dir);
+        r = s->state == STORE_OK ? guard_take_ballast(s->guard) : 0;
+        if (r < 0)
+                (void) log_warning_errno(r,
+                                "cannot set space aside in %s, ignoring: deleting will fail on a "
+                                "full disk",
+                                s->dir);
+}
+
+static int open_on_disk(Store *s)
 {
         Witness witness;
+        uint64_t format;
         int r;
 
         r = read_witness(s, &witness);
@@ -262,26 +296,35 @@ int store_open_database(Store *s)
                 if (r < 0)
                         return log_error_errno(r, "cannot make a database in %s", s->dir);
         }
-        r = read_meta(s);
+        r = read_format(s, &format);
+        if (r >= 0 && s->state <= STORE_FULL)
+                r = store_migrate(s, format);
+        if (r >= 0)
+                r = read_meta(s);
         if (r < 0)
                 return r;
-        if (s->state > STORE_FULL || !heed_witness(s, &witness))
-                return 0; /* the witness stays as it is */
+        if (s->state <= STORE_FULL && heed_witness(s, &witness))
+                start_guard(s);
+        return 0; /* else the witness stays as it is */
+}
 
-        r = guard_start_witness(s->guard, s->database_id, s->revision);
-        if (r < 0)
-                (void) log_warning_errno(r, "cannot write %s/witness, going on without", s->dir);
-        r = s->state == STORE_OK ? guard_take_ballast(s->guard) : 0;
-        if (r < 0)
-                (void) log_warning_errno(r,
-                                "cannot set space aside in %s, ignoring: deleting will fail on a "
-                                "full disk",
-                                s->dir);
-        return 0;
+static int open_in_memory(Store *s)
+{
+        int r;
+
+        if ((r = db_open_memory(&s->db)) < 0 || (r = initialize(s)) < 0)
+                return log_error_errno(r, "cannot make a database in memory");
+        return read_meta(s);
+}
+
+int store_open_database(Store *s)
+{
+        return store_is_in_memory(s) ? open_in_memory(s) : open_on_disk(s);
 }
 
 int store_reopen(Store *s)
 {
+        CommitStart start;
         Witness witness;
         int r;
 
@@ -302,7 +345,9 @@ int store_reopen(Store *s)
                 (void) sd_event_exit(s->event, EXIT_FAILURE);
                 return r;
         }
-        if (s->state == STORE_FULL && heed_witness(s, &witness))
-                commit_resume(s->commit, s->db);
+        if (s->state == STORE_FULL && heed_witness(s, &witness)) {
+                start = store_commit_start(s);
+                commit_resume(s->commit, &start);
+        }
         return 0;
 }

@@ -47,7 +47,7 @@ int store_lookup(Store *s, const ObjectKey *key, StoreRecord *ret, char **ret_bu
                 *ret = pending->record;
                 return 0;
         }
-        r = db_get(s->db, NULL, DB_OBJECTS, &k, &value, &size);
+        r = db_get(s->db, NULL, DB_OBJECTS, DB_KEY(&k), &value, &size);
         if (r >= 0)
                 r = store_record_decode(value, size, ret);
         if (r >= 0)
@@ -65,7 +65,7 @@ int store_exists(Store *s, const ObjectKey *key)
 
         if (pending)
                 return pending->record.operation != OPERATION_DELETED;
-        r = db_get(s->db, NULL, DB_OBJECTS, &k, &value, &size);
+        r = db_get(s->db, NULL, DB_OBJECTS, DB_KEY(&k), &value, &size);
         return r == -ENOENT ? 0 : r < 0 ? r : 1;
 }
 
@@ -107,7 +107,7 @@ int store_get(Store *s, const char *type, const char *namespace, const char *nam
         if (object_key_init(&key, type, namespace, name) < 0)
                 return store_refuse_key(type, namespace, name, reterr);
         k = object_key_encode(&key);
-        r = db_get(s->db, NULL, DB_OBJECTS, &k, &value, &size);
+        r = db_get(s->db, NULL, DB_OBJECTS, DB_KEY(&k), &value, &size);
         if (r == -ENOENT)
                 return tank_error_set(reterr, TANK_ERROR_NOT_FOUND, "there is no %s",
                                 object_key_format(&key, text));

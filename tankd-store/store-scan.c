@@ -46,7 +46,7 @@ static void scan_start(Scan *s, const ObjectKey *behind)
         if (behind)
                 first = s->newest ? key_prefix_history(behind)
                                   : history_key_encode(behind, UINT64_MAX, UINT32_MAX);
-        db_iter_seek(s->iter, &first);
+        db_iter_seek(s->iter, DB_KEY(&first));
 }
 
 int scan_new(Db *db, uint64_t revision, const ScanRange *range, Scan **ret)
@@ -123,7 +123,7 @@ static int pass_namespaces(Scan *s, const ObjectKey *at)
         if (c == 0)
                 return 0;
         seek = c < 0 ? key_prefix_namespace(at->type, s->namespace) : key_behind_type(at->type);
-        db_iter_seek(s->iter, &seek);
+        db_iter_seek(s->iter, DB_KEY(&seek));
         return -EAGAIN;
 }
 
@@ -148,7 +148,7 @@ static int read_history(Scan *s, const ObjectKey *key)
                         break;
                 if (rows >= ROWS_WALKED) { /* what is found is this row, or one behind it */
                         leap = history_key_encode(key, s->revision, UINT32_MAX);
-                        db_iter_seek_before(s->iter, &leap);
+                        db_iter_seek_before(s->iter, DB_KEY(&leap));
                         if (!db_iter_valid(s->iter))
                                 return db_iter_status(s->iter) < 0 ? db_iter_status(s->iter)
                                                                    : -EBADMSG;
@@ -163,7 +163,7 @@ static int read_history(Scan *s, const ObjectKey *key)
                 found = 1;
         }
         leap = history_key_encode(key, UINT64_MAX, UINT32_MAX);
-        db_iter_seek(s->iter, &leap);
+        db_iter_seek(s->iter, DB_KEY(&leap));
         return found;
 }
 
@@ -213,7 +213,7 @@ static int get_newest(Scan *s, const ObjectKey *key)
         CLEANUP_FREE char *row = NULL;
         StoreKey k = object_key_encode(key);
         size_t size;
-        int r = db_get(s->db, s->view, DB_OBJECTS, &k, &row, &size);
+        int r = db_get(s->db, s->view, DB_OBJECTS, DB_KEY(&k), &row, &size);
 
         return r < 0 ? r : keep_row(s, row, size);
 }
@@ -226,7 +226,7 @@ static int get_earlier(Scan *s, const ObjectKey *key)
         size_t size;
         int r;
 
-        db_iter_seek_before(s->iter, &behind);
+        db_iter_seek_before(s->iter, DB_KEY(&behind));
         if (!db_iter_valid(s->iter)) {
                 r = db_iter_status(s->iter);
                 return r < 0 ? r : -ENOENT;

@@ -10,6 +10,7 @@
  * that this needs, so whoever asks makes sure that the revision is not before it. */
 
 #include "store-db.h"
+#include "store-key.h"
 
 typedef struct Scan Scan;
 

@@ -21,8 +21,58 @@ static int oom(sd_bus_error *reterr)
 
 /* ---- one transaction ---- */
 
+Write *write_free(Write *x)
+{
+        if (!x)
+                return NULL;
+        for (size_t i = 0; i < x->n_ops; i++)
+                op_done(&x->ops[i]);
+        free(x);
+        return NULL;
+}
+
+static void put(const Transaction *t, DbBatch *b, const Db *db)
+{
+        const Write *x = container_of(t, const Write, transaction);
+
+        for (size_t i = 0; i < x->n_ops; i++)
+                op_put(&x->ops[i], (uint32_t) i, b, db);
+}
+
+static void finish(Transaction *t, int error, void *userdata)
+{
+        Write *x = container_of(t, Write, transaction);
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        Store *s = userdata;
+
+        for (size_t i = 0; i < x->n_ops; i++)
+                overlay_drop(s, &x->ops[i]);
+        if (error < 0)
+                (void) store_write_failed(s, error, &e);
+        x->answered(error < 0 ? NULL : &x->outcome, error < 0 ? &e : NULL, x->userdata);
+        sd_bus_error_free(&e);
+}
+
+static void free_transaction(Transaction *t)
+{
+        write_free(container_of(t, Write, transaction));
+}
+
+static const TransactionType write_type = { put, finish, free_transaction };
+static const TransactionType wait_type = { NULL, finish, free_transaction };
+
+size_t store_transaction_ops(const Transaction *t, const Op **ret)
+{
+        const Write *x = container_of(t, const Write, transaction);
+
+        if (t->type != &write_type)
+                return 0;
+        *ret = x->ops;
+        return x->n_ops;
+}
+
 /* One piece of memory: for a single write, which is what most are, this is all there is. */
-static Write *write_new(const StoreWrite *w, size_t n, size_t n_ops, uint64_t revision)
+static Write *write_new(const StoreWrite *w, size_t n, size_t n_ops)
 {
         Write *x = calloc(1, sizeof(Write) + n_ops * (sizeof(Op) + sizeof(Op *)) +
                                              n * sizeof(StoreAnswer));
@@ -33,27 +83,15 @@ static Write *write_new(const StoreWrite *w, size_t n, size_t n_ops, uint64_t re
         x->shadowed = (Op **) (x->ops + n_ops);
         x->answers = (StoreAnswer *) (x->shadowed + n_ops);
         x->max_ops = n_ops;
-        x->transaction.ops = x->ops;
-        x->transaction.revision = revision;
         x->outcome.answers = x->answers;
         x->answered = w->answered;
         x->userdata = w->userdata;
         return x;
 }
 
-Write *write_free(Write *x)
-{
-        if (!x)
-                return NULL;
-        for (size_t i = 0; i < x->transaction.n_ops; i++)
-                op_done(&x->ops[i]);
-        free(x);
-        return NULL;
-}
-
 static void undo(Store *s, Write *x)
 {
-        for (size_t i = x->transaction.n_ops; i > 0; i--)
+        for (size_t i = x->n_ops; i > 0; i--)
                 if (x->shadowed[i - 1])
                         (void) overlay_set(s, x->shadowed[i - 1]); /* replaces: cannot fail */
                 else
@@ -90,29 +128,12 @@ static int labels_of_record(const StoreRecord *r, char **ret)
 static int encode_op(Op *op, const Step *p, uid_t by)
 {
         CLEANUP_FREE char *labels = NULL, *previous_labels = NULL;
-        StoreChange c = {
-                .operation = op->record.operation,
-                .key = op->key,
-                .generation = op->record.generation,
-                .by = by,
-        };
         int r;
 
-        memcpy(c.uid, op->record.uid, sizeof(c.uid));
         if ((r = labels_of(p->document, &labels)) < 0 ||
                         (p->exists && (r = labels_of_record(&p->previous, &previous_labels)) < 0))
                 return r;
-        c.labels = labels;
-        c.previous_labels = previous_labels;
-        r = store_change_encode(&c, &op->change, &op->change_size);
-        if (r < 0)
-                return r;
-        r = store_record_encode(&op->record, &op->value, &op->value_size);
-        if (r < 0)
-                return r;
-        /* The overlay lends the record: it must live as long as the op. */
-        op->record.document = op->value + op->value_size - op->record.document_size;
-        return 0;
+        return op_encode(op, by, labels, previous_labels);
 }
 
 static int make_op(const Step *p, uint64_t revision, uid_t by, Op *ret, sd_bus_error *reterr)
@@ -152,14 +173,14 @@ static int refuse_count(sd_bus_error *reterr)
 
 static int add_op(Store *s, Write *x, const Step *p, uid_t by, sd_bus_error *reterr)
 {
-        size_t i = x->transaction.n_ops;
+        size_t i = x->n_ops;
         Op *op = &x->ops[i];
         int r;
 
         if (i >= LIMIT_TRANSACTION_OPS)
                 return refuse_count(reterr);
         assert(i < x->max_ops);
-        r = make_op(p, x->transaction.revision, by, op, reterr);
+        r = make_op(p, s->allocated + 1, by, op, reterr);
         if (r >= 0) {
                 x->bytes += op->value_size + op->change_size;
                 if (x->bytes > LIMIT_TRANSACTION_BYTES)
@@ -176,7 +197,10 @@ static int add_op(Store *s, Write *x, const Step *p, uid_t by, sd_bus_error *ret
                 op_done(op);
                 return r;
         }
-        x->transaction.n_ops++;
+        x->n_ops++;
+        x->transaction.bytes += op_bytes(op);
+        x->transaction.log_rows++;
+        x->transaction.log_bytes += (int64_t) op->change_size;
         return 0;
 }
 
@@ -234,7 +258,7 @@ static int add_step(Store *s, Write *x, Step *p, const StoreWrite *w, StoreAnswe
         const Op *pending = overlay_find(s, &p->key);
         int r;
 
-        if (pending >= x->ops && pending < x->ops + x->transaction.n_ops)
+        if (pending >= x->ops && pending < x->ops + x->n_ops)
                 return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
                                 "an operation before this one writes %s: there can be one for each "
                                 "object",
@@ -248,8 +272,7 @@ static int add_step(Store *s, Write *x, Step *p, const StoreWrite *w, StoreAnswe
         if (r >= 0 && p->writes)
                 r = add_op(s, x, p, w->by, reterr);
         if (r >= 0 && ret_answer)
-                answer_for(p, p->writes ? &x->ops[x->transaction.n_ops - 1] : NULL, w->dry_run,
-                                ret_answer);
+                answer_for(p, p->writes ? &x->ops[x->n_ops - 1] : NULL, w->dry_run, ret_answer);
         return r;
 }
 
@@ -333,11 +356,15 @@ static int add(Store *s, Write *x, const StoreOperation *o, const StoreWrite *w,
 /* Hands the write to the commit thread. */
 static int submit(Store *s, Write *x, sd_bus_error *reterr)
 {
-        int r = commit_submit(s->commit, &x->transaction);
+        bool writes = x->n_ops > 0;
+        int r;
 
+        x->transaction.type = writes ? &write_type : &wait_type;
+        x->transaction.revision = writes ? s->allocated + 1 : 0;
+        r = commit_submit(s->commit, &x->transaction);
         if (r >= 0) {
-                if (x->transaction.n_ops > 0)
-                        s->allocated = x->transaction.revision;
+                if (writes)
+                        s->allocated++;
                 return 0;
         }
         if (r == -EBUSY)
@@ -409,7 +436,7 @@ int store_write(Store *s, const StoreOperation *operations, size_t n, const Stor
         r = count_ops(s, operations, n, w, &n_ops, reterr_index, reterr);
         if (r < 0)
                 return r;
-        x = write_new(w, n, n_ops, s->allocated + 1);
+        x = write_new(w, n, n_ops);
         if (!x)
                 return oom(reterr);
         for (size_t i = 0; i < n; i++) {
@@ -421,10 +448,8 @@ int store_write(Store *s, const StoreOperation *operations, size_t n, const Stor
                 }
                 x->outcome.n++;
         }
-        writes = x->transaction.n_ops > 0 && !w->dry_run;
-        x->outcome.revision = writes     ? x->transaction.revision
-                              : x->rests ? s->allocated
-                                         : s->revision;
+        writes = x->n_ops > 0 && !w->dry_run;
+        x->outcome.revision = writes ? s->allocated + 1 : x->rests ? s->allocated : s->revision;
         if (w->dry_run || (!writes && !x->rests)) {
                 undo(s, x);
                 w->answered(&x->outcome, NULL, w->userdata);

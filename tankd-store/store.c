@@ -31,17 +31,23 @@ uint64_t store_compacted_revision(const Store *s)
         return s->compacted;
 }
 
-static void answer_failure(const Store *s, Write *w, int error)
+int store_write_failed(const Store *s, int error, sd_bus_error *reterr)
 {
-        sd_bus_error e = SD_BUS_ERROR_NULL;
-
-        (void) tank_error_set(&e, TANK_ERROR_DEGRADED,
+        return tank_error_set(reterr, TANK_ERROR_DEGRADED,
                         "the write could not be made durable in %s: %s; whether it counts will be "
                         "known when the store is well again: read it back then",
-                        s->dir,
+                        store_place(s),
                         error == -ENOSPC ? "the disk is full: make room" : errno_words(error));
-        w->answered(NULL, &e, w->userdata);
-        sd_bus_error_free(&e);
+}
+
+const char *store_place(const Store *s)
+{
+        return s->dir ? s->dir : "memory";
+}
+
+bool store_is_in_memory(const Store *s)
+{
+        return !s->dir;
 }
 
 /* Runs from the loop once a batch has failed; until then the queue takes nothing. */
@@ -52,13 +58,15 @@ int store_on_failure(sd_event_source *source, void *userdata)
         uint64_t told = s->revision;
 
         commit_drain(s->commit); /* fails all that waited, at once */
-        if (failure != -ENOSPC) {
+        if (failure != -ENOSPC || store_is_in_memory(s)) {
                 s->allocated = s->revision;
                 store_set_state(s, STORE_BROKEN,
                                 "writing to the database in %s failed: %s; look at the disk and "
                                 "its "
                                 "kernel messages, then restart tankd-store",
-                                s->dir, errno_words(failure));
+                                store_place(s),
+                                failure == -ESTALE ? "somebody else wrote to it"
+                                                   : errno_words(failure));
                 return 0;
         }
 
@@ -87,21 +95,15 @@ void store_on_batch(const CommitBatch *batch, void *userdata)
 
         if (tell)
                 s->revision = batch->revision;
-        for (Transaction *t = batch->first; t; t = t->next) {
-                Write *w = container_of(t, Write, transaction);
-
-                for (size_t i = 0; i < t->n_ops; i++)
-                        overlay_drop(s, &t->ops[i]);
-                if (batch->error < 0)
-                        answer_failure(s, w, batch->error);
-                else
-                        w->answered(&w->outcome, NULL, w->userdata);
-        }
+        if (batch->error >= 0)
+                s->log = batch->log;
+        for (Transaction *t = batch->first; t; t = t->next)
+                t->type->finish(t, batch->error, s);
         if (tell && s->hooks.changed)
                 s->hooks.changed(batch, s->hooks.userdata);
         for (Transaction *t = batch->first, *next; t; t = next) {
                 next = t->next;
-                write_free(container_of(t, Write, transaction));
+                t->type->free(t);
         }
         if (batch->error < 0)
                 on_failed_batch(s, batch);
@@ -112,30 +114,60 @@ void store_flush(Store *s)
         commit_drain(s->commit);
 }
 
-int store_open(sd_event *event, const char *dir, const char *log_dir, Store **ret)
+int store_reset(Store *s)
+{
+        CommitStart start;
+        int r;
+
+        if (!store_is_in_memory(s))
+                return -EOPNOTSUPP;
+        commit_drain(s->commit);
+        store_end_queries(s);
+        s->db = db_close(s->db);
+        r = store_open_database(s);
+        if (r < 0) {
+                (void) sd_event_exit(s->event, EXIT_FAILURE);
+                return r;
+        }
+        start = store_commit_start(s);
+        commit_resume(s->commit, &start);
+        if (s->hooks.changed)
+                s->hooks.changed(NULL, s->hooks.userdata);
+        return 0;
+}
+
+static int use_directories(Store *s, const StoreOptions *o)
+{
+        int r;
+
+        if (free_and_strdup(&s->dir, o->dir) < 0 || free_and_strdup(&s->log_dir, o->log_dir) < 0 ||
+                        asprintf(&s->db_dir, "%s/db", o->dir) < 0)
+                return log_oom();
+        if ((r = mkdir_p(o->dir, 0700)) < 0 || (r = guard_open(o->dir, &s->guard)) < 0)
+                return log_error_errno(r, "cannot use the data directory %s", o->dir);
+        r = mkdir_p(o->log_dir, 0700);
+        return r < 0 ? log_error_errno(r, "cannot use the directory %s", o->log_dir) : 0;
+}
+
+int store_open(sd_event *event, const StoreOptions *options, Store **ret)
 {
         CLEANUP(store_freep) Store *s = NULL;
+        CommitStart start;
         int r;
 
         s = calloc(1, sizeof(*s));
         if (!s)
                 return log_oom();
         s->event = sd_event_ref(event);
-        if (free_and_strdup(&s->dir, dir) < 0 || free_and_strdup(&s->log_dir, log_dir) < 0 ||
-                        asprintf(&s->db_dir, "%s/db", dir) < 0)
-                return log_oom();
-        if ((r = mkdir_p(dir, 0700)) < 0 || (r = guard_open(dir, &s->guard)) < 0)
-                return log_error_errno(r, "cannot use the data directory %s", dir);
-        r = mkdir_p(log_dir, 0700);
-        if (r < 0)
-                return log_error_errno(r, "cannot use the directory %s", log_dir);
-
-        r = store_open_database(s);
+        r = options->dir ? use_directories(s, options) : 0;
+        if (r >= 0)
+                r = store_open_database(s);
         if (r < 0)
                 return r;
+        start = store_commit_start(s);
         if ((r = sd_event_add_defer(event, &s->failure_source, store_on_failure, s)) < 0 ||
                         (r = sd_event_source_set_enabled(s->failure_source, SD_EVENT_OFF)) < 0 ||
-                        (r = commit_new(event, s->db, s->guard, store_on_batch, s, &s->commit)) < 0)
+                        (r = commit_new(event, &start, store_on_batch, s, &s->commit)) < 0)
                 return log_error_errno(r, "cannot start the commit thread");
         *ret = TAKE_PTR(s);
         return 0;

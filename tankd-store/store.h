@@ -15,6 +15,7 @@
 
 #include "macro.h"
 #include "store-commit.h"
+#include "store-op.h"
 
 typedef struct Store Store;
 
@@ -26,20 +27,32 @@ typedef struct StoreHooks {
         void *userdata;
 } StoreHooks;
 
-/* @dir is made when it is missing, and a database in it; @log_dir takes RocksDB's info log.
- * Failures are logged in full. A database that can only be read gives a degraded store. */
-int store_open(sd_event *event, const char *dir, const char *log_dir, Store **ret);
+typedef struct StoreOptions {
+        const char *dir;     /* made when it is missing, and a database in it; NULL: in memory, gone
+                          * with the store, and no file is touched */
+        const char *log_dir; /* takes RocksDB's info log; NULL in memory */
+} StoreOptions;
+
+/* Failures are logged in full. A database that can only be read gives a degraded store. */
+int store_open(sd_event *event, const StoreOptions *options, Store **ret);
 Store *store_free(Store *s); /* what waits is written and answered first */
 DEFINE_CLEANUP(Store *, store_freep, store_free);
 void store_set_hooks(Store *s, const StoreHooks *hooks);
 /* Blocks until every write is answered: for the start, before anybody is served, and the end. */
 void store_flush(Store *s);
 
+bool store_is_in_memory(const Store *s);
+/* In memory only: as newly made, under another database id. -EOPNOTSUPP on disk. */
+int store_reset(Store *s);
 const char *store_database_id(const Store *s);
 uint64_t store_revision(const Store *s);           /* of the newest durable write */
 uint64_t store_compacted_revision(const Store *s); /* changes up to here are gone */
 bool store_is_degraded(const Store *s);
 const char *store_degraded_reason(const Store *s); /* what is wrong and what to do; NULL when ok */
+
+/* The objects that a transaction of a batch changes, in their order: how many. 0 for those that
+ * change none. */
+size_t store_transaction_ops(const Transaction *t, const Op **ret);
 
 /* ---- writes ---- */
 

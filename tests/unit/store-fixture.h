@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* A store on a real database in a directory of its own, driven without a loop: store_flush() waits
- * for answers. Included by the tests of the store only. */
+/* A store on a real database in a directory of its own, or in memory, driven without a loop:
+ * store_flush() waits for answers. Included by the tests of the store only. */
 
 #include "document.h"
 #include "error.h"
@@ -18,6 +18,7 @@ typedef struct Fixture {
         sd_event *event;
         Store *store;
         char dir[64], data[96], logs[96];
+        bool memory;
         unsigned n_batches;
 } Fixture;
 
@@ -37,7 +38,8 @@ static void fixture_on_changed(const CommitBatch *batch, void *userdata)
 
 static int fixture_open(Fixture *f)
 {
-        int r = store_open(f->event, f->data, f->logs, &f->store);
+        const StoreOptions disk = { .dir = f->data, .log_dir = f->logs }, memory = {};
+        int r = store_open(f->event, f->memory ? &memory : &disk, &f->store);
 
         if (r >= 0)
                 store_set_hooks(f->store, &(const StoreHooks){ .changed = fixture_on_changed,

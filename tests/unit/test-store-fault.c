@@ -47,9 +47,10 @@ static void path_in(const Fixture *f, const char *name, char ret[static 256])
 static void test_second_opener(void **state)
 {
         Fixture *f = *state;
+        const StoreOptions o = { .dir = f->data, .log_dir = f->logs };
         Store *second = NULL;
 
-        assert_int_equal(store_open(f->event, f->data, f->logs, &second), -EBUSY);
+        assert_int_equal(store_open(f->event, &o, &second), -EBUSY);
         assert_null(second);
         assert_string_equal(apply(f, "{\"kind\":\"widget\",\"name\":\"a\"}").error, "");
 }
@@ -210,7 +211,7 @@ static void test_unreadable_record(void **state)
         assert_int_equal(db_batch_new(&b), 0);
         assert_int_equal(object_key_init(&key, "widget", "default", "bad"), 0);
         k = object_key_encode(&key);
-        db_batch_put(b, db, DB_OBJECTS, &k, "\1junk", 5);
+        db_batch_put(b, db, DB_OBJECTS, DB_KEY(&k), "\1junk", 5);
         assert_int_equal(db_write(db, b), 0);
         db_close(db);
 

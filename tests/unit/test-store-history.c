@@ -284,9 +284,9 @@ static void put_version(Fixture *f, const ObjectKey *key, uint64_t revision, con
         assert_true(db_batch_new(&b) >= 0);
         if (document) {
                 assert_true(store_record_encode(&r, &value, &size) >= 0);
-                db_batch_put(b, db, DB_HISTORY, &k, value, size);
+                db_batch_put(b, db, DB_HISTORY, DB_KEY(&k), value, size);
         } else
-                db_batch_put(b, db, DB_HISTORY, &k, raw, strlen(raw));
+                db_batch_put(b, db, DB_HISTORY, DB_KEY(&k), raw, strlen(raw));
         assert_true(db_write(db, b) >= 0);
         db = db_close(db);
         assert_true(fixture_open(f) >= 0);
