@@ -185,12 +185,33 @@ changes_since() # REVISION [OPTION…]
 }
 
 @test "options that are not there are refused" {
-  run -2 "$build/tankd-store/tankd-store" --memory
+  run -2 "$build/tankd-store/tankd-store" --unknown
   run -2 "$build/tankd-store/tankd-store" word
   run -0 "$build/tankd-store/tankd-store" --version
   [[ $output == 'tankd-store '* ]]
   run -0 "$build/tankd-store/tankd-store" --help
   [ "$(awk 'length > 80' <<<"$output")" = '' ]
+}
+
+@test "a store in memory: the same answers, and no file is touched" {
+  (cd "$dir" && exec strace -D -f -o "$dir/trace" -e trace=%file "$build/tankd-store/tankd-store" --memory \
+      >>"$dir/store.log" 2>&1 3>&-) &
+  store_pid=$!
+  wait_for has_owner org.tankd.Store1
+  apply a
+  call Get sss widget default a
+  [ "$(property Backend)" = memory ]
+  [ "$(property Revision)" = 2 ]
+  first=$(property DatabaseId)
+  end "$store_pid"
+  run -1 grep -E 'O_CREAT|mkdir|rename|unlink' "$dir/trace"
+  spawn_store --memory
+  wait_for has_owner org.tankd.Store1
+  [ "$(property DatabaseId)" != "$first" ]
+  run call Get sss widget default a
+  [[ $output == *'there is no widget'* ]]
+  run -2 "$build/tankd-store/tankd-store" --memory --data-dir "$dir/x"
+  [[ $output == *'--memory needs no directory'* ]]
 }
 
 @test "the bus may come late, and go" {
