@@ -271,9 +271,9 @@ static void spoil(Fixture *f, DbFamily family, StoreKey k, const char *value)
 
         assert_true(db_batch_new(&b) >= 0);
         if (value)
-                db_batch_put(b, db, family, &k, value, strlen(value));
+                db_batch_put(b, db, family, DB_KEY(&k), value, strlen(value));
         else
-                db_batch_delete(b, db, family, &k);
+                db_batch_delete(b, db, family, DB_KEY(&k));
         assert_true(db_write(db, b) >= 0);
         db_batch_free(b);
         db_close(db);
