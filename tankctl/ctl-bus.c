@@ -6,6 +6,7 @@
 
 #include "bus-names.h"
 #include "ctl.h"
+#include "ctl-agent.h"
 #include "ctl-bus.h"
 #include "document.h"
 #include "error.h"
@@ -106,7 +107,7 @@ static int failed_call(int r, const CtlPeer *peer, sd_bus_error *reterr)
 int ctl_bus_call(sd_bus *bus, sd_bus_message *m, const CtlPeer *peer, sd_bus_message **ret,
                 sd_bus_error *reterr)
 {
-        int r = sd_bus_call(bus, m, 0, reterr, ret);
+        int r = agent_call(bus, m, ret, reterr);
 
         return r < 0 ? failed_call(r, peer, reterr) : r;
 }

@@ -229,17 +229,17 @@ static int read_containers(sd_bus_message *reply, char ***ret)
 static int open_logs(sd_bus *bus, const Target *t, int *ret_directory, char ***ret_containers,
                 sd_bus_error *reterr)
 {
-        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
+        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL, *reply = NULL;
         CLEANUP_CLOSE int directory = -EBADF;
         int r, fd;
 
-        r = sd_bus_call_method(bus, TANK_RECONCILE_NAME, TANK_RECONCILE_PATH,
-                        TANK_RECONCILE_INTERFACE, "OpenLogs", reterr, &reply, "sss", t->namespace,
-                        t->pod, t->container);
-        if (r < 0) {
-                ctl_bus_translate(reterr, TANK_RECONCILE_NAME);
+        r = ctl_bus_new_call(bus, &ctl_reconcile, "OpenLogs", &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "sss", t->namespace, t->pod, t->container);
+        if (r >= 0)
+                r = ctl_bus_call(bus, m, &ctl_reconcile, &reply, reterr);
+        if (r < 0)
                 return r;
-        }
         r = sd_bus_message_read(reply, "h", &fd);
         if (r < 0)
                 return r;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "bus-names.h"
+#include "ctl-agent.h"
 #include "ctl-shim.h"
 #include "error.h"
 #include "fd.h"
@@ -13,18 +14,18 @@
 
 int ctl_shim_name(sd_bus *bus, const Target *t, char **ret_name, sd_bus_error *reterr)
 {
-        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
+        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL, *reply = NULL;
         const char *run, *name;
         uint32_t pid;
         int r;
 
-        r = sd_bus_call_method(bus, TANK_RECONCILE_NAME, TANK_RECONCILE_PATH,
-                        TANK_RECONCILE_INTERFACE, "GetRun", reterr, &reply, "sss", t->namespace,
-                        t->pod, t->container);
-        if (r < 0) {
-                ctl_bus_translate(reterr, TANK_RECONCILE_NAME);
+        r = ctl_bus_new_call(bus, &ctl_reconcile, "GetRun", &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "sss", t->namespace, t->pod, t->container);
+        if (r >= 0)
+                r = ctl_bus_call(bus, m, &ctl_reconcile, &reply, reterr);
+        if (r < 0)
                 return r;
-        }
         r = sd_bus_message_read(reply, "ssu", &run, &name, &pid);
         return r < 0 ? r : free_and_strdup(ret_name, name);
 }
@@ -108,7 +109,7 @@ static int call_once(sd_bus *bus, const char *name, const char *method, ShimArgu
                         bus, &m, name, TANK_SHIM_PATH, TANK_SHIM_INTERFACE, method);
         if (r >= 0 && append)
                 r = append(m, userdata);
-        return r < 0 ? r : sd_bus_call(bus, m, 0, reterr, ret);
+        return r < 0 ? r : agent_call(bus, m, ret, reterr);
 }
 
 int ctl_shim_call(sd_bus *bus, const Target *t, const char *method, ShimArguments append,

@@ -9,6 +9,7 @@
 
 #include "bus-names.h"
 #include "ctl.h"
+#include "ctl-agent.h"
 #include "ctl-write.h"
 #include "document.h"
 #include "error.h"
@@ -233,6 +234,37 @@ static int say_failure(const Writing *w)
         return tank_error_to_exit_code(w->error.name);
 }
 
+/* Until there is an answer; a negative errno when there cannot be one. */
+static int call_and_wait(sd_bus *bus, Writing *w, sd_bus_message *m, uint64_t usec)
+{
+        int r;
+
+        w->done = false;
+        r = sd_bus_call_async(bus, NULL, m, on_answer, w, usec);
+        while (r >= 0 && !w->done) {
+                r = sd_bus_process(bus, NULL);
+                /* That the time for an answer is over was told to on_answer(), not here. */
+                if (r == 0 && !w->done)
+                        r = sd_bus_wait(bus, UINT64_MAX);
+                if (r == -EINTR)
+                        r = 0;
+        }
+        return r;
+}
+
+static int call(sd_bus *bus, Writing *w, sd_bus_message *m)
+{
+        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *again = NULL;
+        CLEANUP(agent_done) Agent agent = {};
+        int r = call_and_wait(bus, w, m, 0);
+
+        if (r < 0 || agent_prepare(&agent, bus, m, &w->error, &again) < 0 || !again)
+                return r;
+        sd_bus_error_free(&w->error);
+        w->at = UINT32_MAX;
+        return call_and_wait(bus, w, again, AGENT_CALL_USEC);
+}
+
 int write_together(sd_bus *bus, WriteVerb verb, const Declarations *d, WriteFlags flags,
                 WriteResult **ret)
 {
@@ -253,15 +285,7 @@ int write_together(sd_bus *bus, WriteVerb verb, const Declarations *d, WriteFlag
         put_in_order(&w);
         r = make_call(bus, &w, &m);
         if (r >= 0)
-                r = sd_bus_call_async(bus, NULL, m, on_answer, &w, 0);
-        while (r >= 0 && !w.done) {
-                r = sd_bus_process(bus, NULL);
-                /* That the time for an answer is over was told to on_answer(), not here. */
-                if (r == 0 && !w.done)
-                        r = sd_bus_wait(bus, UINT64_MAX);
-                if (r == -EINTR)
-                        r = 0;
-        }
+                r = call(bus, &w, m);
         if (r < 0)
                 return ctl_bus_failure(
                                 "the bus went away; whether it is stored is not known", NULL, r);

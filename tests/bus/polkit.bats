@@ -183,3 +183,41 @@ apply_b='["Apply", "sa{sv}", ["{\"kind\":\"widget\",\"name\":\"b\"}", {}]]'
   refused_stranger inspect Get sss widget default a
   [[ $output == *'polkit cannot be asked: '* ]]
 }
+
+@test "tankctl has people asked when there are some: at a terminal, for what was refused" {
+  start_store
+  start_polkit
+  grant nobody inspect
+  wait_for stranger List 'ssa{sv}' widget '' 0
+  busctl --system --json=short monitor org.freedesktop.PolicyKit1 >"$dir/asked" 2>"$dir/monitor" 3>&- &
+  # shellcheck disable=SC2034 # teardown ends it
+  monitor_pid=$!
+  wait_for grep -q Monitoring "$dir/monitor"
+  # In the place of polkit's agent, which reads from the terminal: it is only started here.
+  mkdir "$dir/bin"
+  printf '#!/bin/sh\necho "$@" >>%q\n' "$dir/agent" >"$dir/bin/pkttyagent"
+  chmod 755 "$dir/bin" "$dir/bin/pkttyagent"
+  touch "$dir/agent"
+  chmod 666 "$dir/agent"
+  widget b >"$dir/b.json"
+  apply=("$build/tankctl/tankctl" apply -f "$dir/b.json")
+  # A script is refused, and nobody is asked.
+  run -1 as_nobody env PATH="$dir/bin:$PATH" "${apply[@]}" </dev/null
+  [[ $output == *"'manage'"* ]]
+  [ ! -s "$dir/agent" ]
+  asked_people()
+  {
+    grep -q '"org.tankd.manage",{},1,""' "$dir/asked"
+  }
+  run ! asked_people
+  run as_nobody env PATH="$dir/bin:$PATH" script -qec "${apply[*]}" /dev/null
+  [[ $output == *"'manage'"* ]]
+  grep -q -- '--notify-fd' "$dir/agent"
+  wait_for asked_people
+  [ "$(wc -l <"$dir/agent")" = 1 ]
+  # What is granted needs nobody, nor does root.
+  run as_nobody env PATH="$dir/bin:$PATH" script -qec "$build/tankctl/tankctl history widget none" /dev/null
+  run script -qec "${apply[*]}" /dev/null
+  [[ $output == *created* ]]
+  [ "$(wc -l <"$dir/agent")" = 1 ]
+}
