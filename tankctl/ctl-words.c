@@ -3,6 +3,7 @@
 /* Words that name something: TYPE NAME and its other spellings, POD and POD/CONTAINER. */
 
 #include "ctl.h"
+#include "ctl-reference.h"
 #include "ctl-text.h"
 #include "error.h"
 #include "names.h"
@@ -31,10 +32,16 @@ static void resource_split(char *text, const char **ret_namespace, const char **
 
 int resource_parse(const Arguments *a, Resource *ret)
 {
-        CLEANUP_FREE char *owned = strdup(a->words[0]);
+        CLEANUP_FREE char *owned = NULL;
         const char *name = NULL, *namespace = NULL, *type;
         size_t used = 1;
 
+        if (reference_is_meant(a->words[0])) {
+                if (a->words[1])
+                        return ctl_usage_error("\"%s\" is one word too many", WORD(a->words[1]));
+                return resource_from_reference(a, a->words[0], ret);
+        }
+        owned = strdup(a->words[0]);
         if (!owned)
                 return ctl_oom();
         resource_split(owned, &namespace, &name);

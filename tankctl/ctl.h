@@ -119,13 +119,13 @@ void ctl_error(const char *format, ...) PRINTF_LIKE(1, 2);
 int ctl_usage_error(const char *format, ...) PRINTF_LIKE(1, 2); /* the same; EXIT_CODE_USAGE */
 int ctl_oom(void);                                              /* EXIT_CODE_FAILED */
 
-/* TYPE, TYPE NAME, TYPE/NAME or TYPE/NAMESPACE/NAME. */
+/* TYPE, TYPE NAME, TYPE/NAME, TYPE/NAMESPACE/NAME or a reference. */
 typedef struct Resource {
         const char *type;
         const char *namespace; /* "" for types without */
         const char *name;      /* NULL: only a type is there */
         bool known;            /* the type is one that tank itself knows */
-        char *owned;           /* what the others may point into */
+        void *owned;           /* what the others may point into */
 } Resource;
 
 /* From the words of @a, of which there must be one; a word too many is an error. 0 or the exit

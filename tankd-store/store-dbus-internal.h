@@ -54,6 +54,7 @@ void store_bus_forget_listings(StoreBus *b);
 /* store-dbus-read.c */
 int store_bus_check_limit(bool given, uint32_t limit, sd_bus_error *reterr);
 int store_method_get(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+int store_method_resolve(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int store_method_get_version(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int store_method_history(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int store_method_get_changes(sd_bus_message *m, void *userdata, sd_bus_error *reterr);

@@ -8,6 +8,7 @@
 #include "error.h"
 #include "store-changes.h"
 #include "store-history.h"
+#include "store-reference.h"
 
 static int store_method_get_authorized(
                 sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
@@ -27,6 +28,25 @@ static int store_method_get_authorized(
         return sd_bus_reply_method_return(m, "s", text);
 }
 BUS_METHOD_SHARED(store_method_get, BUS_INSPECT, store_bus_access)
+
+static int store_method_resolve_authorized(
+                sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
+{
+        CLEANUP(reference_done) Reference ref = {};
+        const char *reference, *namespace;
+        StoreBus *b = userdata;
+        int r;
+
+        r = sd_bus_message_read(m, "ss", &reference, &namespace);
+        if (r < 0)
+                return r;
+        r = store_resolve(b->store, reference, namespace, &ref, reterr);
+        if (r < 0)
+                return r;
+        return sd_bus_reply_method_return(
+                        m, "ssss", ref.type, ref.namespace, ref.name, strempty(ref.key));
+}
+BUS_METHOD_SHARED(store_method_resolve, BUS_INSPECT, store_bus_access)
 
 int store_bus_check_limit(bool given, uint32_t limit, sd_bus_error *reterr)
 {

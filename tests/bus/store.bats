@@ -260,7 +260,7 @@ changes_since() # REVISION [OPTION…]
     "GetChanges sta{sv} $(property DatabaseId) 0 0" 'Delete sssa{sv} widget default a 0' \
     'Apply sa{sv} {} 0' 'Update sa{sv} {} 0' 'Create sa{sv} {} 0' 'Transaction a(sa{sv})a{sv} 0 0' \
     'Rollback sssta{sv} widget default a 2 0' 'History sssa{sv} widget default a 0' \
-    'GetVersion ssst widget default a 2'; do
+    'GetVersion ssst widget default a 2' 'Resolve ss widget:a default'; do
     # shellcheck disable=SC2086 # words
     run -1 as_nobody $arguments
     [[ $output == *'needs the right'* ]]
@@ -384,4 +384,41 @@ transaction() # COUNT OPERATION… [OPTIONS…]
   }
   wait_for leave
   [ "$(call Count 'ssa{sv}' widget '' 0)" = "[200,$(property Revision)]" ]
+}
+
+@test "references: what they stand for, and ids that follow an object's life" {
+  start_store
+  resolved() { [ "$(call Resolve ss "$1" "$2")" = "$3" ]; }
+
+  resolved tank://secret/prod/db/pass%2Fword '' '["secret","prod","db","pass/word"]'
+  resolved secret:db.prod.tank/a/b x '["secret","prod","db","a/b"]'
+  resolved widget:a '' '["widget","default","a",""]'
+  resolved widget:a prod '["widget","prod","a",""]'
+  resolved namespace:prod x '["namespace","","prod",""]'
+  resolved rune://configmap/prod/app '' '["config","prod","app",""]'
+  refused 'at character 25: the key is missing' Resolve ss tank://widget/default/a/ ''
+  refused 'has no query' Resolve ss 'tank://widget/default/a?b' ''
+  refused 'a-z, 0-9, and -' Resolve ss widget:a No
+
+  apply a
+  uid=$(call Get sss widget default a | jq -r '.[0] | fromjson | .meta.uid')
+  resolved "tank://widget/default/id/$uid" '' '["widget","default","a",""]'
+  resolved "tank://widget/default/id/$uid/k" '' '["widget","default","a","k"]'
+  apply a '"x":1'
+  resolved "tank://widget/default/id/$uid" '' '["widget","default","a",""]'
+  refused 'no widget in namespace '\''prod'\'' with the id' Resolve ss "tank://widget/prod/id/$uid" ''
+  refused 'no pod in namespace' Resolve ss "tank://pod/default/id/$uid" ''
+  refused 'with the id svc-123' Resolve ss rune://widget/default/id/svc-123 ''
+  refused 'with the id' Resolve ss "tank://widget/default/id/${uid//[0-9]/a}" ''
+
+  # Another object of the same name has another id; the old one names nothing, also after a restart.
+  call Delete 'sssa{sv}' widget default a 0
+  refused 'with the id' Resolve ss "tank://widget/default/id/$uid" ''
+  apply a
+  refused 'with the id' Resolve ss "tank://widget/default/id/$uid" ''
+  new=$(call Get sss widget default a | jq -r '.[0] | fromjson | .meta.uid')
+  end "$store_pid" KILL || true
+  start_store
+  resolved "tank://widget/default/id/$new" '' '["widget","default","a",""]'
+  refused 'with the id' Resolve ss "tank://widget/default/id/$uid" ''
 }

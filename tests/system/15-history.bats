@@ -313,3 +313,33 @@ pod/$NS/web running" ]
   tankctl delete pood b -n "$NS"
   tankctl delete pood a -n "$NS"
 }
+
+@test "a reference stands for TYPE NAME: by name, in short, by id; with a key it is refused" {
+  printf -- '---\nkind: widget\nname: a\nx: 1\n' | tankctl apply -f - -n "$NS"
+  tankctl get widget a -n "$NS" -o json >"$BATS_TEST_TMPDIR/a"
+  uid=$(jq -r .meta.uid "$BATS_TEST_TMPDIR/a")
+  for reference in "tank://widget/$NS/a" "rune://widget/$NS/a" "widget:a.$NS.tank" "widget:a.$NS.rune" \
+    "tank://widget/$NS/id/$uid"; do
+    tankctl get "$reference" -o json | diff - "$BATS_TEST_TMPDIR/a"
+  done
+  tankctl get widget:a -n "$NS" -o json | diff - "$BATS_TEST_TMPDIR/a"
+  tankctl get "namespace:$NS" -o name | grep -x "namespace/$NS"
+  tankctl describe "widget:a.$NS.tank" | grep -x "Uid: *$uid"
+  tankctl history "tank://widget/$NS/id/$uid" | grep -c created | grep -x 1
+  widget a 2 | tankctl apply -f - -n "$NS"
+  tankctl rollback "tank://widget/$NS/id/$uid" --to "$(jq .meta.revision "$BATS_TEST_TMPDIR/a")"
+  [ "$(tankctl get "widget:a.$NS.tank" -o json | jq .x)" = 1 ]
+
+  refused 2 tankctl get "tank://widget/$NS/a/key"
+  says 'names a key of the widget a'
+  refused 2 tankctl get "tank://widget/$NS/a?x"
+  says 'has no query'
+  refused 2 tankctl delete "tank://widget/$NS/a" -n default
+  says 'name two namespaces'
+  refused 3 tankctl get "tank://pod/$NS/id/$uid"
+  says "no pod in namespace '$NS' with the id $uid"
+  refused 3 tankctl get "pods:a.$NS.tank"
+  says 'did you mean the type "pod"'
+  tankctl delete "tank://widget/$NS/id/$uid" | grep -x "widget/$NS/a deleted"
+  refused 3 tankctl get "tank://widget/$NS/id/$uid"
+}

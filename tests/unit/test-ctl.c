@@ -357,6 +357,53 @@ static void test_targets(void **state)
         assert_int_equal(resource_parse(&a, &r), EXIT_CODE_USAGE);
 }
 
+static void test_references(void **state)
+{
+        static const char *const refused[] = {
+                "describe tank://pod/prod/web -n test",
+                "describe tank://pod/prod/web extra",
+                "describe tank://secret/prod/db/password",
+                "describe secret:db/password",
+                "describe tank://pod/prod",
+                "describe pod:",
+        };
+        static const struct {
+                const char *line, *type, *namespace, *name;
+                bool known;
+        } taken[] = {
+                { "describe tank://pod/prod/web", "pod", "prod", "web", true },
+                { "describe tank://pod/prod/web -n prod", "pod", "prod", "web", true },
+                { "describe pod:web.prod.tank", "pod", "prod", "web", true },
+                { "describe pod:web", "pod", "default", "web", true },
+                { "describe pod:web -n prod", "pod", "prod", "web", true },
+                { "describe namespace:prod -n x", "namespace", "", "prod", true },
+                { "describe rune://configmap/prod/app", "config", "prod", "app", true },
+                { "describe widget:app", "widget", "default", "app", false },
+                { "describe pods:app", "pods", "default", "app", false },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(taken); i++) {
+                CLEANUP(arguments_done) Arguments a = {};
+                CLEANUP(resource_done) Resource r = {};
+                const Verb *v;
+
+                assert_int_equal(parse(taken[i].line, &a, &v), 0);
+                assert_int_equal(resource_parse(&a, &r), 0);
+                assert_string_equal(r.type, taken[i].type);
+                assert_string_equal(r.namespace, taken[i].namespace);
+                assert_string_equal(r.name, taken[i].name);
+                assert_int_equal(r.known, taken[i].known);
+        }
+        for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+                CLEANUP(arguments_done) Arguments a = {};
+                CLEANUP(resource_done) Resource r = {};
+                const Verb *v;
+
+                assert_int_equal(parse(refused[i], &a, &v), 0);
+                assert_int_equal(resource_parse(&a, &r), EXIT_CODE_USAGE);
+        }
+}
+
 static void test_help_fits(void **state)
 {
         for (const Verb *v = ctl_verbs;; v++) {
@@ -728,6 +775,7 @@ int main(void)
                 cmocka_unit_test(test_usage_lines),
                 cmocka_unit_test(test_long_words),
                 cmocka_unit_test(test_targets),
+                cmocka_unit_test(test_references),
                 cmocka_unit_test(test_help_fits),
                 cmocka_unit_test(test_table),
                 cmocka_unit_test(test_diff),
