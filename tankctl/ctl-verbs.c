@@ -171,6 +171,12 @@ static const Option doctor_options[] = {
         {},
 };
 
+static const Option store_options[] = {
+        { 0, "output-file", OPTION_STRING, FIELD(output_file), "FILE",
+                        "metrics: replace this file instead of printing" },
+        {},
+};
+
 const Verb ctl_verbs[] = {
         { "apply", "-f FILE…", "declare what files say",
                         "Stores the documents of the files, all of them or none; the machine then\n"
@@ -343,6 +349,11 @@ const Verb ctl_verbs[] = {
                         "files. Names of pods and containers come from the bus.",
                         NULL, VERB_STOPS_AT_WORD, OUTPUTS_NONE, 1, SIZE_MAX, EXIT_CODE_USAGE,
                         verb_completion },
+        { "store", "metrics", "look after the store",
+                        "metrics prints what the store counts, as OpenMetrics text; with "
+                        "--output-file it\n"
+                        "replaces a file that node_exporter's textfile collector reads.",
+                        store_options, 0, OUTPUTS_NONE, 1, SIZE_MAX, EXIT_CODE_USAGE, verb_store },
         { "version", "", "show the version", "Shows the version.", NULL, 0, OUTPUTS_NONE, 0, 0,
                         EXIT_CODE_USAGE, verb_version },
         { "help", "[VERB]", "show help", "Shows all verbs, or all about one.", NULL, 0,
@@ -351,7 +362,7 @@ const Verb ctl_verbs[] = {
 };
 
 const char *const ctl_verbs_not_yet[] = { "stats", "top", "pause", "resume", "cp", "hold", "kv",
-        "secret", "image", "volume", "network", "store", "bug-report", "upgrade-shims", NULL };
+        "secret", "image", "volume", "network", "bug-report", "upgrade-shims", NULL };
 
 int verb_help(const Arguments *a)
 {

@@ -28,5 +28,6 @@ int verb_logs(const Arguments *a);
 
 int verb_completion(const Arguments *a);
 int verb_doctor(const Arguments *a);
+int verb_store(const Arguments *a);
 int verb_version(const Arguments *a);
 int verb_help(const Arguments *a);

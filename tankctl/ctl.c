@@ -440,6 +440,7 @@ void arguments_done(Arguments *a)
         free(a->diff);
         free(a->to);
         free(a->if_revision);
+        free(a->output_file);
         *a = (Arguments){};
 }
 

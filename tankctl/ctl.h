@@ -41,6 +41,7 @@ typedef struct Arguments {
         bool watch, no_follow, raw;
         char *sort_by, *columns, *limit;
         char *revision, *diff, *to, *if_revision;
+        char *output_file;
 } Arguments;
 
 typedef enum OptionKind {

@@ -7,6 +7,7 @@
 
 #include "bus-access.h"
 #include "bus-util.h"
+#include "store-census.h"
 #include "store-dbus.h"
 #include "store-metrics.h"
 
@@ -20,6 +21,7 @@ struct StoreBus {
         BusLink *link;
         BusAccess *access;
         Metrics *metrics;
+        Census *census;
         sd_bus_slot *vtable_slots[STORE_BUS_INTERFACES], *name_slot, *acquired_slot;
         Reply *replies;
         Listing *listings;

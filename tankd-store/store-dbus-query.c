@@ -103,6 +103,8 @@ static void on_queried(const StoreResult *result, const sd_bus_error *error, voi
                 (void) log_warning_errno(r, "cannot answer a list, ignoring");
         if (l->query)
                 metrics_answered(&l->call, l->bytes, error != NULL);
+        else if (error)
+                metrics_fail(l->bus->metrics);
         else
                 metrics_out(l->bus->metrics, l->bytes);
         l->query = NULL; /* it is done, and frees itself */

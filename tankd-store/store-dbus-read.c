@@ -73,10 +73,18 @@ static int read_page_options(sd_bus_message *m, Page *p, sd_bus_error *reterr)
         return r < 0 ? r : store_bus_check_limit(limited, p->limit, reterr);
 }
 
+typedef struct ChangesReply {
+        Metrics *metrics;
+        sd_bus_message *message;
+} ChangesReply;
+
 static int append_change(
                 uint64_t revision, const StoreChange *c, const char *document, void *userdata)
 {
-        return sd_bus_message_append(userdata, "(tsssss)", revision,
+        const ChangesReply *reply = userdata;
+
+        metrics_out(reply->metrics, strlen(document));
+        return sd_bus_message_append(reply->message, "(tsssss)", revision,
                         operation_to_string(c->operation), c->key.type, c->key.namespace,
                         c->key.name, document);
 }
@@ -114,7 +122,8 @@ static int store_method_get_changes_authorized(
                         (r = sd_bus_message_new_method_return(m, &reply)) < 0 ||
                         (r = sd_bus_message_open_container(reply, 'a', "(tsssss)")) < 0)
                 return r;
-        r = store_changes(b->store, &query, append_change, reply, &more, &revision, reterr);
+        r = store_changes(b->store, &query, append_change, &(ChangesReply){ b->metrics, reply },
+                        &more, &revision, reterr);
         if (r < 0)
                 return r;
         if ((r = sd_bus_message_close_container(reply)) < 0 ||

@@ -3,6 +3,7 @@
 /* org.tankd.Store1: what it consists of, its properties and signals, and the connection. The
  * methods are in store-dbus-write.c and store-dbus-read.c. */
 
+#include "store-dbus-admin.h"
 #include "store-dbus-internal.h"
 
 #include "bus-names.h"
@@ -117,6 +118,7 @@ static const sd_bus_vtable store_vtable[] = {
 /* What the object has, in the order of the introspection. */
 static const BusInterface store_interfaces[] = {
         { TANK_STORE_INTERFACE, store_vtable },
+        { TANK_STORE_ADMIN_INTERFACE, store_admin_vtable },
 };
 static_assert(ARRAY_SIZE(store_interfaces) <= STORE_BUS_INTERFACES, "each has its slot");
 
@@ -144,11 +146,13 @@ static int measure_interface(Metrics *m, const BusInterface *interface)
         return r;
 }
 
-static int measure(StoreBus *b)
+static int measure(StoreBus *b, sd_event *event)
 {
         int r;
 
         r = metrics_new(&b->metrics);
+        if (r >= 0)
+                r = census_new(event, b->store, &b->census);
         for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(store_interfaces); i++)
                 r = measure_interface(b->metrics, &store_interfaces[i]);
         return r;
@@ -196,6 +200,9 @@ static void on_changed(const CommitBatch *batch, void *userdata)
         sd_bus *bus = bus_link_get(b->link);
         int r;
 
+        if (batch && batch->sync_usec > 0)
+                metrics_synced(b->metrics, batch->sync_usec);
+        census_batch(b->census, batch);
         /* What is no change of an object is told elsewhere. */
         if (!bus || (batch && count_ops(batch) == 0))
                 return;
@@ -310,10 +317,11 @@ int store_bus_new(sd_event *event, Store *s, StoreBusNamed named, void *userdata
         b->store = s;
         b->named = named;
         b->userdata = userdata;
-        r = measure(b);
+        r = measure(b, event);
         if (r >= 0)
                 r = bus_link_new(event, "tankd-store", on_connected, on_disconnected, b, &b->link);
         if (r < 0) {
+                census_free(b->census);
                 metrics_free(b->metrics);
                 free(b);
                 return r;
@@ -339,6 +347,7 @@ StoreBus *store_bus_free(StoreBus *b)
                 (void) sd_bus_release_name_async(bus, NULL, TANK_STORE_NAME, NULL, NULL);
         bus_link_free(b->link); /* flushes */
         assert(!b->replies && !b->listings);
+        census_free(b->census);
         metrics_free(b->metrics);
         free(b);
         return NULL;

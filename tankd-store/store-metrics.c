@@ -335,6 +335,17 @@ int metrics_print_figures(FILE *f, const MetricsFigure *figures, size_t n)
         return print_result(f);
 }
 
+void metrics_print_gauges(FILE *f, const char *name, const char *help)
+{
+        print_family(f, name, "gauge", NULL, help);
+}
+
+void metrics_print_gauge(
+                FILE *f, const char *name, const char *label, const char *word, uint64_t value)
+{
+        (void) fprintf(f, "tank_store_%s{%s=\"%s\"} %" PRIu64 "\n", name, label, word, value);
+}
+
 int metrics_print_end(FILE *f)
 {
         (void) fputs("# EOF\n", f);

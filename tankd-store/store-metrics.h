@@ -60,7 +60,11 @@ typedef struct MetricsFigure {
 typedef int (*MetricsNumber)(const char *name, uint64_t value, void *userdata);
 int metrics_walk(const Metrics *m, MetricsNumber each, void *userdata);
 
-/* OpenMetrics text, in three parts: what is counted here; figures; the end. -EIO: @f failed. */
+/* OpenMetrics text, in parts: what is counted here; figures; a family of gauges that a label tells
+ * apart, with its samples straight behind; the end. -EIO: @f failed. */
 int metrics_print(const Metrics *m, FILE *f);
 int metrics_print_figures(FILE *f, const MetricsFigure *figures, size_t n);
+void metrics_print_gauges(FILE *f, const char *name, const char *help);
+void metrics_print_gauge(
+                FILE *f, const char *name, const char *label, const char *word, uint64_t value);
 int metrics_print_end(FILE *f);

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* org.tankd.Store1.Admin: what looks after the database as a whole. */
+
+#include "store-dbus-admin.h"
+
+#include "store-statistics.h"
+
+static int append_number(const char *name, uint64_t value, void *userdata)
+{
+        return sd_bus_message_append(userdata, "{st}", name, value);
+}
+
+static int property_statistics(sd_bus *bus, const char *path, const char *interface,
+                const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *reterr)
+{
+        StoreBus *b = userdata;
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "{st}");
+        if (r >= 0)
+                r = store_walk_statistics(b->store, b->metrics, b->census, append_number, reply);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int admin_method_get_metrics_authorized(
+                sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
+{
+        CLEANUP_FREE char *text = NULL;
+        StoreBus *b = userdata;
+        int r;
+
+        r = store_print_metrics(b->store, b->metrics, b->census, &text);
+        return r < 0 ? r : sd_bus_reply_method_return(m, "s", text);
+}
+BUS_METHOD(admin_method_get_metrics, BUS_ADMIN, store_bus_access)
+
+const sd_bus_vtable store_admin_vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_PROPERTY("Statistics", "a{st}", property_statistics, 0, 0),
+        SD_BUS_METHOD_WITH_ARGS("GetMetrics", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", text),
+                        admin_method_get_metrics, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_VTABLE_END,
+};
