@@ -233,7 +233,7 @@ static int begin(Request *q, const StoreOperation *operations, size_t n, SendOut
         q->write.userdata = reply;
         r = store_write(q->bus->store, operations, n, &q->write, &q->at, reterr);
         if (r < 0) {
-                metrics_answered(&reply->call, 0, true);
+                metrics_now(q->bus->metrics, &reply->call);
                 reply_free(reply);
         }
         return r < 0 ? r : 1;

@@ -156,6 +156,12 @@ MetricsCall metrics_later(Metrics *m)
         return call;
 }
 
+void metrics_now(Metrics *m, MetricsCall *call)
+{
+        m->current = *call;
+        *call = (MetricsCall){};
+}
+
 void metrics_answered(MetricsCall *call, size_t bytes_out, bool failed)
 {
         MetricsOperation *o = call->operation;

@@ -11,7 +11,8 @@
  *      metrics_begin()         a call came in: it is the current one
  *        metrics_in(), _out()  what it carried
  *        metrics_fail()        it was refused, by an answer of its own
- *        metrics_later()       it is answered behind its handler: by metrics_answered()
+ *        metrics_later()       it is answered behind its handler: by metrics_answered(),
+ *                              or at once after all: metrics_now()
  *      metrics_end()           the handler returned */
 
 #include <stdio.h>
@@ -41,6 +42,7 @@ void metrics_in(Metrics *m, size_t bytes);
 void metrics_out(Metrics *m, size_t bytes);
 void metrics_fail(Metrics *m);
 MetricsCall metrics_later(Metrics *m);
+void metrics_now(Metrics *m, MetricsCall *call);
 void metrics_end(Metrics *m, bool failed);
 void metrics_answered(MetricsCall *call, size_t bytes_out, bool failed);
 

@@ -100,6 +100,15 @@ static void a_call_counts_once(void **state)
         assert_int_equal(number(m, "Store1.Apply.bytes_out"), 5);
         assert_int_equal(number(m, "KeyValue.Get.calls"), 1);
 
+        /* Not later, after all. */
+        metrics_begin(m, STORE, "Apply", now);
+        later = metrics_later(m);
+        metrics_now(m, &later);
+        metrics_end(m, true);
+        assert_int_equal(number(m, "Store1.Apply.calls"), 2);
+        assert_int_equal(number(m, "Store1.Apply.errors"), 2);
+        assert_null(later.operation);
+
         /* What nobody added, and what is outside of any call. */
         metrics_begin(m, STORE, "Nonsense", now);
         metrics_in(m, 1);
