@@ -38,16 +38,24 @@ left_behind()
   run -127 sandbox -- /does/not/exist
 }
 
-@test "options: no command, an unknown one, memory, a directory of someone else" {
+@test "options: no command, an unknown one, a directory of someone else" {
   run -2 sandbox
   run -2 sandbox --frobnicate -- true
-  run -2 sandbox --memory -- true
-  says 'memory'
   mkdir "$BATS_TEST_TMPDIR/theirs"
   touch "$BATS_TEST_TMPDIR/theirs/file"
   run -125 sandbox --dir "$BATS_TEST_TMPDIR/theirs" -- true
   says 'neither empty nor'
   [ -e "$BATS_TEST_TMPDIR/theirs/file" ]
+}
+
+@test "a store in memory runs pods, and leaves no database" {
+  make_root "$BATS_TEST_TMPDIR/root"
+  run -0 sandbox --memory -- sh -c '
+    printf "name: web\nrestart: never\ncontainers: [{name: c, image: {rootfs: %s}, command: [/bin/true]}]\n" "$1" |
+      tankctl apply -f - && tankctl wait web --for=exited --timeout 60 &&
+      busctl --system get-property org.tankd.Store1 /org/tankd/Store1 org.tankd.Store1 Backend &&
+      [ ! -e "$TANK_STATE_DIR/store" ] && [ ! -e "$TANK_RUN_DIR/store" ]' sh "$BATS_TEST_TMPDIR/root"
+  says '"memory"'
 }
 
 @test "programs, bus and directories are the sandbox's own; all of it is gone at the end" {

@@ -244,7 +244,10 @@ static int set_services(Sandbox *s)
                 .name = "bus",
                 .argv = { "/usr/bin/dbus-daemon", config, address, "--nofork", "--nopidfile" },
         };
-        s->services[SERVICE_STORE] = (Service){ .name = "store", .argv = { store } };
+        s->services[SERVICE_STORE] = (Service){
+                .name = "store",
+                .argv = { store, s->memory ? "--memory" : NULL },
+        };
         s->services[SERVICE_RECONCILE] = (Service){ .name = "reconcile", .argv = { reconcile } };
         return 0;
 }
@@ -423,7 +426,7 @@ static int exit_code(const Sandbox *s, int r)
 
 static int usage(void)
 {
-        (void) fputs("usage: tank-sandbox --build DIR [--dir DIR] -- COMMAND…\n", stderr);
+        (void) fputs("usage: tank-sandbox --build DIR [--dir DIR] [--memory] -- COMMAND…\n", stderr);
         return 2;
 }
 
@@ -432,6 +435,7 @@ int main(int argc, char **argv)
         static const struct option options[] = {
                 { "build", required_argument, NULL, 'b' },
                 { "dir", required_argument, NULL, 'd' },
+                { "memory", no_argument, NULL, 'm' },
                 { NULL, 0, NULL, 0 },
         };
         Sandbox s = {
@@ -447,6 +451,8 @@ int main(int argc, char **argv)
                         s.build = optarg;
                 else if (c == 'd')
                         dir = optarg;
+                else if (c == 'm')
+                        s.memory = true;
                 else
                         return usage();
         if (!s.build || optind >= argc)

@@ -32,6 +32,7 @@ struct Sandbox {
         bool made_dir; /* ours to remove */
         bool owned;    /* locked by us: ours to empty */
         char *build;   /* top of the build directory */
+        bool memory;   /* the store keeps nothing on disk */
         char instance[9];
         char *address; /* of the bus */
         int dir_fd;
