@@ -5,9 +5,28 @@
 #include "bus-options.h"
 #include "error.h"
 
+static int read_texts(sd_bus_message *m, const BusOptionTexts *o)
+{
+        const char *key, *value;
+        int r;
+
+        if ((r = sd_bus_message_enter_container(m, 'v', "a{ss}")) < 0 ||
+                        (r = sd_bus_message_enter_container(m, 'a', "{ss}")) < 0)
+                return r;
+        while ((r = sd_bus_message_read(m, "{ss}", &key, &value)) > 0) {
+                r = o->each(key, value, o->userdata);
+                if (r < 0)
+                        return r;
+        }
+        if (r >= 0)
+                r = sd_bus_message_exit_container(m);
+        return r < 0 ? r : sd_bus_message_exit_container(m);
+}
+
 static int read_value(sd_bus_message *m, const BusOption *o, sd_bus_error *reterr)
 {
-        const char signature[] = { o->type, '\0' }, *contents;
+        const char single[] = { o->type, '\0' }, *contents;
+        const char *signature = o->type == 'm' ? "a{ss}" : single;
         int r, b;
 
         r = sd_bus_message_peek_type(m, NULL, &contents);
@@ -21,7 +40,9 @@ static int read_value(sd_bus_message *m, const BusOption *o, sd_bus_error *reter
                 r = sd_bus_message_read(m, "v", "b", &b);
                 if (r >= 0)
                         *(bool *) o->value = b;
-        } else
+        } else if (o->type == 'm')
+                r = read_texts(m, o->value);
+        else
                 r = sd_bus_message_read(m, "v", signature, o->value);
         if (r >= 0 && o->given)
                 *o->given = true;

@@ -7,10 +7,17 @@
 
 #include "macro.h"
 
+/* Each text of a map, by its key; a negative return ends the reading. */
+typedef struct BusOptionTexts {
+        int (*each)(const char *key, const char *value, void *userdata);
+        void *userdata;
+} BusOptionTexts;
+
 typedef struct BusOption {
         const char *name;
-        char type;   /* 't', 'u', 's', 'b' */
-        void *value; /* uint64_t, uint32_t, const char * (borrowed from the message), bool */
+        char type;   /* 't', 'u', 's', 'b'; 'm' for a{ss} */
+        void *value; /* uint64_t, uint32_t, const char * (borrowed from the message), bool;
+                      * BusOptionTexts */
         bool *given; /* may be NULL */
 } BusOption;
 

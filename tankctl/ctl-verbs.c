@@ -101,6 +101,17 @@ static const Option rollback_options[] = {
         {},
 };
 
+static const Option secret_options[] = {
+        { 0, "from-file", OPTION_LIST, FIELD(from_files), "[KEY=]FILE",
+                        "a value: the bytes of a file, or - for stdin" },
+        { 0, "from-literal", OPTION_LIST, FIELD(from_literals), "KEY=VALUE", "a value as it is" },
+        { 0, "type", OPTION_STRING, FIELD(type), "TYPE", "what it is for" },
+        { 0, "create-namespace", OPTION_FLAG, FIELD(create_namespace), NULL,
+                        "make the namespace if it is missing" },
+        { 0, "reveal", OPTION_FLAG, FIELD(reveal), NULL, "get: yes, print the value" },
+        {},
+};
+
 static const Option wait_options[] = {
         { 0, "for", OPTION_STRING, FIELD(condition), "STATE", "running, ready, exited or deleted" },
         OPTION_TIMEOUT,
@@ -223,13 +234,20 @@ const Verb ctl_verbs[] = {
                         OUTPUTS_NONE | OUTPUT_BIT(OUTPUT_WIDE) | OUTPUT_BIT(OUTPUT_JSON), 0, 1,
                         EXIT_CODE_USAGE, verb_events },
         { "watch", "[TYPE]", "follow what is declared",
-                        "Shows what is declared, \"synced\" when that is all, and then each change of it:\n"
-                        "created, updated, deleted. With --since only the changes behind that REVISION.\n"
-                        "Restarts of the store leave no gap. When it cannot go on from where it was, as\n"
-                        "changes are compacted or the database is another one, \"resync\" says so and all\n"
-                        "is shown anew; with --since that is the end, if it is so at the beginning. With\n"
-                        "-o json each event is an object on a line of its own, with the document, the\n"
-                        "last one of what is deleted. What begins to match SELECTOR is created, what\n"
+                        "Shows what is declared, \"synced\" when that is all, and then each change "
+                        "of it:\n"
+                        "created, updated, deleted. With --since only the changes behind that "
+                        "REVISION.\n"
+                        "Restarts of the store leave no gap. When it cannot go on from where it "
+                        "was, as\n"
+                        "changes are compacted or the database is another one, \"resync\" says so "
+                        "and all\n"
+                        "is shown anew; with --since that is the end, if it is so at the "
+                        "beginning. With\n"
+                        "-o json each event is an object on a line of its own, with the document, "
+                        "the\n"
+                        "last one of what is deleted. What begins to match SELECTOR is created, "
+                        "what\n"
                         "ceases to is deleted.",
                         watch_options, VERB_NAMESPACE | VERB_ALL_NAMESPACES,
                         OUTPUTS_NAME | OUTPUT_BIT(OUTPUT_JSON), 0, 2, EXIT_CODE_USAGE, verb_watch },
@@ -326,6 +344,18 @@ const Verb ctl_verbs[] = {
                         "what all containers of the pod wrote, in the order of time.",
                         logs_options, VERB_NAMESPACE, OUTPUTS_NONE, 1, 1, EXIT_CODE_USAGE,
                         verb_logs },
+        { "secret", "create|set|get|list|delete|rotate-key [NAME [KEY]]",
+                        "keep and show values that are secret",
+                        "create makes a secret of values, set makes or replaces one: all its "
+                        "values,\n"
+                        "while its labels stay. get NAME KEY --reveal prints one value, byte by "
+                        "byte.\n"
+                        "list and delete are those of every type. rotate-key seals everything "
+                        "with a\n"
+                        "new key. What is given with --from-literal is seen by whoever lists "
+                        "processes.",
+                        secret_options, VERB_NAMESPACE | VERB_ALL_NAMESPACES, OUTPUTS_ALL, 1,
+                        SIZE_MAX, EXIT_CODE_USAGE, verb_secret },
         { "seed", "DIRECTORY…", "declare what is not there yet",
                         "Stores those documents of the files whose names are not taken, and leaves "
                         "all\n"
@@ -362,7 +392,7 @@ const Verb ctl_verbs[] = {
 };
 
 const char *const ctl_verbs_not_yet[] = { "stats", "top", "pause", "resume", "cp", "hold", "kv",
-        "secret", "image", "volume", "network", "bug-report", "upgrade-shims", NULL };
+        "image", "volume", "network", "bug-report", "upgrade-shims", NULL };
 
 int verb_help(const Arguments *a)
 {

@@ -21,6 +21,8 @@ int verb_wait(const Arguments *a);
 int verb_restart(const Arguments *a);
 int verb_kill(const Arguments *a);
 
+int verb_secret(const Arguments *a);
+
 int verb_exec(const Arguments *a);
 int verb_sessions(const Arguments *a);
 int verb_attach(const Arguments *a);

@@ -427,6 +427,9 @@ void arguments_done(Arguments *a)
         free(a->condition);
         free(a->signal);
         strv_free(a->environment);
+        strv_free(a->from_files);
+        strv_free(a->from_literals);
+        free(a->type);
         free(a->working_dir);
         free(a->user);
         free(a->container);

@@ -42,6 +42,8 @@ typedef struct Arguments {
         char *sort_by, *columns, *limit;
         char *revision, *diff, *to, *if_revision;
         char *output_file;
+        char **from_files, **from_literals, *type;
+        bool reveal;
 } Arguments;
 
 typedef enum OptionKind {

@@ -13,15 +13,17 @@
 #include "bus-util.h"
 #include "log.h"
 #include "paths.h"
+#include "store-conceal.h"
 #include "store-dbus.h"
+#include "store-secret.h"
 #include "store.h"
 
 /* Ready without a bus: whoever waits for us may be what starts the bus. */
 #define BUS_PATIENCE_USEC (2 * USEC_PER_SEC)
 
 typedef struct Options {
-        const char *data_dir, *run_dir, *seed;
-        bool memory;
+        const char *data_dir, *run_dir, *seed, *key_file;
+        bool memory, key_stdin;
 } Options;
 
 static int help(void)
@@ -32,6 +34,9 @@ static int help(void)
                       "\n"
                       "  --data-dir DIR  where the database is (default: $TANK_STATE_DIR/store or\n"
                       "                  " TANK_STATE_DIR "/store)\n"
+                      "  --key-file FILE the keys of secrets (default: a credential, or "
+                      "secrets.key in DIR)\n"
+                      "  --key-stdin     read the keys of secrets from standard input\n"
                       "  --memory        keep it in memory: no file is touched, and it is gone at "
                       "the\n"
                       "                  end\n"
@@ -51,6 +56,8 @@ static int parse_options(int argc, char *argv[], Options *ret)
 {
         enum {
                 OPTION_DATA_DIR = 256,
+                OPTION_KEY_FILE,
+                OPTION_KEY_STDIN,
                 OPTION_MEMORY,
                 OPTION_RUN_DIR,
                 OPTION_SEED,
@@ -60,6 +67,8 @@ static int parse_options(int argc, char *argv[], Options *ret)
         };
         static const struct option longs[] = {
                 { "data-dir", required_argument, NULL, OPTION_DATA_DIR },
+                { "key-file", required_argument, NULL, OPTION_KEY_FILE },
+                { "key-stdin", no_argument, NULL, OPTION_KEY_STDIN },
                 { "memory", no_argument, NULL, OPTION_MEMORY },
                 { "run-dir", required_argument, NULL, OPTION_RUN_DIR },
                 { "seed", required_argument, NULL, OPTION_SEED },
@@ -73,6 +82,8 @@ static int parse_options(int argc, char *argv[], Options *ret)
         while ((c = getopt_long(argc, argv, "", longs, NULL)) >= 0)
                 switch (c) {
                 case OPTION_DATA_DIR: ret->data_dir = optarg; break;
+                case OPTION_KEY_FILE: ret->key_file = optarg; break;
+                case OPTION_KEY_STDIN: ret->key_stdin = true; break;
                 case OPTION_MEMORY: ret->memory = true; break;
                 case OPTION_RUN_DIR: ret->run_dir = optarg; break;
                 case OPTION_SEED: ret->seed = optarg; break;
@@ -84,6 +95,10 @@ static int parse_options(int argc, char *argv[], Options *ret)
                 }
         if (optind < argc) {
                 log_error("'%s': no arguments are expected", argv[optind]);
+                return -EINVAL;
+        }
+        if (ret->key_file && ret->key_stdin) {
+                log_error("--key-file and --key-stdin: the keys come from one place");
                 return -EINVAL;
         }
         if (ret->memory && (ret->data_dir || ret->run_dir)) {
@@ -162,6 +177,25 @@ static int make_event(sd_event **ret)
         return 0;
 }
 
+static int use_keys(Store *s, const Options *o, const char *data_dir)
+{
+        const KeyringOptions options = {
+                .file = o->key_file,
+                .from_stdin = o->key_stdin,
+                .data_dir = o->memory ? NULL : data_dir,
+        };
+        Keyring *keyring;
+        int r;
+
+        r = store_has_secrets(s);
+        if (r < 0)
+                return log_error_errno(r, "cannot tell whether there are secrets");
+        r = keyring_open(&options, r > 0, &keyring);
+        if (r >= 0)
+                store_use_keyring(s, keyring);
+        return r;
+}
+
 static int run(const Options *o)
 {
         CLEANUP_FREE char *data_dir = NULL, *log_dir = NULL;
@@ -181,6 +215,8 @@ static int run(const Options *o)
         if (r < 0)
                 return log_error_errno(r, "cannot make the event loop");
         r = store_open(event, &where, &store);
+        if (r >= 0)
+                r = use_keys(store, o, data_dir);
         if (r < 0)
                 return r;
         if (o->seed) {
@@ -212,6 +248,7 @@ int main(int argc, char *argv[])
         /* Three threads that seldom allocate at once do not need an arena each. */
         (void) mallopt(M_ARENA_MAX, 2);
         (void) umask(0077);
+        conceal_process();
         r = parse_options(argc, argv, &options);
         if (r == -EINVAL)
                 return 2;

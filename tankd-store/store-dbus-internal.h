@@ -25,9 +25,16 @@ struct StoreBus {
         sd_bus_slot *vtable_slots[STORE_BUS_INTERFACES], *name_slot, *acquired_slot;
         Reply *replies;
         Listing *listings;
+        sd_bus_message *rotation; /* RotateKey that is not answered yet */
+        MetricsCall rotation_call;
         StoreBusNamed named;
         void *userdata;
 };
+
+typedef struct StoreBusApply {
+        bool create_namespaces;
+        uint64_t deadline_usec; /* UINT64_MAX: none */
+} StoreBusApply;
 
 static inline BusAccess *store_bus_access(void *userdata)
 {
@@ -44,6 +51,10 @@ int store_method_transaction(sd_bus_message *m, void *userdata, sd_bus_error *re
 /* TimedOut when @deadline_usec (CLOCK_BOOTTIME; UINT64_MAX: none) is over: asked before anything is
  * done, so that nothing has happened. */
 int store_bus_check_deadline(uint64_t deadline_usec, sd_bus_error *reterr);
+/* Applies one operation of the store's own making, answered as Apply is; @o is borrowed. Returns
+ * what the handler returns. */
+int store_bus_apply(StoreBus *b, sd_bus_message *m, const BusCaller *caller,
+                const StoreOperation *o, const StoreBusApply *options, sd_bus_error *reterr);
 /* The connection is gone: nobody waits for an answer any more. */
 void store_bus_forget_callers(StoreBus *b);
 
@@ -60,3 +71,7 @@ int store_method_resolve(sd_bus_message *m, void *userdata, sd_bus_error *reterr
 int store_method_get_version(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int store_method_history(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int store_method_get_changes(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+
+/* store-dbus-secrets.c */
+extern const sd_bus_vtable store_secrets_vtable[];
+void store_bus_forget_rotation(StoreBus *b);

@@ -207,6 +207,7 @@ static void request_init(Request *q, StoreBus *b, sd_bus_message *m, const BusCa
                 .write = {
                         .by = caller->uid,
                         .privileged = bus_caller_may(caller, BUS_PRIVILEGED),
+                        .secrets = bus_caller_may(caller, BUS_SECRETS),
                         .answered = on_answered,
                         .reterr_revision = &q->revision,
                 },
@@ -292,6 +293,20 @@ static int write_one(StoreBus *b, sd_bus_message *m, const BusCaller *caller, St
         r = bus_read_options(m, options, n, &e);
         if (r >= 0)
                 r = begin(&q, o, 1, send, &e);
+        return sd_bus_error_is_set(&e) ? refuse(&q, false, &e, reterr) : r;
+}
+
+int store_bus_apply(StoreBus *b, sd_bus_message *m, const BusCaller *caller,
+                const StoreOperation *o, const StoreBusApply *options, sd_bus_error *reterr)
+{
+        CLEANUP(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
+        Request q;
+        int r;
+
+        request_init(&q, b, m, caller);
+        q.write.create_namespaces = options->create_namespaces;
+        q.deadline_usec = options->deadline_usec;
+        r = begin(&q, o, 1, send_applied, &e);
         return sd_bus_error_is_set(&e) ? refuse(&q, false, &e, reterr) : r;
 }
 

@@ -10,6 +10,7 @@
 #include "error.h"
 #include "limit.h"
 #include "log.h"
+#include "store-rotate.h"
 
 /* ---- properties ---- */
 
@@ -56,6 +57,9 @@ static int property_degraded_reason(sd_bus *bus, const char *path, const char *i
         return sd_bus_message_append(reply, "s", strempty(reason));
 }
 
+/* sd-bus overwrites such a message when it frees it. */
+#define MAY_HOLD_SECRETS (SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE)
+
 static const sd_bus_vtable store_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_PROPERTY("DatabaseId", "s", property_database_id, 0, SD_BUS_VTABLE_PROPERTY_CONST),
@@ -67,13 +71,13 @@ static const sd_bus_vtable store_vtable[] = {
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_METHOD_WITH_ARGS("Create", SD_BUS_ARGS("s", document, "a{sv}", options),
                         SD_BUS_RESULT("s", uid, "t", generation, "t", revision),
-                        store_method_create, SD_BUS_VTABLE_UNPRIVILEGED),
+                        store_method_create, MAY_HOLD_SECRETS),
         SD_BUS_METHOD_WITH_ARGS("Apply", SD_BUS_ARGS("s", document, "a{sv}", options),
                         SD_BUS_RESULT("s", uid, "t", generation, "t", revision, "s", changed),
-                        store_method_apply, SD_BUS_VTABLE_UNPRIVILEGED),
+                        store_method_apply, MAY_HOLD_SECRETS),
         SD_BUS_METHOD_WITH_ARGS("Update", SD_BUS_ARGS("s", document, "a{sv}", options),
                         SD_BUS_RESULT("s", uid, "t", generation, "t", revision, "s", changed),
-                        store_method_update, SD_BUS_VTABLE_UNPRIVILEGED),
+                        store_method_update, MAY_HOLD_SECRETS),
         SD_BUS_METHOD_WITH_ARGS("Delete",
                         SD_BUS_ARGS("s", type, "s", namespace, "s", name, "a{sv}", options),
                         SD_BUS_RESULT("b", existed, "t", revision), store_method_delete,
@@ -86,7 +90,7 @@ static const sd_bus_vtable store_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("Transaction",
                         SD_BUS_ARGS("a(sa{sv})", operations, "a{sv}", options),
                         SD_BUS_RESULT("t", revision, "a(stts)", results), store_method_transaction,
-                        SD_BUS_VTABLE_UNPRIVILEGED),
+                        MAY_HOLD_SECRETS),
         SD_BUS_METHOD_WITH_ARGS("Get", SD_BUS_ARGS("s", type, "s", namespace, "s", name),
                         SD_BUS_RESULT("s", document), store_method_get, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetVersion",
@@ -119,6 +123,7 @@ static const sd_bus_vtable store_vtable[] = {
 static const BusInterface store_interfaces[] = {
         { TANK_STORE_INTERFACE, store_vtable },
         { TANK_STORE_ADMIN_INTERFACE, store_admin_vtable },
+        { TANK_STORE_SECRETS_INTERFACE, store_secrets_vtable },
 };
 static_assert(ARRAY_SIZE(store_interfaces) <= STORE_BUS_INTERFACES, "each has its slot");
 
@@ -299,6 +304,7 @@ static void on_disconnected(void *userdata)
 
         store_bus_forget_callers(b);
         store_bus_forget_listings(b);
+        store_bus_forget_rotation(b);
         b->name_slot = sd_bus_slot_unref(b->name_slot);
         b->acquired_slot = sd_bus_slot_unref(b->acquired_slot);
         for (size_t i = 0; i < ARRAY_SIZE(b->vtable_slots); i++)

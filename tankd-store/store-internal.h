@@ -51,6 +51,9 @@ struct Store {
         size_t n_queries;
         sd_event_source *query_idle, *query_due; /* NULL until there was one */
 
+        struct Keyring *keyring;   /* NULL: no secret can be written or opened */
+        struct Rotation *rotation; /* under way, or NULL */
+
         StoreState state;
         char *reason;
         int failure; /* of the newest failed batch */

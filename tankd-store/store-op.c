@@ -26,12 +26,8 @@ int op_encode(Op *op, uid_t by, const char *labels, const char *previous_labels)
         r = store_change_encode(&c, &op->change, &op->change_size);
         if (r < 0)
                 return r;
-        r = store_record_encode(&op->record, &op->value, &op->value_size);
-        if (r < 0)
-                return r;
         /* Whoever looks the record up before it is durable reads it here. */
-        op->record.document = op->value + op->value_size - op->record.document_size;
-        return 0;
+        return store_record_encode_into(&op->record, &op->value, &op->value_size);
 }
 
 size_t op_bytes(const Op *op)

@@ -17,8 +17,8 @@ typedef struct Op {
 
 void op_done(Op *op);
 
-/* From key and record, whose document is borrowed only until then. @labels, @previous_labels: JSON
- * text or NULL. -ENOMEM. */
+/* From key and record, whose document and sealed are borrowed only until then. @labels,
+ * @previous_labels: JSON text or NULL. -ENOMEM. */
 int op_encode(Op *op, uid_t by, const char *labels, const char *previous_labels);
 size_t op_bytes(const Op *op); /* of its rows */
 void op_put(const Op *op, uint32_t index, DbBatch *b, const Db *db);

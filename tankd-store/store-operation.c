@@ -11,6 +11,7 @@
 #include "error.h"
 #include "log.h"
 #include "spec.h"
+#include "store-sealed.h"
 
 static const char *const verb_table[_STORE_VERB_MAX] = {
         [STORE_CREATE] = "create",
@@ -39,6 +40,8 @@ void step_done(Step *p)
         json_decref(p->document);
         free(p->text);
         free(p->previous_buffer);
+        plain_free(&p->values);
+        free(p->version_buffer);
 }
 
 static int oom(sd_bus_error *reterr)
@@ -87,7 +90,9 @@ static int normalize(Step *p, const json_t *doc, SpecError *reterr_spec)
 {
         int r = spec_normalize(doc, SPEC_DEFAULT, &p->document, reterr_spec);
 
-        return r < 0 ? r : document_format(p->document, &p->text);
+        if (r < 0 || streq(json_get_string(p->document, "kind"), "secret"))
+                return r; /* without its values it is text, and not before */
+        return document_format(p->document, &p->text);
 }
 
 static int read_document(Step *p, sd_bus_error *reterr)
@@ -97,7 +102,12 @@ static int read_document(Step *p, sd_bus_error *reterr)
         SpecError e = {};
         int r;
 
-        r = document_parse(p->operation->document, p->operation->document_size, &doc, reterr);
+        if (p->operation->parsed) {
+                doc = json_copy((json_t *) p->operation->parsed);
+                r = doc ? 0 : oom(reterr);
+        } else
+                r = document_parse(
+                                p->operation->document, p->operation->document_size, &doc, reterr);
         if (r < 0)
                 return r;
         if (json_object_get(doc, "status"))
@@ -148,6 +158,8 @@ static int read_version(Step *p, Store *s, sd_bus_error *reterr)
         if (r < 0)
                 return tank_error_set(reterr, e.name, "%s of revision %" PRIu64 ": %s%s%s", text,
                                 v.revision, e.path, isempty(e.path) ? "" : ": ", e.message);
+        p->version = v;
+        p->version_buffer = TAKE_PTR(buffer);
         return 0;
 }
 
@@ -175,11 +187,20 @@ static int record_is_privileged(const StoreRecord *r)
         return !doc || spec_privileged_field(doc, field);
 }
 
+static bool is_secret(const Step *p)
+{
+        return streq(p->key.type, "secret");
+}
+
 static int check_privileges(const StoreWrite *w, const Step *p, sd_bus_error *reterr)
 {
         char text[OBJECT_KEY_TEXT_SIZE], buf[256];
         const char *field;
 
+        if (is_secret(p) && !w->secrets)
+                return tank_error_set(reterr, TANK_ERROR_ACCESS_DENIED,
+                                "%s: writing secrets needs the right 'secrets': be root",
+                                object_key_format(&p->key, text));
         if (w->privileged)
                 return 0;
         field = p->document ? spec_privileged_field(p->document, buf) : NULL;
@@ -310,6 +331,76 @@ static int find_deleted(Store *s, Step *p, const StoreWrite *w, sd_bus_error *re
         return r < 0 ? tank_error_set_errno(reterr, r, "no random bits for a uid") : 0;
 }
 
+/* A record that was put in the place of another has the uid of an object that stands elsewhere, and
+ * what is written over it must not touch that one. */
+static int check_home(Step *p, Store *s, bool *ret_at_home, sd_bus_error *reterr)
+{
+        int r = 1;
+
+        if (p->exists && p->previous.document_size > 0 && is_secret(p) && !overlay_find(s, &p->key))
+                r = sealed_is_at_home(s, &p->key, &p->previous);
+        if (r < 0)
+                return store_read_failed(r, reterr);
+        *ret_at_home = r > 0;
+        return 0;
+}
+
+/* The values that stand; none when they cannot be opened. */
+static int open_previous(const Step *p, Store *s, Plain *ret, sd_bus_error *reterr)
+{
+        /* What is under way came from here. */
+        if (overlay_find(s, &p->key))
+                return sealed_open(s, &p->key, p->previous.revision, &p->previous, ret, reterr);
+        return sealed_open_current(s, &p->key, &p->previous, ret, reterr);
+}
+
+/* Takes the values of a secret out of its document. Those that a redacted document keeps are the
+ * ones that stand, or in a rollback those of the version. *ret_same: they are what stands. */
+static int take_values(Step *p, Store *s, bool *ret_same, sd_bus_error *reterr)
+{
+        CLEANUP(sd_bus_error_free) sd_bus_error unopened = SD_BUS_ERROR_NULL;
+        CLEANUP(plain_free) Plain standing = {}, version = {};
+        bool rollback = p->operation->verb == STORE_ROLLBACK;
+        const Plain *base = NULL;
+        int r;
+
+        if (p->exists && open_previous(p, s, &standing, &unopened) < 0)
+                log_warning("%s", unopened.message);
+        if (rollback) {
+                r = sealed_open(s, &p->key, p->operation->revision, &p->version, &version, reterr);
+                if (r < 0)
+                        return r;
+                base = &version;
+        } else if (standing.data)
+                base = &standing;
+        else if (sd_bus_error_is_set(&unopened) && sealed_keeps(p->document)) {
+                r = tank_error_to_errno(unopened.name);
+                (void) sd_bus_error_move(reterr, &unopened);
+                return r;
+        }
+        r = sealed_take(p->document, base, &p->values, reterr);
+        if (r < 0)
+                return r;
+        r = document_format(p->document, &p->text);
+        if (r < 0)
+                return oom(reterr);
+        *ret_same = standing.data && plain_equal(&standing, &p->values);
+        return 0;
+}
+
+static int put_secret(Step *p, Store *s, bool *ret_same, sd_bus_error *reterr)
+{
+        bool at_home;
+        int r;
+
+        r = take_values(p, s, ret_same, reterr);
+        if (r >= 0)
+                r = check_home(p, s, &at_home, reterr);
+        if (r >= 0 && !at_home)
+                p->exists = false; /* what is set now is a new object */
+        return r;
+}
+
 static bool is_unchanged(const Step *p)
 {
         return p->exists && p->previous.document_size == strlen(p->text) &&
@@ -319,11 +410,9 @@ static bool is_unchanged(const Step *p)
 static int check_put(Step *p, Store *s, const StoreWrite *w, sd_bus_error *reterr)
 {
         char buf[OBJECT_KEY_TEXT_SIZE];
+        bool same = true;
         int r;
 
-        if (streq(p->key.type, "secret"))
-                return tank_error_set(reterr, TANK_ERROR_FAILED_PRECONDITION,
-                                "this store has no key to encrypt a secret with");
         if ((r = find_previous(s, p, reterr)) < 0 || (r = check_privileges(w, p, reterr)) < 0 ||
                         (r = check_namespace(s, &p->key, reterr)) < 0)
                 return r;
@@ -337,7 +426,9 @@ static int check_put(Step *p, Store *s, const StoreWrite *w, sd_bus_error *reter
                                 object_key_format(&p->key, buf));
         }
         r = check_revision(p, w, reterr);
-        if (r < 0 || is_unchanged(p))
+        if (r >= 0 && is_secret(p))
+                r = put_secret(p, s, &same, reterr);
+        if (r < 0 || (same && is_unchanged(p)))
                 return r;
         p->writes = true;
         p->effect = p->exists ? OPERATION_UPDATED : OPERATION_CREATED;
@@ -346,11 +437,17 @@ static int check_put(Step *p, Store *s, const StoreWrite *w, sd_bus_error *reter
 
 static int check_delete(Step *p, Store *s, const StoreWrite *w, sd_bus_error *reterr)
 {
+        bool at_home;
         int r;
 
         if ((r = find_deleted(s, p, w, reterr)) < 0 || (r = check_privileges(w, p, reterr)) < 0 ||
                         (r = check_revision(p, w, reterr)) < 0 || !p->exists)
                 return r;
+        r = check_home(p, s, &at_home, reterr);
+        if (r < 0)
+                return r;
+        if (!at_home && (r = random_id(p->previous.uid)) < 0)
+                return tank_error_set_errno(reterr, r, "no random bits for a uid");
         p->writes = true;
         p->effect = OPERATION_DELETED;
         r = check_namespace_delete(s, &p->key, reterr);

@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "store-internal.h"
+#include "store-seal.h"
 
 typedef struct Step {
         const StoreOperation *operation;
@@ -21,6 +22,11 @@ typedef struct Step {
         StoreRecord previous; /* what the step builds upon */
         char *previous_buffer;
         bool exists;
+
+        /* Of a secret: the document is redacted by step_check(), which puts its values here. */
+        Plain values;
+        StoreRecord version; /* rollback: where they come from */
+        char *version_buffer;
 
         bool writes;
         Operation effect; /* when it writes */

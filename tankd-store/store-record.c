@@ -29,26 +29,43 @@ Operation operation_from_string(const char *s)
 
 int store_record_encode(const StoreRecord *r, char **ret, size_t *ret_size)
 {
-        char head[320]; /* 5 members of at most 20 digits, 32 hex digits and a word */
+        char head[320]; /* 6 members of at most 20 digits, 32 hex digits and a word */
+        char sealed[40] = "";
         int n;
         char *p;
 
+        if (r->sealed_size > 0)
+                (void) snprintf(sealed, sizeof(sealed), ",\"sealed\":%zu", r->sealed_size);
         n = snprintf(head, sizeof(head),
                         "%c{\"created\":%" PRIu64 ",\"generation\":%" PRIu64
                         ",\"operation\":\"%s\",\"revision\":%" PRIu64
-                        ",\"uid\":\"%s\",\"updated\":%" PRIu64 "}\n",
+                        "%s,\"uid\":\"%s\",\"updated\":%" PRIu64 "}\n",
                         FORMAT_JSON, r->created_usec, r->generation,
-                        operation_to_string(r->operation), r->revision, r->uid, r->updated_usec);
+                        operation_to_string(r->operation), r->revision, sealed, r->uid,
+                        r->updated_usec);
         assert(n > 0 && (size_t) n < sizeof(head));
 
-        p = malloc((size_t) n + r->document_size);
+        p = malloc((size_t) n + r->document_size + r->sealed_size);
         if (!p)
                 return -ENOMEM;
         memcpy(p, head, (size_t) n);
         if (r->document_size > 0)
                 memcpy(p + n, r->document, r->document_size);
+        if (r->sealed_size > 0)
+                memcpy(p + n + r->document_size, r->sealed, r->sealed_size);
         *ret = p;
-        *ret_size = (size_t) n + r->document_size;
+        *ret_size = (size_t) n + r->document_size + r->sealed_size;
+        return 0;
+}
+
+int store_record_encode_into(StoreRecord *r, char **ret, size_t *ret_size)
+{
+        int e = store_record_encode(r, ret, ret_size);
+
+        if (e < 0)
+                return e;
+        r->sealed = *ret + *ret_size - r->sealed_size;
+        r->document = r->sealed - r->document_size;
         return 0;
 }
 
@@ -131,6 +148,20 @@ static bool take_uid(Cursor *c, const char *before, char ret[static ID128_SIZE])
         return id_is_valid(ret);
 }
 
+/* Most rows have nothing sealed: the word need not be there. */
+static bool take_sealed(Cursor *c, size_t *ret)
+{
+        Cursor before = *c;
+        uint64_t n;
+
+        if (!take_literal(&before, ",\"sealed\":"))
+                return true;
+        if (!take_u64(c, ",\"sealed\":", &n))
+                return false;
+        *ret = n;
+        return true;
+}
+
 static bool decode_own_header(const char *p, const char *end, StoreRecord *r)
 {
         Cursor c = { p, end };
@@ -138,7 +169,7 @@ static bool decode_own_header(const char *p, const char *end, StoreRecord *r)
         return take_u64(&c, "{\"created\":", &r->created_usec) &&
                take_u64(&c, ",\"generation\":", &r->generation) &&
                take_operation(&c, ",\"operation\":\"", &r->operation) &&
-               take_u64(&c, "\",\"revision\":", &r->revision) &&
+               take_u64(&c, "\",\"revision\":", &r->revision) && take_sealed(&c, &r->sealed_size) &&
                take_uid(&c, ",\"uid\":\"", r->uid) &&
                take_u64(&c, "\",\"updated\":", &r->updated_usec) && take_literal(&c, "}") &&
                c.p == end;
@@ -147,9 +178,11 @@ static bool decode_own_header(const char *p, const char *end, StoreRecord *r)
 static int decode_header(const char *p, const char *end, StoreRecord *r)
 {
         CLEANUP_JSON json_t *head = NULL;
+        uint64_t sealed = 0;
 
         if (decode_own_header(p, end, r))
                 return 0;
+        *r = (StoreRecord){};
         head = json_loadb(p, (size_t) (end - p), JSON_REJECT_DUPLICATES, NULL);
         if (!json_is_object(head))
                 return -EBADMSG;
@@ -157,8 +190,10 @@ static int decode_header(const char *p, const char *end, StoreRecord *r)
         if (r->operation < 0 || get_u64(head, "created", &r->created_usec) < 0 ||
                         get_u64(head, "updated", &r->updated_usec) < 0 ||
                         get_u64(head, "generation", &r->generation) < 0 ||
-                        get_u64(head, "revision", &r->revision) < 0 || get_uid(head, r->uid) < 0)
+                        get_u64(head, "revision", &r->revision) < 0 || get_uid(head, r->uid) < 0 ||
+                        (json_object_get(head, "sealed") && get_u64(head, "sealed", &sealed) < 0))
                 return -EBADMSG;
+        r->sealed_size = sealed;
         return 0;
 }
 
@@ -180,8 +215,12 @@ int store_record_decode(const void *data, size_t size, StoreRecord *ret)
 
         r.document = lf + 1;
         r.document_size = size - (size_t) (lf + 1 - p);
+        if (r.sealed_size > r.document_size)
+                return -EBADMSG;
+        r.document_size -= r.sealed_size;
+        r.sealed = r.document + r.document_size;
         if (r.operation == OPERATION_DELETED)
-                e = r.document_size == 0 ? 0 : -EBADMSG;
+                e = r.document_size == 0 && r.sealed_size == 0 ? 0 : -EBADMSG;
         else if (r.document_size < 2 || r.document[0] != '{' ||
                         r.document[r.document_size - 1] != '}')
                 e = -EBADMSG;

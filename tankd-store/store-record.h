@@ -3,12 +3,13 @@
 
 /* The values of the database. The first byte says how the rest is written; 1 is
  *
- *   objects, history   01 {header as JSON} LF {document as compact JSON, keys sorted}
+ *   objects, history   01 {header as JSON} LF {document as compact JSON, keys sorted} {sealed}
  *   changes            01 {JSON}
  *
  * The header of an object's row: created, generation, operation, revision, uid, updated (times in
- * µs). A tombstone in the history has operation "deleted" and nothing behind the LF. Unknown
- * members are passed over: later programs may add some without a new format byte. */
+ * µs), and of a secret sealed: how many bytes of values stand encrypted behind the document, as
+ * store-seal.h tells. A tombstone in the history has operation "deleted" and nothing behind the LF.
+ * Unknown members are passed over: later programs may add some without a new format byte. */
 
 #include <jansson.h>
 #include <sys/types.h>
@@ -34,10 +35,14 @@ typedef struct StoreRecord {
         Operation operation;
         const char *document; /* borrowed, not terminated; size 0: a tombstone */
         size_t document_size;
+        const char *sealed; /* borrowed; behind the document in the row */
+        size_t sealed_size; /* 0: there is none */
 } StoreRecord;
 
 int store_record_encode(const StoreRecord *r, char **ret, size_t *ret_size);
-/* Borrows the document from @data. -EBADMSG; -EPROTONOSUPPORT for another format byte. */
+/* The same, and @r borrows from it what it borrowed from elsewhere. */
+int store_record_encode_into(StoreRecord *r, char **ret, size_t *ret_size);
+/* Borrows document and sealed from @data. -EBADMSG; -EPROTONOSUPPORT for another format byte. */
 int store_record_decode(const void *data, size_t size, StoreRecord *ret);
 /* The document with its "meta", as it goes over the bus. */
 int store_record_to_text(const StoreRecord *r, char **ret);

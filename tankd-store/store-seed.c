@@ -42,7 +42,9 @@ static bool seed_line(Store *s, Seed *seed, unsigned number, const char *text, s
 {
         sd_bus_error e = SD_BUS_ERROR_NULL;
         SeedLine *line;
-        StoreWrite w = { .by = geteuid(), .privileged = true, .answered = on_answer };
+        StoreWrite w = {
+                .by = geteuid(), .privileged = true, .secrets = true, .answered = on_answer
+        };
         const StoreOperation o = { .verb = STORE_CREATE, .document = text, .document_size = size };
         size_t at;
         bool again;

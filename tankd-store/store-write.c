@@ -13,6 +13,7 @@
 #include "limit.h"
 #include "log.h"
 #include "store-operation.h"
+#include "store-sealed.h"
 
 static int oom(sd_bus_error *reterr)
 {
@@ -136,8 +137,10 @@ static int encode_op(Op *op, const Step *p, uid_t by)
         return op_encode(op, by, labels, previous_labels);
 }
 
-static int make_op(const Step *p, uint64_t revision, uid_t by, Op *ret, sd_bus_error *reterr)
+static int make_op(
+                Store *s, const Step *p, uint64_t revision, uid_t by, Op *ret, sd_bus_error *reterr)
 {
+        CLEANUP_FREE char *sealed = NULL;
         uint64_t now = now_realtime_usec();
         int r;
 
@@ -160,6 +163,11 @@ static int make_op(const Step *p, uint64_t revision, uid_t by, Op *ret, sd_bus_e
         }
         if (p->effect == OPERATION_UPDATED)
                 ret->record.generation++;
+        if (p->values.data) {
+                r = sealed_close(s, ret, &p->values, &sealed, reterr);
+                if (r < 0)
+                        return r;
+        }
         return encode_op(ret, p, by) < 0 ? oom(reterr) : 0;
 }
 
@@ -180,7 +188,7 @@ static int add_op(Store *s, Write *x, const Step *p, uid_t by, sd_bus_error *ret
         if (i >= LIMIT_TRANSACTION_OPS)
                 return refuse_count(reterr);
         assert(i < x->max_ops);
-        r = make_op(p, s->allocated + 1, by, op, reterr);
+        r = make_op(s, p, s->allocated + 1, by, op, reterr);
         if (r >= 0) {
                 x->bytes += op->value_size + op->change_size;
                 if (x->bytes > LIMIT_TRANSACTION_BYTES)
@@ -223,9 +231,9 @@ static void answer_for(const Step *p, const Op *op, bool dry_run, StoreAnswer *r
 /* What is read is no part of the message, and may be read again and again. */
 static int check_read(Write *x, const Step *p, sd_bus_error *reterr)
 {
-        x->bytes_read += p->previous.document_size;
+        x->bytes_read += p->previous.document_size + p->previous.sealed_size;
         if (p->operation->verb == STORE_ROLLBACK)
-                x->bytes_read += strlen(p->text);
+                x->bytes_read += strlen(p->text) + p->values.size;
         if (x->bytes_read <= LIMIT_TRANSACTION_READ)
                 return 0;
         return tank_error_set(reterr, TANK_ERROR_TOO_LARGE,

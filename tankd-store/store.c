@@ -10,6 +10,8 @@
 #include "fd.h"
 #include "log.h"
 #include "store-internal.h"
+#include "store-keyring.h"
+#include "store-rotate.h"
 
 void store_set_hooks(Store *s, const StoreHooks *hooks)
 {
@@ -181,6 +183,8 @@ Store *store_free(Store *s)
         commit_free(s->commit);
         if (s->guard)
                 guard_sync(s->guard);
+        rotation_free(s->rotation);
+        keyring_free(s->keyring);
         db_close(s->db);
         guard_free(s->guard);
         sd_event_source_disable_unref(s->failure_source);

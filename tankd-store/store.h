@@ -10,6 +10,7 @@
  * upon it. All calls are the loop's; errors are sentences in @reterr with one of lib/error.h's
  * names, and the mapped errno as the return value. */
 
+#include <jansson.h>
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
@@ -75,6 +76,7 @@ typedef struct StoreOperation {
         StoreVerb verb;
         const char *document; /* create, apply, update: JSON text */
         size_t document_size;
+        const json_t *parsed;                /* instead of the text: the same, taken apart */
         const char *type, *namespace, *name; /* of the others; @namespace may be NULL */
         uint64_t revision;                   /* rollback: of the version */
         bool has_if_revision;                /* not with create */
@@ -104,6 +106,7 @@ typedef void (*StoreAnswered)(
 typedef struct StoreWrite {
         uid_t by;
         bool privileged; /* the caller may use privileged fields */
+        bool secrets;    /* the caller may write secrets */
         bool dry_run; /* answer what would be, and do nothing: new uids and revisions are empty */
         /* A namespace that a written document stands in is made when it is missing: the
          * transaction's own write, without an answer of its own. */

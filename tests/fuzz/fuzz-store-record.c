@@ -20,14 +20,14 @@ static void check_record(const void *data, size_t size)
         }
         CHECK(r.operation >= 0 && r.operation < _OPERATION_MAX);
         CHECK(strnlen(r.uid, sizeof(r.uid)) < sizeof(r.uid));
-        CHECK(r.document_size == 0 || (r.document > (const char *) data &&
-                                                      r.document + r.document_size ==
-                                                                      (const char *) data + size));
+        CHECK(r.document > (const char *) data || r.document_size == 0);
+        CHECK(r.sealed == r.document + r.document_size);
+        CHECK(r.sealed + r.sealed_size == (const char *) data + size);
         CHECK(store_record_encode(&r, &again, &n) == 0);
         CHECK(store_record_decode(again, n, &back) == 0);
         CHECK(back.generation == r.generation && back.revision == r.revision);
         CHECK(back.operation == r.operation && streq(back.uid, r.uid));
-        CHECK(back.document_size == r.document_size);
+        CHECK(back.document_size == r.document_size && back.sealed_size == r.sealed_size);
         if (r.operation != OPERATION_DELETED)
                 CHECK(store_record_to_text(&r, &text) == 0 && text[0] == '{');
 }

@@ -28,6 +28,29 @@ static StoreRecord sample(void)
         };
 }
 
+/* What is sealed stands behind the document, and is no part of what anybody is shown. */
+static void test_sealed(void **state)
+{
+        static const char sealed[] = "}\0\n\xff{";
+        CLEANUP_FREE char *value = NULL, *text = NULL;
+        StoreRecord r = sample(), back;
+        size_t size;
+
+        r.sealed = sealed;
+        r.sealed_size = sizeof(sealed);
+        assert_int_equal(store_record_encode_into(&r, &value, &size), 0);
+        assert_memory_equal(r.sealed, sealed, sizeof(sealed));
+        assert_memory_equal(r.document, document, strlen(document));
+        assert_int_equal(store_record_decode(value, size, &back), 0);
+        assert_int_equal(back.document_size, strlen(document));
+        assert_memory_equal(back.document, document, back.document_size);
+        assert_int_equal(back.sealed_size, sizeof(sealed));
+        assert_memory_equal(back.sealed, sealed, sizeof(sealed));
+        assert_int_equal(store_record_to_text(&back, &text), 0);
+        assert_null(strchr(text, '\xff'));
+        assert_int_equal(store_record_decode(value, size - 1, &back), -EBADMSG);
+}
+
 static void test_record(void **state)
 {
         CLEANUP_FREE char *value = NULL, *text = NULL;
@@ -144,6 +167,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_record),
+                cmocka_unit_test(test_sealed),
                 cmocka_unit_test(test_tombstone),
                 cmocka_unit_test(test_cut_and_foreign),
                 cmocka_unit_test(test_unknown_member),

@@ -1,0 +1,261 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+#
+# shellcheck disable=SC2016 # what would be expanded is what must not be
+#
+# Secrets over a real bus: tankctl's verbs, who may, what is shown and logged, keys and their rotation,
+# and that no byte of a value is left anywhere.
+
+setup()
+{
+  bats_require_minimum_version 1.5.0
+  load store.bash
+  setup_dir
+  start_bus
+  value=hunter2-$RANDOM$RANDOM-never-in-clear
+  key=$dir/state/store/secrets.key
+}
+
+tankctl()
+{
+  "$build/tankctl/tankctl" "$@"
+}
+
+secrets() # METHOD SIGNATURE ARGUMENT…
+{
+  busctl --system --json=short call org.tankd.Store1 /org/tankd/Store1 org.tankd.Store1.Secrets "$@" |
+    jq -c .data
+}
+
+secrets_property()
+{
+  busctl --system --json=short get-property org.tankd.Store1 /org/tankd/Store1 \
+    org.tankd.Store1.Secrets "$1" | jq -c .data
+}
+
+# nowhere WORD: in no file under the test's directory.
+nowhere()
+{
+  local found
+  if found=$(grep -rlaF -- "$1" "$dir"); then
+    echo "$1 is in: $found" >&2
+    return 1
+  fi
+}
+
+# fails_to_start OPTION…: with its last line.
+fails_to_start()
+{
+  local status=0
+  timeout 20 "$build/tankd-store/tankd-store" "$@" >"$dir/failed.log" 2>&1 </dev/null || status=$?
+  tail -n 1 "$dir/failed.log"
+  [ "$status" = 1 ]
+}
+
+@test "I1, I2, I5, X30: create, set, get, list, delete; nothing is a version that changes nothing" {
+  start_store
+  [ "$(tankctl secret create db --from-literal "password=$value" --type login)" = 'secret/default/db created' ]
+  run -4 --separate-stderr tankctl secret create db --from-literal password=x
+  [[ $stderr == *'is there already'* ]]
+  [ "$(tankctl secret get db password --reveal)" = "$value" ]
+  run -2 tankctl secret get db password
+  run -3 tankctl secret get db nokey --reveal
+  run -3 tankctl secret get nodb password --reveal
+  run -3 tankctl -n nowhere secret create db --from-literal a=b
+  tankctl -n nowhere secret create db --from-literal a=b --create-namespace
+
+  [ "$(tankctl secret set db --from-literal "password=$value")" = 'secret/default/db unchanged' ]
+  [ "$(tankctl secret set db --from-literal "password=x$value")" = 'secret/default/db updated' ]
+  [ "$(tankctl get secret db -o json | jq -c '[.type, .data, .meta.generation]')" = \
+    '["login",{"password":{"redacted":true}},2]' ]
+  tankctl secret list -A | grep -q nowhere
+  # What is shown can be brought back, and changes nothing.
+  tankctl get secret db -o yaml >"$dir/db.yaml"
+  [[ $(tankctl apply -f "$dir/db.yaml") == *unchanged* ]]
+  tankctl secret delete db
+  run -3 tankctl secret get db password --reveal
+}
+
+@test "X27, X28: bytes in are bytes out" {
+  start_store
+  head -c 200000 /dev/urandom >"$dir/binary"
+  printf 'line\n\n' >"$dir/lines"
+  : >"$dir/empty"
+  tankctl secret create b --from-file "bin=$dir/binary" --from-file "$dir/lines" --from-file "$dir/empty" \
+    --from-literal 'dollar=pa$$word${HOME}' --from-literal word=password --from-literal eq=a=b
+  tankctl secret get b bin --reveal | cmp - "$dir/binary"
+  tankctl secret get b lines --reveal | cmp - "$dir/lines"
+  tankctl secret get b empty --reveal | cmp - "$dir/empty"
+  [ "$(tankctl secret get b dollar --reveal)" = 'pa$$word${HOME}' ]
+  [ "$(tankctl secret get b word --reveal)" = password ]
+  [ "$(tankctl secret get b eq --reveal)" = a=b ]
+  printf secret-stdin | tankctl secret set b --from-file k=-
+  [ "$(tankctl secret get b k --reveal)" = secret-stdin ]
+  run -3 tankctl secret get b word --reveal
+
+  tankctl apply -f - <<'END'
+kind: secret
+name: y
+data: {plain: password, encoded: {base64: cGFzc3dvcmQ=}, dollar: "$HOME"}
+END
+  [ "$(tankctl secret get y plain --reveal)" = password ]
+  [ "$(tankctl secret get y encoded --reveal)" = password ]
+  [ "$(tankctl secret get y dollar --reveal)" = '$HOME' ]
+
+  head -c 1048577 /dev/zero >"$dir/large"
+  run -1 tankctl secret set b --from-file "k=$dir/large"
+  truncate -s 1048576 "$dir/large"
+  tankctl secret set b --from-file "k=$dir/large"
+  tankctl secret get b k --reveal | cmp - "$dir/large"
+  run -2 tankctl secret set b --from-literal 'a b=c'
+  run -2 tankctl secret set b --from-literal a=b --from-literal a=c
+}
+
+@test "X26: a value is in no file, no log, no signal, no core and no version that is shown" {
+  start_store
+  busctl --system monitor --json=short --match "type='signal',path='/org/tankd/Store1'" \
+    >"$dir/signals" 2>&1 3>&- &
+  # shellcheck disable=SC2034 # teardown ends it
+  monitor_pid=$!
+  tankctl secret create db --from-literal "password=$value"
+  tankctl secret set db --from-literal "password=$value" --from-literal "more=$value$value"
+  first=$(call History 'sssa{sv}' secret default db 0 | jq '.[0][-1][0]')
+  tankctl rollback secret db --to "$first" >/dev/null
+  call GetVersion ssst secret default db "$first" >"$dir/version"
+  call GetChanges 'sta{sv}' "$(property DatabaseId)" 0 1 documents b true >"$dir/changes"
+  tankctl secret delete db >/dev/null
+  tankctl history secret db -o json >"$dir/history"
+  tankctl rollback secret db --to "$first" >/dev/null
+  [ "$(tankctl secret get db password --reveal)" = "$value" ]
+  run -1 --separate-stderr tankctl secret set db --from-literal "password=$value" --type "$(printf 'a\tb')"
+  echo "$stderr" >"$dir/refusal"
+  wait_for grep -q Changed "$dir/signals"
+  nowhere "$value"
+
+  [ "$(awk '/^Max core file size/ { print $5, $6 }' "/proc/$store_pid/limits")" = '0 0' ]
+  end "$store_pid"
+  start_store
+  end "$store_pid"
+  unset store_pid
+  nowhere "$value"
+  grep -q 'was shown the secret default/db' "$dir/store.log"
+}
+
+@test "group tank may declare, and neither read nor write a secret" {
+  getent group tank >/dev/null || skip 'there is no group tank'
+  start_store
+  tankctl secret create db --from-literal "password=$value"
+  as_member()
+  {
+    setpriv --reuid 65534 --regid 65534 --groups "$(getent group tank | cut -d: -f3)" -- "$@"
+  }
+  chmod 755 "$dir"
+  for method in Set Reveal; do
+    signature='ssa{sv}' arguments=(default db 0)
+    [ "$method" = Reveal ] || signature='ssa{say}a{sv}' arguments=(default db 0 0)
+    run -1 as_member busctl --system call org.tankd.Store1 /org/tankd/Store1 \
+      org.tankd.Store1.Secrets "$method" "$signature" "${arguments[@]}"
+    [[ $output == *"'secrets'"* ]]
+  done
+  run -1 as_member busctl --system call org.tankd.Store1 /org/tankd/Store1 org.tankd.Store1.Secrets \
+    RotateKey 'a{sv}' 0
+  run -1 as_member busctl --system call org.tankd.Store1 /org/tankd/Store1 org.tankd.Store1 \
+    Apply 'sa{sv}' '{"kind":"secret","name":"db","data":{}}' 0
+  [[ $output == *"'secrets'"* ]]
+  run -1 as_member busctl --system call org.tankd.Store1 /org/tankd/Store1 org.tankd.Store1 \
+    Delete 'sssa{sv}' secret default db 0
+  [ "$(tankctl secret get db password --reveal)" = "$value" ]
+}
+
+@test "X31: the key is rotated while everything goes on, and the old one opens nothing" {
+  start_store
+  tankctl secret create db --from-literal "password=$value"
+  cp "$key" "$dir/old.key"
+  old=$(secrets_property ActiveKey)
+  [ "$(secrets_property Keys)" = "[$old]" ]
+  run -0 tankctl secret rotate-key
+  [[ $output == 'key '*': 1 records sealed anew' ]]
+  [ "$(secrets_property ActiveKey)" != "$old" ]
+  [ "$(secrets_property Keys)" = "[$(secrets_property ActiveKey)]" ]
+  [ "$(stat -c %a "$key")" = 600 ]
+  end "$store_pid"
+  start_store
+  [ "$(tankctl secret get db password --reveal)" = "$value" ]
+
+  # With the old key alone: that record is lost, and nothing else.
+  end "$store_pid"
+  cp "$key" "$dir/new.key"
+  cp "$dir/old.key" "$key"
+  start_store
+  run -1 --separate-stderr tankctl secret get db password --reveal
+  [[ $stderr == *'which is not here'* ]]
+  tankctl secret list | grep -q db
+  tankctl secret create other --from-literal a=b
+  [ "$(tankctl secret get other a --reveal)" = b ]
+  [ "$(tankctl secret set db --from-literal "password=$value")" = 'secret/default/db updated' ]
+  [ "$(tankctl secret get db password --reveal)" = "$value" ]
+}
+
+@test "X32: a key is made once, kept, and missed; files that others can get at are refused" {
+  start_store
+  [ "$(stat -c %a "$key")" = 600 ]
+  [ "$(base64 -d "$key" | wc -c)" = 32 ]
+  made=$(cat "$key")
+  tankctl secret create db --from-literal "password=$value"
+  end "$store_pid"
+  start_store
+  [ "$(cat "$key")" = "$made" ]
+  [ "$(tankctl secret get db password --reveal)" = "$value" ]
+  end "$store_pid"
+  unset store_pid
+
+  mv "$key" "$dir/kept"
+  run fails_to_start
+  [ "$status" = 0 ]
+  [[ $output == *'is missing, and the database holds secrets'*'bring it back'* ]]
+  [ ! -e "$key" ]
+  cp "$dir/kept" "$key"
+  chmod 640 "$key"
+  run fails_to_start
+  [[ $output == *'has mode 0640'* ]]
+  rm "$key"
+  ln -s "$dir/kept" "$key"
+  run fails_to_start
+  [[ $output == *'is a symbolic link'* ]]
+  rm "$key"
+  run fails_to_start --key-file relative
+  [[ $output == *'must be an absolute path'* ]]
+}
+
+@test "keys from a file, from standard input, from a credential" {
+  one=$(head -c 32 /dev/urandom | base64)
+  two=$(head -c 32 /dev/urandom | base64)
+  (umask 077 && echo "$one" >"$dir/one")
+  start_store --key-file "$dir/one"
+  tankctl secret create db --from-literal "password=$value"
+  end "$store_pid"
+  [ ! -e "$key" ]
+
+  "$build/tankd-store/tankd-store" --key-stdin <<<"$one" >>"$dir/store.log" 2>&1 3>&- &
+  store_pid=$!
+  wait_for has_owner org.tankd.Store1
+  [ "$(tankctl secret get db password --reveal)" = "$value" ]
+  run -1 --separate-stderr tankctl secret rotate-key
+  [[ $stderr == *'a new key on a line before the old one'* ]]
+  end "$store_pid"
+
+  mkdir "$dir/credentials"
+  printf '%s\n%s\n' "$two" "$one" >"$dir/credentials/tank-store.keys"
+  export CREDENTIALS_DIRECTORY=$dir/credentials
+  start_store
+  [ "$(tankctl secret get db password --reveal)" = "$value" ]
+  run -0 tankctl secret rotate-key
+  [[ $output == *': 1 records sealed anew' ]]
+  end "$store_pid"
+  echo "$two" >"$dir/credentials/tank-store.keys"
+  start_store
+  [ "$(tankctl secret get db password --reveal)" = "$value" ]
+  run -1 tankctl secret rotate-key
+  unset CREDENTIALS_DIRECTORY
+  run -2 "$build/tankd-store/tankd-store" --key-stdin --key-file "$dir/one"
+}

@@ -1,0 +1,633 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Secrets in the store: what is stored and shown of them, what makes a version, who may, and what
+ * becomes of records that were moved, put back, or sealed with a key that is lost. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <cmocka.h>
+#include <dirent.h>
+#include <sys/stat.h>
+
+#include "data.h"
+#include "store-db.h"
+#include "store-fixture.h"
+#include "store-history.h"
+#include "store-rotate.h"
+#include "store-secret.h"
+
+#define VALUE   "hunter2-is-no-password"
+#define DB_JSON "{\"kind\":\"secret\",\"name\":\"db\",\"data\":{\"password\":\"" VALUE "\"}}"
+
+typedef struct Setup {
+        Fixture f;
+        char key[96];
+} Setup;
+
+static void use_key(Setup *x)
+{
+        const KeyringOptions o = { .file = x->key };
+        Keyring *k;
+
+        assert_int_equal(keyring_open(&o, store_has_secrets(x->f.store) > 0, &k), 0);
+        store_use_keyring(x->f.store, k);
+}
+
+static void setup_init(Setup *x)
+{
+        fixture_init(&x->f, NULL);
+        (void) snprintf(x->key, sizeof(x->key), "%s/key", x->f.dir);
+        assert_int_equal(fixture_open(&x->f), 0);
+        use_key(x);
+}
+
+static void setup_done(Setup *x)
+{
+        fixture_done(&x->f);
+}
+
+static void reopen(Setup *x)
+{
+        fixture_close(&x->f);
+        assert_int_equal(fixture_open(&x->f), 0);
+        use_key(x);
+}
+
+/* ---- what is revealed ---- */
+
+typedef struct Revealed {
+        char error[128];
+        uint64_t revision, generation;
+        json_t *data;
+} Revealed;
+
+static int take_value(const SealedValue *v, void *userdata)
+{
+        CLEANUP_FREE char *key = strndup(v->key, v->key_size);
+        json_t *j;
+
+        assert_int_equal(data_encode(v->data, v->size, &j), 0);
+        return json_object_set_new(userdata, key, j);
+}
+
+static Revealed reveal_at(Setup *x, const char *name, uint64_t revision)
+{
+        CLEANUP(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
+        Revealed r = { .data = json_object() };
+
+        if (store_secret_reveal(x->f.store, "default", name, revision, take_value, r.data,
+                            &r.revision, &r.generation, &e) < 0)
+                (void) snprintf(r.error, sizeof(r.error), "%s", e.name);
+        return r;
+}
+
+static void check_value(
+                Setup *x, const char *name, uint64_t revision, const char *key, const char *value)
+{
+        Revealed r = reveal_at(x, name, revision);
+
+        assert_string_equal(r.error, "");
+        assert_string_equal(strempty(json_get_string(r.data, key)), value);
+        json_decref(r.data);
+}
+
+static void check_refused(Setup *x, const char *name, uint64_t revision, const char *error)
+{
+        Revealed r = reveal_at(x, name, revision);
+
+        assert_string_equal(r.error, error);
+        assert_int_equal(json_object_size(r.data), 0);
+        json_decref(r.data);
+}
+
+static Outcome write_secret(Setup *x, StoreOperation o)
+{
+        StoreWrite w;
+        Outcome out;
+
+        w = fixture_write(&out);
+        w.secrets = true;
+        begin_as(&x->f, &out, &w, &o, 1);
+        store_flush(x->f.store);
+        return out;
+}
+
+static Outcome set(Setup *x, const char *text)
+{
+        return write_secret(x, op_document(STORE_APPLY, text));
+}
+
+static Outcome set_value(Setup *x, const char *name, const char *value)
+{
+        CLEANUP_FREE char *text = NULL;
+
+        assert_true(asprintf(&text, "{\"kind\":\"secret\",\"name\":\"%s\",\"data\":{\"k\":\"%s\"}}",
+                                    name, value) > 0);
+        return set(x, text);
+}
+
+/* ---- writing ---- */
+
+/* I1, I5, X30: no more versions than changes, and what is no value is kept and shown. */
+static void test_life(void **state)
+{
+        Setup x;
+        Outcome o;
+        char error[128];
+
+        setup_init(&x);
+        o = set(&x, "{\"kind\":\"secret\",\"name\":\"db\",\"type\":\"login\",\"labels\":{\"a\":"
+                    "\"b\"},\"annotations\":{\"n\":\"m\"},\"data\":{\"password\":\"" VALUE
+                    "\",\"bin\":{\"base64\":\"AP8=\"}}}");
+        assert_string_equal(o.error, "");
+        assert_string_equal(o.answer.changed, "created");
+        check_value(&x, "db", 0, "password", VALUE);
+        {
+                CLEANUP_JSON json_t *doc = get(&x.f, "secret", "default", "db", error);
+                const json_t *data = json_object_get(doc, "data");
+
+                assert_non_null(doc);
+                assert_string_equal(json_get_string(doc, "type"), "login");
+                assert_int_equal(json_object_size(data), 2);
+                assert_true(data_is_redacted(json_object_get(data, "password")));
+                assert_true(data_is_redacted(json_object_get(data, "bin")));
+
+                /* What get shows can be applied, and changes nothing. */
+                CLEANUP_FREE char *text = json_dumps(doc, 0);
+                o = set(&x, text);
+                assert_string_equal(o.error, "");
+                assert_string_equal(o.answer.changed, "unchanged");
+        }
+        o = set(&x, "{\"kind\":\"secret\",\"name\":\"db\",\"type\":\"login\",\"labels\":{\"a\":"
+                    "\"b\"},\"annotations\":{\"n\":\"m\"},\"data\":{\"password\":{\"redacted\":"
+                    "true},\"bin\":{\"base64\":\"AP8=\"}}}");
+        assert_string_equal(o.answer.changed, "unchanged");
+        o = set(&x, "{\"kind\":\"secret\",\"name\":\"db\",\"data\":{\"password\":{\"redacted\":"
+                    "true},\"bin\":\"\"}}");
+        assert_string_equal(o.answer.changed, "updated");
+        assert_int_equal(o.answer.generation, 2);
+        check_value(&x, "db", 0, "password", VALUE);
+        check_value(&x, "db", 0, "bin", "");
+        o = set(&x, "{\"kind\":\"secret\",\"name\":\"db\",\"data\":{\"new\":{\"redacted\":true}}}");
+        assert_string_equal(o.error, TANK_ERROR_INVALID_ARGUMENT);
+        o = write_secret(&x, op_object(STORE_DELETE, "secret", "default", "db"));
+        assert_string_equal(o.answer.changed, "deleted");
+        check_refused(&x, "db", 0, TANK_ERROR_NOT_FOUND);
+        setup_done(&x);
+}
+
+/* X27, X28: the bytes that came in. */
+static void test_bytes(void **state)
+{
+        Setup x;
+
+        setup_init(&x);
+        (void) set_value(&x, "a", "password");
+        check_value(&x, "a", 0, "k", "password");
+        (void) set_value(&x, "b", "pa$$word${HOME}");
+        check_value(&x, "b", 0, "k", "pa$$word${HOME}");
+        (void) set_value(&x, "c", "");
+        check_value(&x, "c", 0, "k", "");
+        setup_done(&x);
+}
+
+static void test_rights(void **state)
+{
+        static const char document[] = DB_JSON;
+        StoreOperation refused[] = {
+                op_document(STORE_CREATE, document),
+                op_document(STORE_APPLY, document),
+                op_document(STORE_UPDATE, document),
+                op_object(STORE_DELETE, "secret", "default", "db"),
+                op_object(STORE_ROLLBACK, "secret", "default", "db"),
+        };
+        Outcome o;
+        Setup x;
+
+        setup_init(&x);
+        o = set(&x, DB_JSON);
+        refused[4].revision = o.answer.revision;
+        for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+                o = run(&x.f, &refused[i], 1); /* privileged, and all the same */
+                assert_string_equal(o.error, TANK_ERROR_ACCESS_DENIED);
+        }
+        setup_done(&x);
+}
+
+/* The transaction is one, its secrets are sealed, and one that fails leaves nothing. */
+static void test_transaction(void **state)
+{
+        const StoreOperation ops[] = {
+                op_document(STORE_APPLY,
+                                "{\"kind\":\"secret\",\"name\":\"a\",\"data\":{\"k\":\"1\"}}"),
+                op_document(STORE_APPLY,
+                                "{\"kind\":\"config\",\"name\":\"a\",\"data\":{\"k\":\"2\"}}"),
+                op_document(STORE_CREATE,
+                                "{\"kind\":\"secret\",\"name\":\"b\",\"data\":{\"k\":\"3\"}}"),
+        };
+        StoreWrite w;
+        Outcome o;
+        Setup x;
+
+        setup_init(&x);
+        w = fixture_write(&o);
+        w.secrets = true;
+        begin_as(&x.f, &o, &w, ops, ARRAY_SIZE(ops));
+        store_flush(x.f.store);
+        assert_string_equal(o.error, "");
+        check_value(&x, "a", 0, "k", "1");
+        check_value(&x, "b", 0, "k", "3");
+        begin_as(&x.f, &o, &w, ops, ARRAY_SIZE(ops));
+        store_flush(x.f.store);
+        assert_string_equal(o.error, TANK_ERROR_ALREADY_EXISTS);
+        check_value(&x, "a", 0, "k", "1");
+        setup_done(&x);
+}
+
+/* What is under way is built upon, sealed as it is. */
+static void test_under_way(void **state)
+{
+        const StoreOperation first = op_document(STORE_APPLY, DB_JSON);
+        const StoreOperation second = op_document(STORE_APPLY,
+                        "{\"kind\":\"secret\",\"name\":\"db\",\"labels\":{\"x\":\"y\"},\"data\":{"
+                        "\"password\":{\"redacted\":true}}}");
+        Outcome one, two;
+        StoreWrite w;
+        Setup x;
+
+        setup_init(&x);
+        w = fixture_write(&one);
+        w.secrets = true;
+        begin_as(&x.f, &one, &w, &first, 1);
+        w.userdata = &two;
+        begin_as(&x.f, &two, &w, &second, 1);
+        store_flush(x.f.store);
+        assert_string_equal(two.answer.changed, "updated");
+        check_value(&x, "db", 0, "password", VALUE);
+        setup_done(&x);
+}
+
+static void test_rollback(void **state)
+{
+        StoreOperation back = op_object(STORE_ROLLBACK, "secret", "default", "r");
+        Outcome first, o;
+        Setup x;
+
+        setup_init(&x);
+        first = set_value(&x, "r", "one");
+        o = set_value(&x, "r", "two");
+        check_value(&x, "r", first.answer.revision, "k", "one");
+        back.revision = first.answer.revision;
+        o = write_secret(&x, back);
+        assert_string_equal(o.answer.changed, "updated");
+        assert_true(o.answer.revision > first.answer.revision);
+        check_value(&x, "r", 0, "k", "one");
+        o = write_secret(&x, back);
+        assert_string_equal(o.answer.changed, "unchanged");
+
+        (void) write_secret(&x, op_object(STORE_DELETE, "secret", "default", "r"));
+        o = write_secret(&x, back);
+        assert_string_equal(o.answer.changed, "created");
+        reopen(&x);
+        check_value(&x, "r", 0, "k", "one");
+        check_value(&x, "r", first.answer.revision, "k", "one");
+        setup_done(&x);
+}
+
+/* ---- records that are not what they seem ---- */
+
+/* Reads and writes rows of the closed database. */
+typedef struct Rows {
+        Db *db;
+        DbBatch *batch;
+} Rows;
+
+static void rows_open(Rows *r, Setup *x)
+{
+        char dir[160];
+
+        fixture_close(&x->f);
+        (void) snprintf(dir, sizeof(dir), "%s/db", x->f.data);
+        assert_int_equal(db_open(dir, x->f.logs, DB_OPEN, &r->db), 0);
+        assert_int_equal(db_batch_new(&r->batch), 0);
+}
+
+static void rows_close(Rows *r, Setup *x)
+{
+        assert_int_equal(db_write(r->db, r->batch), 0);
+        db_batch_free(r->batch);
+        db_close(r->db);
+        assert_int_equal(fixture_open(&x->f), 0);
+        use_key(x);
+}
+
+static StoreKey object_row(const char *name)
+{
+        ObjectKey k;
+
+        assert_int_equal(object_key_init(&k, "secret", "default", name), 0);
+        return object_key_encode(&k);
+}
+
+static StoreKey history_row(const char *name, uint64_t revision)
+{
+        ObjectKey k;
+
+        assert_int_equal(object_key_init(&k, "secret", "default", name), 0);
+        return history_key_encode(&k, revision, 0);
+}
+
+static void copy_row(Rows *r, DbFamily from_family, StoreKey from, DbFamily to_family, StoreKey to)
+{
+        CLEANUP_FREE char *value = NULL;
+        size_t size;
+
+        assert_int_equal(db_get(r->db, NULL, from_family, DB_KEY(&from), &value, &size), 0);
+        db_batch_put(r->batch, r->db, to_family, DB_KEY(&to), value, size);
+}
+
+/* G2 where it matters: a record opens only where it was sealed. */
+static void test_moved_records(void **state)
+{
+        Outcome a, b, c;
+        Setup x;
+        Rows r;
+
+        setup_init(&x);
+        a = set_value(&x, "a", "of-a");
+        b = set_value(&x, "b", "of-b");
+        (void) set_value(&x, "c", "of-c");
+        rows_open(&r, &x);
+        /* Another object's record, of this and of an earlier version. */
+        copy_row(&r, DB_OBJECTS, object_row("a"), DB_OBJECTS, object_row("b"));
+        copy_row(&r, DB_HISTORY, history_row("a", a.answer.revision), DB_HISTORY,
+                        history_row("b", b.answer.revision));
+        rows_close(&r, &x);
+        check_refused(&x, "b", 0, TANK_ERROR_AUTHENTICATION_FAILED);
+        check_refused(&x, "b", b.answer.revision, TANK_ERROR_AUTHENTICATION_FAILED);
+        check_value(&x, "a", 0, "k", "of-a");
+        check_value(&x, "c", 0, "k", "of-c");
+
+        /* Overwriting heals it. */
+        b = set_value(&x, "b", "anew");
+        assert_string_equal(b.error, "");
+        check_value(&x, "b", 0, "k", "anew");
+        check_value(&x, "a", 0, "k", "of-a");
+
+        /* So does deleting, and neither touches the other one. */
+        rows_open(&r, &x);
+        copy_row(&r, DB_OBJECTS, object_row("a"), DB_OBJECTS, object_row("c"));
+        rows_close(&r, &x);
+        c = write_secret(&x, op_object(STORE_DELETE, "secret", "default", "c"));
+        assert_string_equal(c.answer.changed, "deleted");
+        check_refused(&x, "c", 0, TANK_ERROR_NOT_FOUND);
+        check_value(&x, "a", 0, "k", "of-a");
+        setup_done(&x);
+}
+
+static void test_put_back_record(void **state)
+{
+        Outcome first, o;
+        Setup x;
+        Rows r;
+
+        setup_init(&x);
+        first = set_value(&x, "a", "old");
+        o = set_value(&x, "a", "new");
+        rows_open(&r, &x);
+        copy_row(&r, DB_HISTORY, history_row("a", first.answer.revision), DB_OBJECTS,
+                        object_row("a"));
+        rows_close(&r, &x);
+        check_refused(&x, "a", 0, TANK_ERROR_AUTHENTICATION_FAILED);
+        check_value(&x, "a", o.answer.revision, "k", "new");
+        /* The same value once more is a change: what stands there was never set. */
+        o = set_value(&x, "a", "old");
+        assert_string_equal(o.answer.changed, "updated");
+        check_value(&x, "a", 0, "k", "old");
+        setup_done(&x);
+}
+
+/* A record under a lost key spoils itself alone: X31. */
+static void test_lost_key(void **state)
+{
+        static const char key[] = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
+        Outcome o;
+        Setup x;
+        char error[128];
+
+        setup_init(&x);
+        (void) set_value(&x, "a", "one");
+        (void) set_value(&x, "b", "two");
+        assert_int_equal(write_file_atomic_at(AT_FDCWD, x.key, key, strlen(key), 0600, false), 0);
+        reopen(&x);
+        check_refused(&x, "a", 0, TANK_ERROR_AUTHENTICATION_FAILED);
+        o = set_value(&x, "c", "three");
+        assert_string_equal(o.error, "");
+        check_value(&x, "c", 0, "k", "three");
+        json_decref(get(&x.f, "secret", "default", "a", error));
+        assert_string_equal(error, "");
+        o = set(&x, "{\"kind\":\"secret\",\"name\":\"a\",\"data\":{\"k\":{\"redacted\":true}}}");
+        assert_string_equal(o.error, TANK_ERROR_AUTHENTICATION_FAILED);
+        o = set_value(&x, "a", "four");
+        assert_string_equal(o.answer.changed, "updated");
+        check_value(&x, "a", 0, "k", "four");
+        o = write_secret(&x, op_object(STORE_DELETE, "secret", "default", "b"));
+        assert_string_equal(o.answer.changed, "deleted");
+        setup_done(&x);
+}
+
+static void test_without_key(void **state)
+{
+        Fixture f;
+        Outcome o;
+        StoreWrite w;
+        const StoreOperation op = op_document(STORE_APPLY, DB_JSON);
+
+        fixture_init(&f, NULL);
+        assert_int_equal(fixture_open(&f), 0);
+        w = fixture_write(&o);
+        w.secrets = true;
+        begin_as(&f, &o, &w, &op, 1);
+        store_flush(f.store);
+        assert_string_equal(o.error, TANK_ERROR_FAILED_PRECONDITION);
+        fixture_done(&f);
+}
+
+/* ---- rotation ---- */
+
+typedef struct RotatedOnce {
+        bool done;
+        RotateResult result;
+        char error[128];
+} RotatedOnce;
+
+static void on_rotated(const RotateResult *result, const sd_bus_error *error, void *userdata)
+{
+        RotatedOnce *o = userdata;
+
+        assert_false(o->done);
+        o->done = true;
+        o->result = *result;
+        if (error)
+                (void) snprintf(o->error, sizeof(o->error), "%s", error->name);
+}
+
+static void turn(Setup *x)
+{
+        assert_true(sd_event_run(x->f.event, UINT64_C(10000000)) > 0);
+}
+
+/* With writes in between, in more slices than one. */
+static void test_rotation(void **state)
+{
+        enum { N = 150 };
+        CLEANUP(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
+        char old[KEYRING_ID_TEXT_SIZE], name[16], value[16];
+        uint64_t first, before;
+        RotatedOnce o = {};
+        Outcome written;
+        StoreWrite w;
+        Setup x;
+
+        setup_init(&x);
+        (void) keyring_format_id(keyring_active(store_keyring(x.f.store))->id, old);
+        first = set_value(&x, "s0", "first").answer.revision;
+        for (int i = 0; i < N; i++) {
+                (void) snprintf(name, sizeof(name), "s%d", i);
+                (void) snprintf(value, sizeof(value), "v%d", i);
+                (void) set_value(&x, name, value);
+        }
+        before = store_revision(x.f.store);
+
+        /* One is under way, sealed with the old key. */
+        const StoreOperation op = op_document(STORE_APPLY, DB_JSON);
+        w = fixture_write(&written);
+        w.secrets = true;
+        begin_as(&x.f, &written, &w, &op, 1);
+        assert_int_equal(store_rotate_key(x.f.store, on_rotated, &o, &e), 0);
+        assert_true(store_rotate_key(x.f.store, on_rotated, &o, &e) < 0);
+        assert_string_equal(e.name, TANK_ERROR_BUSY);
+        while (!o.done) {
+                turn(&x);
+                if (!o.done) /* the loop serves */
+                        check_value(&x, "s7", 0, "k", "v7");
+        }
+        assert_string_equal(o.error, "");
+        assert_string_not_equal(o.result.key_id, old);
+        assert_int_equal(o.result.failed, 0);
+        assert_int_equal(o.result.rewrapped, N + 2); /* with both of s0, and db */
+        assert_int_equal(store_revision(x.f.store), before + 1);
+        assert_int_equal(keyring_count(store_keyring(x.f.store)), 1);
+
+        reopen(&x);
+        for (int i = 0; i < N; i++) {
+                (void) snprintf(name, sizeof(name), "s%d", i);
+                (void) snprintf(value, sizeof(value), "v%d", i);
+                check_value(&x, name, 0, "k", value);
+        }
+        check_value(&x, "s0", first, "k", "first");
+        check_value(&x, "db", 0, "password", VALUE);
+        setup_done(&x);
+}
+
+/* A row that nothing opens is counted and left as it is. */
+static void test_rotation_passes_over(void **state)
+{
+        CLEANUP(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
+        RotatedOnce o = {};
+        Setup x;
+        Rows r;
+
+        setup_init(&x);
+        (void) set_value(&x, "a", "one");
+        (void) set_value(&x, "b", "two");
+        rows_open(&r, &x);
+        copy_row(&r, DB_OBJECTS, object_row("a"), DB_OBJECTS, object_row("b"));
+        rows_close(&r, &x);
+        assert_int_equal(store_rotate_key(x.f.store, on_rotated, &o, &e), 0);
+        while (!o.done)
+                turn(&x);
+        assert_string_equal(o.error, "");
+        assert_int_equal(o.result.failed, 1);
+        assert_int_equal(o.result.rewrapped, 2);
+        check_value(&x, "a", 0, "k", "one");
+        check_refused(&x, "b", 0, TANK_ERROR_AUTHENTICATION_FAILED);
+        setup_done(&x);
+}
+
+/* ---- where a value may be found ---- */
+
+static bool file_has(int dir_fd, const char *name, const char *needle)
+{
+        CLEANUP_FREE char *text = NULL;
+        size_t size;
+
+        if (read_file_at(dir_fd, name, 256U << 20, &text, &size) < 0)
+                return false;
+        return memmem(text, size, needle, strlen(needle));
+}
+
+static bool tree_has(const char *path, const char *needle)
+{
+        CLEANUP(closedirp) DIR *d = opendir(path);
+        struct dirent *e;
+        bool found = false;
+
+        while (d && !found && (e = readdir(d))) {
+                CLEANUP_FREE char *below = NULL;
+
+                if (e->d_name[0] == '.' && (!e->d_name[1] || streq(e->d_name, "..")))
+                        continue;
+                assert_true(asprintf(&below, "%s/%s", path, e->d_name) > 0);
+                found = e->d_type == DT_DIR ? tree_has(below, needle)
+                                            : file_has(AT_FDCWD, below, needle);
+        }
+        return found;
+}
+
+/* X26: in no file of the database or beside it; what is no value is. */
+static void test_nothing_in_clear(void **state)
+{
+        StoreOperation back = op_object(STORE_ROLLBACK, "secret", "default", "db");
+        Outcome o;
+        Setup x;
+
+        setup_init(&x);
+        o = set(&x, "{\"kind\":\"secret\",\"name\":\"db\",\"labels\":{\"app\":\"marked-label\"},"
+                    "\"data\":{\"password\":\"" VALUE "\"}}");
+        back.revision = o.answer.revision;
+        (void) set(&x, "{\"kind\":\"secret\",\"name\":\"db\",\"data\":{\"password\":\"x" VALUE
+                       "\"}}");
+        (void) write_secret(&x, back);
+        (void) write_secret(&x, op_object(STORE_DELETE, "secret", "default", "db"));
+        assert_true(tree_has(x.f.data, "marked-label"));
+        assert_false(tree_has(x.f.data, VALUE));
+        assert_false(tree_has(x.f.logs, VALUE));
+        reopen(&x);
+        assert_false(tree_has(x.f.dir, VALUE));
+        setup_done(&x);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_life),
+                cmocka_unit_test(test_bytes),
+                cmocka_unit_test(test_rights),
+                cmocka_unit_test(test_transaction),
+                cmocka_unit_test(test_under_way),
+                cmocka_unit_test(test_rollback),
+                cmocka_unit_test(test_moved_records),
+                cmocka_unit_test(test_put_back_record),
+                cmocka_unit_test(test_lost_key),
+                cmocka_unit_test(test_without_key),
+                cmocka_unit_test(test_rotation),
+                cmocka_unit_test(test_rotation_passes_over),
+                cmocka_unit_test(test_nothing_in_clear),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
