@@ -35,15 +35,15 @@ struct Watch {
         sd_event_source *timer;
         WatchState state;
         char database_id[ID128_SIZE];
-        uint64_t revision;      /* read up to here */
-        uint64_t list_revision; /* of the list's first page */
-        bool again;             /* a hint came while a read was under way */
-        uint64_t read;          /* number of the newest reading that has begun */
+        uint64_t revision; /* read up to here */
+        bool again;        /* a hint came while a read was under way */
+        uint64_t read;     /* number of the newest reading that has begun */
         uint64_t window_start;
         unsigned window_reads;
 };
 
 static int watch_probe(Watch *w);
+static void watch_list(Watch *w);
 static int watch_list_page(Watch *w, const char *token);
 static int watch_read_changes(Watch *w);
 
@@ -157,10 +157,7 @@ static int on_position(sd_bus_message *reply, void *userdata, sd_bus_error *rete
                 w->revision = w->manager->revision;
                 watch_check(w, watch_read_changes(w), "read the store's changes");
                 break;
-        case STORE_LIST:
-                manager_list_begin(w->manager);
-                watch_check(w, watch_list_page(w, ""), "list the store's pods");
-                break;
+        case STORE_LIST: watch_list(w); break;
         }
         return 0;
 }
@@ -191,6 +188,11 @@ static int on_page(sd_bus_message *reply, void *userdata, sd_bus_error *reterr)
         int r;
 
         w->call = sd_bus_slot_unref(w->call);
+        if (sd_bus_message_is_method_error(reply, TANK_ERROR_COMPACTED)) {
+                log_info("what the list's first page was read from is compacted: listing anew");
+                watch_list(w);
+                return 0;
+        }
         if (sd_bus_message_is_method_error(reply, NULL)) {
                 watch_failed(w, reply, "List");
                 return 0;
@@ -202,14 +204,12 @@ static int on_page(sd_bus_message *reply, void *userdata, sd_bus_error *reterr)
                 r = sd_bus_message_exit_container(reply);
         if (r >= 0)
                 r = sd_bus_message_read(reply, "st", &next, &revision);
-        if (r >= 0 && w->list_revision == 0)
-                w->list_revision = revision;
         if (r >= 0 && *next)
                 r = watch_list_page(w, next);
         else if (r >= 0) {
-                w->revision = w->list_revision;
-                manager_list_end(w->manager, w->list_revision);
-                /* What changed while the pages were read. */
+                w->revision = revision; /* of all pages */
+                manager_list_end(w->manager, revision);
+                /* What changed while they were read. */
                 r = watch_read_changes(w);
         }
         watch_check(w, r, "list the store's pods");
@@ -221,8 +221,6 @@ static int watch_list_page(Watch *w, const char *token)
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
         int r;
 
-        if (!*token)
-                w->list_revision = 0;
         w->state = WATCH_LISTING;
         r = watch_call_new(w, TANK_STORE_INTERFACE, "List", &m);
         if (r >= 0)
@@ -233,6 +231,12 @@ static int watch_list_page(Watch *w, const char *token)
         if (r >= 0)
                 r = sd_bus_call_async(w->bus, &w->call, m, on_page, w, 0);
         return r;
+}
+
+static void watch_list(Watch *w)
+{
+        manager_list_begin(w->manager);
+        watch_check(w, watch_list_page(w, ""), "list the store's pods");
 }
 
 /* ---- changes ---- */
@@ -274,8 +278,7 @@ static int on_changes(sd_bus_message *reply, void *userdata, sd_bus_error *reter
                 log_info("the store's changes since revision %" PRIu64 " are compacted: reading a "
                          "list",
                                 w->revision);
-                manager_list_begin(w->manager);
-                watch_check(w, watch_list_page(w, ""), "list the store's pods");
+                watch_list(w);
                 return 0;
         }
         if (sd_bus_message_is_method_error(reply, TANK_ERROR_FAILED_PRECONDITION)) {
