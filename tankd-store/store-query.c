@@ -202,13 +202,15 @@ static int compare_places(const void *left, const void *right, void *query)
         const Query *q = query;
         int c = (a->value > b->value) - (a->value < b->value);
 
-        if (c == 0)
-                c = strcmp(a->key.type, b->key.type);
+        if (c != 0)
+                return q->reverse ? -c : c;
+        c = strcmp(a->key.type, b->key.type);
         if (c == 0)
                 c = strcmp(a->key.namespace, b->key.namespace);
         if (c == 0)
                 c = strcmp(a->key.name, b->key.name);
-        return q->reverse ? -c : c;
+        /* Of what is equal otherwise nobody asked to see the names from behind. */
+        return q->reverse && q->sort == SORT_NAME ? -c : c;
 }
 
 /* The first @limit of them, in order. */

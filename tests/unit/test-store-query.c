@@ -338,6 +338,16 @@ static void test_order(void **state)
         }
         q.sort = "";
         expect(f, &q, orders[0][1]);
+
+        /* What has one revision stands by its names in either direction. */
+        const StoreOperation together[] = {
+                op_document(STORE_CREATE, "{\"kind\":\"gadget\",\"name\":\"b\"}"),
+                op_document(STORE_CREATE, "{\"kind\":\"gadget\",\"name\":\"a\"}"),
+        };
+        assert_string_equal(run(f, together, ARRAY_SIZE(together)).error, "");
+        for (size_t i = ARRAY_SIZE(orders) - 2; i < ARRAY_SIZE(orders); i++)
+                expect(f, &(StoreQuery){ .type = "gadget", .namespace = "", .sort = orders[i][0] },
+                                "gadget/default/a=-1 gadget/default/b=-1 ");
         q.sort = "age";
         refuse(f, &q, TANK_ERROR_INVALID_ARGUMENT, "\"age\" is none of name, created");
         q.sort = "-";
