@@ -209,13 +209,14 @@ static int pods_within(sd_bus *bus, const Declarations *d, json_t **ret)
         if (!all)
                 return ctl_oom();
         for (size_t i = 0; i < d->n; i++) {
+                const ListQuery q = { .type = "pod", .namespace = d->items[i].name };
                 CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
                 CLEANUP_JSON json_t *pods = NULL;
                 int r;
 
                 if (!streq(d->items[i].type, "namespace"))
                         continue;
-                r = store_list(bus, "pod", d->items[i].name, &pods, &e);
+                r = store_list(bus, &q, &pods, NULL, &e);
                 if (r < 0)
                         return ctl_bus_failure("cannot list the pods", &e, r);
                 if (json_array_extend(all, pods) < 0)

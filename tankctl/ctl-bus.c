@@ -10,6 +10,7 @@
 #include "ctl-bus.h"
 #include "document.h"
 #include "error.h"
+#include "limit.h"
 #include "log.h"
 
 int ctl_bus_open(sd_bus **ret)
@@ -226,35 +227,61 @@ int store_get_version(sd_bus *bus, const char *type, const char *namespace, cons
 
 /* What a list is made of; a page's token is borrowed from its message. */
 typedef struct Listing {
-        const char *type; /* NULL: the method takes none */
+        const ListQuery *query; /* NULL: of the reconciler */
         const char *namespace;
         json_t *all;
+        uint64_t revision;
+        bool more; /* behind the limit */
 } Listing;
+
+static uint64_t listing_room(const Listing *l)
+{
+        return l->query && l->query->limit > 0 ? l->query->limit - json_array_size(l->all)
+                                               : UINT64_MAX;
+}
+
+static int append_option(sd_bus_message *m, const char *name, const char *value)
+{
+        return isempty(value) ? 0 : sd_bus_message_append(m, "{sv}", name, "s", value);
+}
+
+static int append_selectors(sd_bus_message *m, const ListQuery *q)
+{
+        int r = append_option(m, "labels", q->labels);
+
+        return r < 0 ? r : append_option(m, "fields", q->fields);
+}
 
 static int listing_ask(sd_bus_message *m, const char *token, void *userdata)
 {
         const Listing *l = userdata;
+        uint64_t room = listing_room(l);
         int r;
 
-        r = l->type ? sd_bus_message_append(m, "s", l->type) : 0;
-        if (r >= 0)
-                r = sd_bus_message_append(m, "s", l->namespace);
-        if (r < 0)
+        if (l->query && (r = sd_bus_message_append(m, "s", strempty(l->query->type))) < 0)
                 return r;
-        return isempty(token) ? sd_bus_message_append(m, "a{sv}", 0)
-                              : sd_bus_message_append(m, "a{sv}", 1, "continue", "s", token);
+        if ((r = sd_bus_message_append(m, "s", strempty(l->namespace))) < 0 ||
+                        (r = sd_bus_message_open_container(m, 'a', "{sv}")) < 0 ||
+                        (r = append_option(m, "continue", token)) < 0)
+                return r;
+        if (l->query && ((r = append_selectors(m, l->query)) < 0 ||
+                                        (r = append_option(m, "sort", l->query->order)) < 0))
+                return r;
+        if (room <= LIMIT_PAGE_ENTRIES)
+                r = sd_bus_message_append(m, "{sv}", "limit", "u", (uint32_t) room);
+        return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-static int listing_read(sd_bus *bus, const CtlPages *pages, const char *type, const char *namespace,
-                json_t **ret, sd_bus_error *reterr)
+static int listing_read(
+                sd_bus *bus, const CtlPages *pages, Listing *l, json_t **ret, sd_bus_error *reterr)
 {
         CLEANUP_JSON json_t *all = json_array();
-        Listing l = { .type = type, .namespace = namespace, .all = all };
         int r;
 
         if (!all)
                 return -ENOMEM;
-        r = ctl_bus_read_pages(bus, pages, &l, reterr);
+        l->all = all;
+        r = ctl_bus_read_pages(bus, pages, l, reterr);
         if (r >= 0)
                 *ret = TAKE_PTR(all);
         return r;
@@ -263,9 +290,8 @@ static int listing_read(sd_bus *bus, const CtlPages *pages, const char *type, co
 static int store_read_page(
                 sd_bus_message *reply, void *userdata, const char **ret_next, sd_bus_error *reterr)
 {
-        json_t *all = ((Listing *) userdata)->all;
+        Listing *l = userdata;
         const char *text;
-        uint64_t revision;
         int r;
 
         r = sd_bus_message_enter_container(reply, 'a', "s");
@@ -277,21 +303,67 @@ static int store_read_page(
                 r = parse_json(text, &doc, reterr);
                 if (r < 0)
                         return r;
-                if (json_array_append_new(all, doc) < 0)
+                if (json_array_append_new(l->all, doc) < 0)
                         return -ENOMEM;
         }
         if (r < 0)
                 return r;
         r = sd_bus_message_exit_container(reply);
-        return r < 0 ? r : sd_bus_message_read(reply, "st", ret_next, &revision);
+        if (r >= 0)
+                r = sd_bus_message_read(reply, "st", ret_next, &l->revision);
+        if (r >= 0 && listing_room(l) == 0) {
+                l->more = !isempty(*ret_next);
+                *ret_next = "";
+        }
+        return r;
 }
 
-int store_list(sd_bus *bus, const char *type, const char *namespace, json_t **ret,
+/* @revision: as it was then; NULL: as it is. */
+static int count(sd_bus *bus, const ListQuery *q, const uint64_t *revision, uint64_t *ret,
+                sd_bus_error *reterr)
+{
+        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL, *reply = NULL;
+        uint64_t then;
+        int r;
+
+        if ((r = ctl_bus_new_call(bus, &ctl_store, "Count", &m)) < 0 ||
+                        (r = sd_bus_message_append(
+                                         m, "ss", strempty(q->type), strempty(q->namespace))) < 0 ||
+                        (r = sd_bus_message_open_container(m, 'a', "{sv}")) < 0 ||
+                        (r = append_selectors(m, q)) < 0)
+                return r;
+        if (revision)
+                r = sd_bus_message_append(m, "{sv}", "revision", "t", *revision);
+        if (r < 0 || (r = sd_bus_message_close_container(m)) < 0 ||
+                        (r = ctl_bus_call(bus, m, &ctl_store, &reply, reterr)) < 0)
+                return r;
+        r = sd_bus_message_read(reply, "tt", ret, &then);
+        return r < 0 ? ctl_bus_bad_answer(r, &ctl_store, reterr) : 0;
+}
+
+int store_count(sd_bus *bus, const ListQuery *q, uint64_t *ret, sd_bus_error *reterr)
+{
+        return count(bus, q, NULL, ret, reterr);
+}
+
+int store_list(sd_bus *bus, const ListQuery *q, json_t **ret, uint64_t *ret_more,
                 sd_bus_error *reterr)
 {
         static const CtlPages pages = { &ctl_store, "List", listing_ask, store_read_page };
+        Listing l = { .query = q, .namespace = q->namespace };
+        CLEANUP_JSON json_t *docs = NULL;
+        uint64_t all = 0;
+        int r;
 
-        return listing_read(bus, &pages, type, namespace, ret, reterr);
+        r = listing_read(bus, &pages, &l, &docs, reterr);
+        if (r >= 0 && l.more && ret_more)
+                r = count(bus, q, &l.revision, &all, reterr);
+        if (r < 0)
+                return r;
+        if (ret_more)
+                *ret_more = l.more ? all - json_array_size(docs) : 0;
+        *ret = TAKE_PTR(docs);
+        return 0;
 }
 
 /* ---- the reconciler ------------------------------------------------------------------------ */
@@ -368,7 +440,9 @@ int reconcile_list_status(sd_bus *bus, const char *namespace, json_t **ret, sd_b
         static const CtlPages pages = { &ctl_reconcile, "ListStatus", listing_ask,
                 reconcile_read_page };
 
-        return listing_read(bus, &pages, NULL, namespace, ret, reterr);
+        Listing l = { .namespace = namespace };
+
+        return listing_read(bus, &pages, &l, ret, reterr);
 }
 
 int reconcile_call(sd_bus *bus, const char *method, sd_bus_error *reterr, const char *types, ...)

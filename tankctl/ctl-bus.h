@@ -54,9 +54,18 @@ int store_get(sd_bus *bus, const char *type, const char *namespace, const char *
                 sd_bus_error *reterr);
 int store_get_version(sd_bus *bus, const char *type, const char *namespace, const char *name,
                 uint64_t revision, json_t **ret, sd_bus_error *reterr);
-/* All pages, as an array. @namespace "" for all. */
-int store_list(sd_bus *bus, const char *type, const char *namespace, json_t **ret,
+/* Which objects; all zero: all of every type. */
+typedef struct ListQuery {
+        const char *type, *namespace;        /* NULL or "": all */
+        const char *labels, *fields, *order; /* of the options of List; NULL: none */
+        uint64_t limit;                      /* 0: none */
+} ListQuery;
+
+/* All pages, up to the limit, as an array: what stood there at one moment. *ret_more (may be NULL):
+ * how many there are behind the limit. */
+int store_list(sd_bus *bus, const ListQuery *q, json_t **ret, uint64_t *ret_more,
                 sd_bus_error *reterr);
+int store_count(sd_bus *bus, const ListQuery *q, uint64_t *ret, sd_bus_error *reterr);
 
 typedef struct PodStatus {
         char *uid;

@@ -410,3 +410,30 @@ int documents_sort(json_t *docs, const char *type, const char *by)
         }
         return 0;
 }
+
+int documents_store_order(const char *type, const char *by, bool one_namespace, const char **ret)
+{
+        static const struct {
+                const char *path, *forwards, *backwards;
+        } orders[] = {
+                { ".name", "name", "-name" },
+                { ".meta.created", "created", "-created" },
+                { ".meta.updated", "updated", "-updated" },
+                { ".meta.revision", "revision", "-revision" },
+        };
+        bool backwards = *by == '-';
+        Column column;
+        int r;
+
+        r = column_find(type, by + backwards, &column);
+        if (r != 0)
+                return r;
+        if (column.flags & COLUMN_AGE)
+                backwards = !backwards;
+        *ret = NULL;
+        /* By name alone the store sorts within a namespace only. */
+        for (size_t i = one_namespace ? 0 : 1; column.path && i < ARRAY_SIZE(orders); i++)
+                if (streq(column.path, orders[i].path))
+                        *ret = backwards ? orders[i].backwards : orders[i].forwards;
+        return 0;
+}

@@ -29,3 +29,7 @@ void columns_list(
 /* Sorts the array @docs as --sort-by says: by a column or a path, from behind with "-" before it.
  * What has no such field stands last; equals stay in their order. 0 or the exit code. */
 int documents_sort(json_t *docs, const char *type, const char *by);
+
+/* The same order in the words of the store's List, NULL when it has none for it; @one_namespace:
+ * all stand in the same. 0 or the exit code. */
+int documents_store_order(const char *type, const char *by, bool one_namespace, const char **ret);

@@ -129,13 +129,15 @@ static bool reach_bus(Completion *c)
 static void offer_names(Completion *c, const char *type, const char *prefix)
 {
         CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
+        const ListQuery q = {
+                .type = type,
+                .namespace = type_has_namespace(type) ? c->namespace : "",
+        };
         CLEANUP_JSON json_t *docs = NULL;
         json_t *doc;
         size_t i;
 
-        if (!type_is_valid(type) || !reach_bus(c) ||
-                        store_list(c->bus, type, type_has_namespace(type) ? c->namespace : "",
-                                        &docs, &e) < 0)
+        if (!type_is_valid(type) || !reach_bus(c) || store_list(c->bus, &q, &docs, NULL, &e) < 0)
                 return;
         json_array_foreach (docs, i, doc) {
                 char word[2 * TOKEN_MAX + 2];

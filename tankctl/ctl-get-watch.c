@@ -24,6 +24,7 @@ typedef struct GetWatch {
         Follow follow;
         const Arguments *a;
         const Resource *resource;
+        const Selection *selection;
         Columns *columns;
         Table *table;  /* NULL: none */
         json_t *shown; /* {"namespace/name": {"doc", "row"}} */
@@ -125,14 +126,18 @@ static void pause_between(GetWatch *w)
 static int read_all(GetWatch *w, json_t **ret, sd_bus_error *reterr)
 {
         CLEANUP_BUS_ERROR sd_bus_error silence = SD_BUS_ERROR_NULL;
-        bool with_status = w->a->output != OUTPUT_NAME || w->a->sort_by;
+        const ListQuery q = {
+                .type = w->resource->type,
+                .namespace = w->a->all_namespaces ? "" : w->resource->namespace,
+                .labels = w->selection->labels,
+                .fields = w->selection->fields,
+        };
+        bool with_status = w->a->output != OUTPUT_NAME || w->a->sort_by || w->selection->by_status;
         json_t *doc = NULL;
         int r;
 
         if (!w->resource->name) {
-                r = resources_read(w->follow.bus, w->resource->type,
-                                w->a->all_namespaces ? "" : w->resource->namespace, with_status,
-                                ret, &silence, reterr);
+                r = resources_read(w->follow.bus, &q, with_status, ret, NULL, &silence, reterr);
         } else {
                 r = resource_read(w->follow.bus, w->resource, with_status, &doc, &silence, reterr);
                 if (r < 0 && w->shown && sd_bus_error_has_name(reterr, TANK_ERROR_NOT_FOUND)) {
@@ -167,10 +172,12 @@ static int look(GetWatch *w)
                                        ? -EAGAIN
                                        : resource_failure(w->resource, &e, r);
         follow_reached(&w->follow);
-        r = documents_select(docs, w->a->selector);
-        if (r == 0 && w->a->sort_by)
+        documents_select(docs, w->selection);
+        r = 0;
+        if (w->a->sort_by)
                 r = documents_sort(docs, w->resource->type, w->a->sort_by);
         if (r == 0 && !w->shown && !w->resource->known && !w->resource->name &&
+                        !w->selection->labels && !w->selection->fields &&
                         json_array_size(docs) == 0 && type_near(w->resource->type))
                 r = resource_type_unknown(w->resource, "get");
         if (r != 0)
@@ -192,9 +199,10 @@ static int subscribe(GetWatch *w)
         return r < 0 ? ctl_bus_failure(NULL, NULL, r) : 0;
 }
 
-int get_watch(const Arguments *a, const Resource *resource)
+int get_watch(const Arguments *a, const Resource *resource, const Selection *selection)
 {
-        CLEANUP(get_watch_done) GetWatch w = { .a = a, .resource = resource };
+        CLEANUP(get_watch_done)
+        GetWatch w = { .a = a, .resource = resource, .selection = selection };
         int r = 0;
 
         if (a->output != OUTPUT_JSON && a->output != OUTPUT_NAME) {

@@ -3,6 +3,8 @@
 
 /* get --watch: shows what there is, and again what has changed, until it is ended. */
 
+#include "ctl-select.h"
 #include "ctl.h"
 
-int get_watch(const Arguments *a, const Resource *resource); /* the exit code */
+int get_watch(const Arguments *a, const Resource *resource,
+                const Selection *selection); /* the exit code */

@@ -2,6 +2,8 @@
 
 /* get: what is declared, and how it is, once or again at each change. */
 
+#include <inttypes.h>
+
 #include "ctl-columns.h"
 #include "ctl-get-watch.h"
 #include "ctl-json.h"
@@ -95,6 +97,22 @@ static int print_documents(const Arguments *a, const Resource *resource, const j
 
 /* ---- the verb ------------------------------------------------------------------------------ */
 
+/* What is asked for, and who does it: the store, as far as it can. */
+typedef struct Get {
+        const Arguments *arguments;
+        Resource resource;
+        Selection selection;
+        ListQuery query;
+        bool with_status;
+        uint64_t limit; /* UINT64_MAX: none */
+} Get;
+
+static void get_done(Get *g)
+{
+        selection_done(&g->selection);
+        resource_done(&g->resource);
+}
+
 /* Whether it takes the reconciler to show it. */
 static bool shows_status(const Arguments *a)
 {
@@ -106,9 +124,10 @@ static int check_options(const Arguments *a, const Resource *resource, uint64_t 
         bool table = a->output == OUTPUT_TABLE || a->output == OUTPUT_WIDE;
 
         *ret_limit = UINT64_MAX;
-        if (resource->name && (a->all_namespaces || a->selector || a->limit || a->sort_by))
-                return ctl_usage_error("a name is looked up in one namespace: selector, sorting "
-                                       "and limit are for lists");
+        if (resource->name && (a->all_namespaces || a->selector || a->fields || a->limit ||
+                                              a->sort_by || a->count))
+                return ctl_usage_error("a name is looked up in one namespace: selectors, sorting, "
+                                       "limit and count are for lists");
         if (a->columns && !table)
                 return ctl_usage_error("columns are for tables: -o table or -o wide");
         if (a->columns && a->output == OUTPUT_WIDE)
@@ -117,74 +136,171 @@ static int check_options(const Arguments *a, const Resource *resource, uint64_t 
                 return ctl_usage_error("\"%s\" is no limit: a number from 1", WORD(a->limit));
         if (a->watch && (a->limit || a->output == OUTPUT_YAML))
                 return ctl_usage_error("get --watch has no --limit, and not the format yaml");
+        if (a->count && (a->watch || a->limit || a->sort_by || a->columns ||
+                                        a->output != OUTPUT_TABLE))
+                return ctl_usage_error("--count prints a number: it goes with -l, --fields, -n and "
+                                       "-A only");
         return 0;
 }
 
-static int read_documents(sd_bus *bus, const Arguments *a, const Resource *resource, json_t **ret)
+/* A limit is for the store when it knows the order, and everything that is in the list: statuses
+ * that are missing in it, and pods that only the reconciler has, come behind. */
+static int plan(Get *g)
 {
-        CLEANUP_BUS_ERROR sd_bus_error silence = SD_BUS_ERROR_NULL, e = SD_BUS_ERROR_NULL;
+        const Arguments *a = g->arguments;
+        const Selection *s = &g->selection;
+        const char *order = "name";
+        int r;
+
+        g->query = (ListQuery){
+                .type = g->resource.type,
+                .namespace = a->all_namespaces ? "" : g->resource.namespace,
+                .labels = s->labels,
+                .fields = s->fields,
+        };
+        g->with_status = streq(g->resource.type, "pod") && (shows_status(a) || s->by_status);
+        if (a->sort_by) {
+                r = documents_store_order(g->resource.type, a->sort_by, !a->all_namespaces, &order);
+                if (r != 0)
+                        return r;
+        }
+        if (g->limit == UINT64_MAX || !order || s->by_status ||
+                        (g->with_status && !s->labels && !s->fields))
+                return 0;
+        g->query.order = order;
+        g->query.limit = g->limit;
+        return 0;
+}
+
+static int get_begin(Get *g)
+{
+        const Arguments *a = g->arguments;
+        int r;
+
+        r = a->words ? resource_parse(a, &g->resource) : 0;
+        if (r == 0)
+                r = check_options(a, &g->resource, &g->limit);
+        if (r == 0)
+                r = selection_init(&g->selection, a);
+        return r != 0 ? r : plan(g);
+}
+
+static int read_one(sd_bus *bus, const Get *g, json_t **ret, sd_bus_error *ret_silence,
+                sd_bus_error *reterr)
+{
         json_t *doc = NULL;
         int r;
 
-        if (resource->name) {
-                r = resource_read(bus, resource, shows_status(a), &doc, &silence, &e);
-                if (r >= 0) {
-                        *ret = json_pack("[o]", doc);
-                        r = *ret ? 0 : -ENOMEM;
-                }
-        } else {
-                r = resources_read(bus, resource->type,
-                                a->all_namespaces ? "" : resource->namespace, shows_status(a), ret,
-                                &silence, &e);
-                if (!resource->known && (r < 0 || json_array_size(*ret) == 0))
-                        return resource_type_unknown(resource, "get");
-        }
+        r = resource_read(bus, &g->resource, g->with_status, &doc, ret_silence, reterr);
         if (r < 0)
-                return resource_failure(resource, &e, r);
+                return r;
+        *ret = json_pack("[o]", doc);
+        return *ret ? 0 : -ENOMEM;
+}
+
+static int read_documents(sd_bus *bus, const Get *g, json_t **ret, uint64_t *ret_more)
+{
+        CLEANUP_BUS_ERROR sd_bus_error silence = SD_BUS_ERROR_NULL, e = SD_BUS_ERROR_NULL;
+        int r;
+
+        r = g->resource.name ? read_one(bus, g, ret, &silence, &e)
+                             : resources_read(bus, &g->query, g->with_status, ret, ret_more,
+                                               &silence, &e);
+        if (r < 0 && !g->resource.known && !g->resource.name)
+                return resource_type_unknown(&g->resource, "get");
+        if (r < 0)
+                return resource_failure(&g->resource, &e, r);
         if (sd_bus_error_is_set(&silence))
                 ctl_error("states are not known: %s", strempty(silence.message));
         return 0;
 }
 
-static int arrange(json_t *docs, const Arguments *a, const char *type, uint64_t limit)
+static int arrange(json_t *docs, const Get *g, uint64_t more)
 {
-        size_t n;
+        const Arguments *a = g->arguments;
+        int r = 0;
+
+        documents_select(docs, &g->selection);
+        if (a->sort_by && g->query.limit == 0)
+                r = documents_sort(docs, g->resource.type, a->sort_by);
+        for (; json_array_size(docs) > g->limit; more++)
+                (void) json_array_remove(docs, json_array_size(docs) - 1); /* it is there */
+        if (r == 0 && more > 0)
+                fprintf(stderr, "%" PRIu64 " more are not shown.\n", more);
+        return r;
+}
+
+/* Nothing was found of a type that tank does not know: is there anything of it? */
+static int check_type(sd_bus *bus, const Get *g)
+{
+        CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
+        const ListQuery q = { .type = g->resource.type, .namespace = g->query.namespace };
+        uint64_t n;
         int r;
 
-        r = documents_select(docs, a->selector);
-        if (r == 0 && a->sort_by)
-                r = documents_sort(docs, type, a->sort_by);
-        n = json_array_size(docs);
-        if (r != 0 || n <= limit)
-                return r;
-        fprintf(stderr, "%zu more are not shown.\n", n - (size_t) limit);
-        while (json_array_size(docs) > limit)
-                (void) json_array_remove(docs, json_array_size(docs) - 1); /* it is there */
-        return 0;
+        if (g->resource.known || g->resource.name)
+                return 0;
+        r = store_count(bus, &q, &n, &e);
+        return r < 0 || n == 0 ? resource_type_unknown(&g->resource, "get") : 0;
+}
+
+static int show_list(sd_bus *bus, const Get *g)
+{
+        CLEANUP_JSON json_t *docs = NULL;
+        uint64_t more = 0;
+        int r;
+
+        r = read_documents(bus, g, &docs, &more);
+        if (r == 0 && json_array_size(docs) == 0)
+                r = check_type(bus, g);
+        if (r == 0)
+                r = arrange(docs, g, more);
+        return r != 0 ? r : print_documents(g->arguments, &g->resource, docs);
+}
+
+static int show_count(sd_bus *bus, const Get *g)
+{
+        CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
+        CLEANUP_JSON json_t *docs = NULL;
+        uint64_t n = 0;
+        int r;
+
+        if (g->selection.by_status) {
+                r = read_documents(bus, g, &docs, NULL);
+                if (r != 0)
+                        return r;
+                documents_select(docs, &g->selection);
+                n = json_array_size(docs);
+        } else {
+                r = store_count(bus, &g->query, &n, &e);
+                if (r < 0)
+                        return resource_failure(&g->resource, &e, r);
+        }
+        r = n == 0 ? check_type(bus, g) : 0;
+        if (r == 0)
+                printf("%" PRIu64 "\n", n);
+        return r;
 }
 
 int verb_get(const Arguments *a)
 {
         CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
-        CLEANUP(resource_done)
-        Resource resource = { .type = "pod", .known = true, .namespace = arguments_namespace(a) };
-        CLEANUP_JSON json_t *docs = NULL;
-        uint64_t limit;
+        CLEANUP(get_done)
+        Get g = {
+                .arguments = a,
+                .resource = { .type = "pod", .known = true, .namespace = arguments_namespace(a) },
+        };
         int r;
 
-        r = a->words ? resource_parse(a, &resource) : 0;
-        if (r == 0)
-                r = check_options(a, &resource, &limit);
-        if (r == 0 && a->watch)
-                return get_watch(a, &resource);
+        r = get_begin(&g);
         if (r != 0)
                 return r;
+        if (a->watch)
+                return get_watch(a, &g.resource, &g.selection);
         r = ctl_bus_open(&bus);
         if (r != 0)
-                return resource.known || resource.name ? r
-                                                       : resource_type_unknown(&resource, "get");
-        r = read_documents(bus, a, &resource, &docs);
-        if (r == 0)
-                r = arrange(docs, a, resource.type, limit);
-        return r != 0 ? r : print_documents(a, &resource, docs);
+                return g.resource.known || g.resource.name
+                                       ? r
+                                       : resource_type_unknown(&g.resource, "get");
+        return a->count ? show_count(bus, &g) : show_list(bus, &g);
 }

@@ -87,12 +87,13 @@ int resource_failure(const Resource *x, const sd_bus_error *e, int r)
 int resource_check_type(sd_bus *bus, const Resource *x, const char *verb)
 {
         CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
+        const ListQuery q = { .type = x->type, .limit = 1 };
         CLEANUP_JSON json_t *docs = NULL;
         int r;
 
         if (x->known || !type_near(x->type))
                 return 0;
-        r = store_list(bus, x->type, "", &docs, &e);
+        r = store_list(bus, &q, &docs, NULL, &e);
         if (r < 0)
                 return ctl_bus_failure(verb, &e, r);
         return json_array_size(docs) > 0 ? 0 : resource_type_unknown(x, verb);
@@ -131,7 +132,7 @@ static json_t *undeclared(const json_t *s)
                         json_object_get(s, "status"));
 }
 
-static int merge_list(json_t *docs, const json_t *statuses, const char *why)
+static int merge_list(json_t *docs, const json_t *statuses, bool all, const char *why)
 {
         CLEANUP_JSON json_t *index = index_statuses(statuses);
         json_t *doc, *s;
@@ -149,28 +150,30 @@ static int merge_list(json_t *docs, const json_t *statuses, const char *why)
                         return -ENOMEM;
                 (void) json_object_del(index, path);
         }
+        if (!all)
+                return 0;
         json_object_foreach (index, key, s)
                 if (json_array_append_new(docs, undeclared(s)) < 0)
                         return -ENOMEM;
         return 0;
 }
 
-int resources_read(sd_bus *bus, const char *type, const char *namespace, bool with_status,
-                json_t **ret, sd_bus_error *ret_silence, sd_bus_error *reterr)
+int resources_read(sd_bus *bus, const ListQuery *q, bool with_status, json_t **ret,
+                uint64_t *ret_more, sd_bus_error *ret_silence, sd_bus_error *reterr)
 {
         CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
         CLEANUP_JSON json_t *docs = NULL, *statuses = NULL;
         const char *why = unseen;
         int r;
 
-        r = store_list(bus, type, namespace, &docs, reterr);
+        r = store_list(bus, q, &docs, ret_more, reterr);
         if (r < 0)
                 return r;
-        if (streq(type, "pod") && with_status) {
-                r = reconcile_list_status(bus, namespace, &statuses, &e);
+        if (streq(q->type, "pod") && with_status) {
+                r = reconcile_list_status(bus, q->namespace, &statuses, &e);
                 if (r < 0)
                         why = silence(&e, ret_silence);
-                if (merge_list(docs, statuses, why) < 0)
+                if (merge_list(docs, statuses, !q->labels && !q->fields && q->limit == 0, why) < 0)
                         return -ENOMEM;
         }
         *ret = TAKE_PTR(docs);

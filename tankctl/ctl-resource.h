@@ -13,9 +13,10 @@
  * @reterr. */
 int resource_read(sd_bus *bus, const Resource *resource, bool with_status, json_t **ret,
                 sd_bus_error *ret_silence, sd_bus_error *reterr);
-/* The same of all of a type, as an array. @namespace "" for all. */
-int resources_read(sd_bus *bus, const char *type, const char *namespace, bool with_status,
-                json_t **ret, sd_bus_error *ret_silence, sd_bus_error *reterr);
+/* The same of all that @q asks for, which is of one type, as an array; see store_list(). A pod that
+ * only the reconciler knows is in it when nothing was selected: it has nothing to select it by. */
+int resources_read(sd_bus *bus, const ListQuery *q, bool with_status, json_t **ret,
+                uint64_t *ret_more, sd_bus_error *ret_silence, sd_bus_error *reterr);
 
 /* As ctl_bus_failure(), of a call about @x; where its type is a slip, that is said too. */
 int resource_failure(const Resource *x, const sd_bus_error *e, int r);

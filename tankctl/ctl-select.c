@@ -1,68 +1,53 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "ctl-select.h"
-#include "ctl.h"
+
+#include "ctl-bus.h"
 #include "ctl-text.h"
 #include "document.h"
-#include "names.h"
 
-/* One of "key", "key=value", "key==value", "key!=value". */
-static int select_one(const json_t *labels, const char *term, bool *ret)
+static int parse(int (*selector_parse)(const char *, Selector **, sd_bus_error *), const char *text,
+                Selector **ret)
 {
-        const char *op = term + strcspn(term, "=!");
-        CLEANUP_FREE char *key = strndup(term, (size_t) (op - term));
-        bool negative = *op == '!';
-        const char *value, *actual;
+        CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
 
-        if (!key)
-                return ctl_oom();
-        if (!label_key_is_valid(key) || (negative && op[1] != '='))
-                return ctl_usage_error("the selector \"%s\" is not supported yet: KEY, KEY=VALUE "
-                                       "and KEY!=VALUE are, with commas between",
-                                WORD(term));
-        actual = json_get_string(labels, key);
-        if (!*op) {
-                *ret = actual;
-                return 0;
-        }
-        value = op + 1 + (op[1] == '=');
-        *ret = streq_ptr(actual, value) != negative;
+        return selector_parse(text, ret, &e) < 0 ? ctl_usage_error("%s", e.message) : 0;
+}
+
+int selection_init(Selection *s, const Arguments *a)
+{
+        CLEANUP(selector_freep) Selector *labels = NULL, *fields = NULL;
+        int r = 0;
+
+        *s = (Selection){ .labels = a->selector };
+        if (a->selector)
+                r = parse(selector_parse_labels, a->selector, &labels);
+        if (r == 0 && a->fields)
+                r = parse(selector_parse_fields, a->fields, &fields);
+        if (r != 0)
+                return r;
+        if (selector_looks_at(fields, "status"))
+                s->by_status = TAKE_PTR(fields);
+        else
+                s->fields = a->fields;
         return 0;
 }
 
-static int select_document(const json_t *doc, const char *selector, bool *ret)
+void selection_done(Selection *s)
 {
-        CLEANUP_FREE char *copy = strdup(selector);
-        char *rest = copy, *term;
-
-        if (!copy)
-                return ctl_oom();
-        *ret = true;
-        while ((term = strsep(&rest, ","))) {
-                bool one = false;
-                int r = select_one(json_object_get(doc, "labels"), term, &one);
-
-                if (r != 0)
-                        return r;
-                *ret = *ret && one;
-        }
-        return 0;
+        s->by_status = selector_free(s->by_status);
 }
 
-int documents_select(json_t *docs, const char *selector)
+void documents_select(json_t *docs, const Selection *s)
 {
-        bool selected;
-        int r;
+        for (size_t i = 0; s->by_status && i < json_array_size(docs);) {
+                const json_t *doc = json_array_get(docs, i);
 
-        if (!selector)
-                return 0;
-        r = select_document(NULL, selector, &selected); /* for the grammar, in an empty list too */
-        for (size_t i = 0; r == 0 && i < json_array_size(docs);) {
-                r = select_document(json_array_get(docs, i), selector, &selected);
-                if (selected)
+                /* What cannot be read must not be taken for absent. */
+                if (json_get_bool(json_object_get(doc, "meta"), "unreadable", false) ||
+                                selector_matches(s->by_status, doc))
                         i++;
                 else
-                        (void) json_array_remove(docs, i);
+                        (void) json_array_remove(docs, i); /* it is there */
         }
-        return r;
 }

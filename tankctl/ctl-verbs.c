@@ -54,13 +54,16 @@ static const Option seed_options[] = {
 
 static const Option get_options[] = {
         { 'l', "selector", OPTION_STRING, FIELD(selector), "SELECTOR",
-                        "by labels: KEY, KEY=VALUE, KEY!=VALUE" },
+                        "by labels: KEY, KEY=VALUE, KEY!=VALUE, ..." },
+        { 0, "fields", OPTION_STRING, FIELD(fields), "SELECTOR",
+                        "by fields: containers[*].image=/srv/web, ..." },
         { 'w', "watch", OPTION_FLAG, FIELD(watch), NULL, "go on with what changes" },
         { 0, "sort-by", OPTION_STRING, FIELD(sort_by), "COLUMN",
                         "by column or .path.of.field; -COLUMN: reversed" },
         { 0, "columns", OPTION_STRING, FIELD(columns), "COLUMNS",
                         "which ones: NAME,STATE,.meta.uid" },
         { 0, "limit", OPTION_STRING, FIELD(limit), "N", "only the first N" },
+        { 0, "count", OPTION_FLAG, FIELD(count), NULL, "only how many there are" },
         {},
 };
 

@@ -424,6 +424,7 @@ void arguments_done(Arguments *a)
         free(a->timeout);
         free(a->selector);
         free(a->name_prefix);
+        free(a->fields);
         free(a->condition);
         free(a->signal);
         strv_free(a->environment);

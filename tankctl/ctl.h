@@ -26,8 +26,9 @@ typedef struct Arguments {
         char **files;
         bool dry_run, wait, create_namespace, cascade;
         char *timeout;
-        char *selector;
+        char *selector, *fields;
         char *name_prefix;
+        bool count;
         char *condition;
         char *signal;
         bool interactive, terminal, detach, keep;

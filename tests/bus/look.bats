@@ -69,6 +69,52 @@ names()
   done
 }
 
+@test "get: selected, counted, limited by the store" {
+  for i in 1 2 3; do
+    pod "web-$i" ".labels = {app: \"web\", n: \"$i\"}" -- sleep "100$i" | apply
+    pod "db-$i" '.labels = {app: "db"}' -- sleep 1000 | apply
+  done
+  for p in web-{1..3} db-{1..3}; do wait_for running "$p"; done
+  [ "$(names pods -l app=web,n!=2)" = 'pod/web-1 pod/web-3 ' ]
+  [ "$(names pods -l 'n in (2, 3)')" = 'pod/web-2 pod/web-3 ' ]
+  [ "$(names pods -l '!n' --limit 9)" = 'pod/db-1 pod/db-2 pod/db-3 ' ]
+  [ "$(names pods --fields 'containers[*].command[1]=1002')" = 'pod/web-2 ' ]
+  [ "$(names pods --fields 'status.state=running,name!=db-1' -l app=db)" = 'pod/db-2 pod/db-3 ' ]
+  [ "$(names pods --fields status.state=exited)" = '' ]
+  tankctl get pods -l app=db --sort-by -revision --limit 2 -o json >"$dir/seen" 2>"$dir/more"
+  [ "$(jq -r '.[] | .name + " " + .status.state' "$dir/seen")" = $'db-3 running\ndb-2 running' ]
+  [ "$(cat "$dir/more")" = '1 more are not shown.' ]
+  [ "$(names pods -o name -l app=web --sort-by age --limit 1 2>/dev/null)" = 'pod/web-3 ' ]
+  [ "$(tankctl get pods --count)" = 6 ]
+  [ "$(tankctl get pods --count -l app=web)" = 3 ]
+  [ "$(tankctl get pods --count --fields 'status.state!=running')" = 0 ]
+  [ "$(tankctl get pods --count -n system)" = 0 ]
+  [ "$(tankctl get namespaces --count)" = 2 ]
+  run tankctl get pods -l 'app=web n=1'
+  [ "$status" = 2 ]
+  [[ $output == *'label selector, column 9: expected a comma'* ]]
+  for wrong in '--fields a[' '--count --limit 3' '--count -o json' '--count -w' 'web-1 --count' \
+    'web-1 --fields x' '-l ,'; do
+    # shellcheck disable=SC2086 # words
+    run tankctl get pod $wrong
+    [ "$status" = 2 ]
+    [ "${#lines[@]}" = 1 ]
+  done
+  run tankctl get widgets -l a=b
+  [ "$status" = 2 ]
+  follow get pods -w -o name -l app=web --fields status.state!=exited
+  wait_for saw '^pod/web-3$'
+  tankctl delete pod web-3
+  gone()
+  {
+    [ "$(grep -c web-3 "$dir/seen")" = 2 ]
+  }
+  wait_for gone
+  if saw db-; then
+    return 1
+  fi
+}
+
 @test "get -w: rows again at each change, over restarts of both daemons" {
   pod web '.restart = "never"' -- sleep 1000 | apply
   wait_for running web

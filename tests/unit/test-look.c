@@ -265,13 +265,62 @@ static void test_sort(void **state)
         assert_int_equal(documents_sort(docs, "pod", "-"), EXIT_CODE_USAGE);
 }
 
+static void assert_store_order(const char *by, bool one_namespace, const char *expected)
+{
+        const char *order = "?";
+
+        assert_int_equal(documents_store_order("pod", by, one_namespace, &order), 0);
+        assert_true(streq_ptr(order, expected));
+}
+
+static void test_store_order(void **state)
+{
+        const char *order;
+
+        assert_store_order("name", true, "name");
+        assert_store_order("-NAME", true, "-name");
+        assert_store_order("name", false, NULL);      /* not across namespaces */
+        assert_store_order("age", false, "-created"); /* the youngest first */
+        assert_store_order("-age", false, "created");
+        assert_store_order("created", false, "created");
+        assert_store_order("-.meta.updated", false, "-updated");
+        assert_store_order("-revision", false, "-revision");
+        assert_store_order("state", true, NULL);
+        assert_store_order("restarts", true, NULL);
+        assert_store_order(".labels.app", true, NULL);
+        assert_int_equal(documents_store_order("pod", "size", true, &order), EXIT_CODE_USAGE);
+}
+
+/* What the store knows is for the store; what it does not know is decided here. */
 static void test_select(void **state)
 {
         CLEANUP_JSON json_t *docs = pods();
+        CLEANUP(selection_done) Selection s = {};
+        Arguments a = { .selector = (char *) "app in (x)", .fields = (char *) "meta.revision!=9" };
 
-        assert_int_equal(documents_select(docs, "app!=y,app"), 0);
-        assert_int_equal(json_array_size(docs), 1);
-        assert_int_equal(documents_select(docs, "app in (x)"), EXIT_CODE_USAGE);
+        assert_int_equal(selection_init(&s, &a), 0);
+        assert_string_equal(s.labels, "app in (x)");
+        assert_string_equal(s.fields, "meta.revision!=9");
+        documents_select(docs, &s);
+        assert_int_equal(json_array_size(docs), 3);
+        a.fields = (char *) "status.state=running,name!=b";
+        assert_int_equal(selection_init(&s, &a), 0);
+        assert_null(s.fields);
+        (void) json_object_set_new(
+                        json_array_get(docs, 0), "meta", json_pack("{sb}", "unreadable", 1));
+        (void) json_object_del(json_array_get(docs, 0), "status");
+        (void) json_object_set_new(
+                        json_array_get(docs, 1), "status", json_pack("{ss}", "state", "running"));
+        (void) json_object_set_new(
+                        json_array_get(docs, 2), "status", json_pack("{ss}", "state", "exited"));
+        documents_select(docs, &s);
+        assert_int_equal(json_array_size(docs), 2);
+        selection_done(&s);
+        a.selector = (char *) "app=";
+        a.fields = (char *) "status[";
+        assert_int_equal(selection_init(&s, &a), EXIT_CODE_USAGE);
+        a.selector = (char *) "app = x y";
+        assert_int_equal(selection_init(&s, &a), EXIT_CODE_USAGE);
 }
 
 /* ---- why ----------------------------------------------------------------------------------- */
@@ -347,6 +396,7 @@ int main(void)
                 cmocka_unit_test(test_columns),
                 cmocka_unit_test(test_columns_refused),
                 cmocka_unit_test(test_sort),
+                cmocka_unit_test(test_store_order),
                 cmocka_unit_test(test_select),
                 cmocka_unit_test(test_why),
                 cmocka_unit_test(test_why_not),
