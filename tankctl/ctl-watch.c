@@ -10,8 +10,8 @@
  *
  * Changed only wakes; what is shown comes from List at one revision and from GetChanges since then:
  * no change is missing and none comes twice, whoever dies in between. Where the store cannot go on
- * from there, that is a line of its own, and all is shown anew. With --since it begins at following,
- * and a place from which the store cannot go on is the end. */
+ * from there, that is a line of its own, and all is shown anew. With --since it begins at
+ * following, and a place from which the store cannot go on is the end. */
 
 #include <stdio.h>
 
