@@ -3,13 +3,12 @@
 
 /* Every name on the bus. */
 
-#define TANK_STORE_NAME              "org.tankd.Store1"
-#define TANK_STORE_PATH              "/org/tankd/Store1"
-#define TANK_STORE_INTERFACE         "org.tankd.Store1"
-#define TANK_STORE_SECRETS_INTERFACE "org.tankd.Store1.Secrets"
-
-#define TANK_STORE_ADMIN_INTERFACE   "org.tankd.Store1.Admin"
-#define TANK_STORE_SECRETS_INTERFACE "org.tankd.Store1.Secrets"
+#define TANK_STORE_NAME                "org.tankd.Store1"
+#define TANK_STORE_PATH                "/org/tankd/Store1"
+#define TANK_STORE_INTERFACE           "org.tankd.Store1"
+#define TANK_STORE_KEY_VALUE_INTERFACE "org.tankd.Store1.KeyValue"
+#define TANK_STORE_ADMIN_INTERFACE     "org.tankd.Store1.Admin"
+#define TANK_STORE_SECRETS_INTERFACE   "org.tankd.Store1.Secrets"
 
 #define TANK_RECONCILE_NAME                "org.tankd.Reconcile1"
 #define TANK_RECONCILE_PATH                "/org/tankd/Reconcile1"

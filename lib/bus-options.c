@@ -23,10 +23,20 @@ static int read_texts(sd_bus_message *m, const BusOptionTexts *o)
         return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
+static int read_bytes(sd_bus_message *m, BusBytes *ret)
+{
+        int r;
+
+        if ((r = sd_bus_message_enter_container(m, 'v', "ay")) < 0 ||
+                        (r = sd_bus_message_read_array(m, 'y', &ret->data, &ret->size)) < 0)
+                return r;
+        return sd_bus_message_exit_container(m);
+}
+
 static int read_value(sd_bus_message *m, const BusOption *o, sd_bus_error *reterr)
 {
         const char single[] = { o->type, '\0' }, *contents;
-        const char *signature = o->type == 'm' ? "a{ss}" : single;
+        const char *signature = o->type == 'm' ? "a{ss}" : o->type == 'y' ? "ay" : single;
         int r, b;
 
         r = sd_bus_message_peek_type(m, NULL, &contents);
@@ -42,6 +52,8 @@ static int read_value(sd_bus_message *m, const BusOption *o, sd_bus_error *reter
                         *(bool *) o->value = b;
         } else if (o->type == 'm')
                 r = read_texts(m, o->value);
+        else if (o->type == 'y')
+                r = read_bytes(m, o->value);
         else
                 r = sd_bus_message_read(m, "v", signature, o->value);
         if (r >= 0 && o->given)

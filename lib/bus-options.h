@@ -13,11 +13,17 @@ typedef struct BusOptionTexts {
         void *userdata;
 } BusOptionTexts;
 
+/* Borrowed from the message. */
+typedef struct BusBytes {
+        const void *data;
+        size_t size;
+} BusBytes;
+
 typedef struct BusOption {
         const char *name;
-        char type;   /* 't', 'u', 's', 'b'; 'm' for a{ss} */
+        char type;   /* 't', 'u', 's', 'b'; 'm' for a{ss}, 'y' for ay */
         void *value; /* uint64_t, uint32_t, const char * (borrowed from the message), bool;
-                      * BusOptionTexts */
+                      * BusOptionTexts; BusBytes */
         bool *given; /* may be NULL */
 } BusOption;
 

@@ -16,8 +16,17 @@
 #define LIMIT_TRANSACTION_BYTES    (16U * 1024U * 1024U) /* of rows */
 #define LIMIT_TRANSACTION_READ     (64U * 1024U * 1024U) /* of what stands, or stood */
 #define LIMIT_TRANSACTION_OPS      10000U
-#define LIMIT_TRANSACTION_SPACES   100U /* namespaces deleted: each is searched for contents */
-#define LIMIT_CHANGED_KEYS         32U  /* keys in one Changed signal, else none */
+#define LIMIT_TRANSACTION_SPACES   100U  /* namespaces deleted: each is searched for contents */
+#define LIMIT_CHANGED_KEYS         32U   /* keys in one Changed signal, else none */
+#define LIMIT_KV_KEY               1024U /* bytes of a key of the key-value data */
+#define LIMIT_KV_VALUE             (1024U * 1024U)
+#define LIMIT_KV_STORE_KEYS        20000U                /* of one store: cleared in one turn */
+#define LIMIT_KV_STORE_BYTES       (16U * 1024U * 1024U) /* keys and values of one store */
+#define LIMIT_KV_STORES            256U
+#define LIMIT_KV_BYTES             (256U * 1024U * 1024U) /* keys and values of all stores */
+#define LIMIT_KV_OPS_WAITING       100000U                /* changes on their way to disk */
+#define LIMIT_KV_TTL               (UINT64_C(315360000) * 1000000U) /* µs: ten years */
+#define LIMIT_KV_EXPIRE            1000U /* keys that expire in one turn */
 #define LIMIT_ARGV_ENV_MAX         (2U * 1024U * 1024U)
 #define LIMIT_LAUNCH_MAX           (16U * 1024U * 1024U) /* the sealed launch record of a run */
 #define LIMIT_CHANNEL_MESSAGE      (64U * 1024U)   /* one message, shim channel and sessions */

@@ -6,8 +6,6 @@
 
 #include "document.h"
 
-#define FORMAT_JSON 1
-
 static const char *const operation_table[_OPERATION_MAX] = {
         [OPERATION_CREATED] = "created",
         [OPERATION_UPDATED] = "updated",
@@ -40,7 +38,7 @@ int store_record_encode(const StoreRecord *r, char **ret, size_t *ret_size)
                         "%c{\"created\":%" PRIu64 ",\"generation\":%" PRIu64
                         ",\"operation\":\"%s\",\"revision\":%" PRIu64
                         "%s,\"uid\":\"%s\",\"updated\":%" PRIu64 "}\n",
-                        FORMAT_JSON, r->created_usec, r->generation,
+                        STORE_FORMAT_JSON, r->created_usec, r->generation,
                         operation_to_string(r->operation), r->revision, sealed, r->uid,
                         r->updated_usec);
         assert(n > 0 && (size_t) n < sizeof(head));
@@ -89,11 +87,13 @@ static int get_uid(const json_t *o, char ret[static ID128_SIZE])
         return 0;
 }
 
-static int check_format(const char *p, size_t size)
+int store_format_check(const void *data, size_t size)
 {
+        const char *p = data;
+
         if (size < 1)
                 return -EBADMSG;
-        return p[0] == FORMAT_JSON ? 0 : -EPROTONOSUPPORT;
+        return p[0] == STORE_FORMAT_JSON ? 0 : -EPROTONOSUPPORT;
 }
 
 /* ---- decoding a header: as this program writes it, without a parser; else as JSON ---- */
@@ -203,7 +203,7 @@ int store_record_decode(const void *data, size_t size, StoreRecord *ret)
         StoreRecord r = {};
         int e;
 
-        e = check_format(p, size);
+        e = store_format_check(p, size);
         if (e < 0)
                 return e;
         lf = memchr(p, '\n', size);
@@ -265,7 +265,7 @@ int store_change_encode(const StoreChange *c, char **ret, size_t *ret_size)
                         "%c{\"by\":%" PRIu32 ",\"generation\":%" PRIu64
                         "%s%s,\"name\":\"%s\",\"namespace\":\"%s\",\"operation\":\"%s\"%s%s"
                         ",\"type\":\"%s\",\"uid\":\"%s\"}",
-                        FORMAT_JSON, (uint32_t) c->by, c->generation,
+                        STORE_FORMAT_JSON, (uint32_t) c->by, c->generation,
                         c->labels ? ",\"labels\":" : "", strempty(c->labels), c->key.name,
                         c->key.namespace, operation_to_string(c->operation),
                         c->previous_labels ? ",\"previous_labels\":" : "",
@@ -298,7 +298,7 @@ int store_change_decode(const void *data, size_t size, StoreChange *ret)
         uint64_t by;
         int e;
 
-        e = check_format(data, size);
+        e = store_format_check(data, size);
         if (e < 0)
                 return e;
         o = parse_change(data, size, &is_object);
@@ -336,7 +336,7 @@ int store_change_labels(const void *data, size_t size, json_t **ret, json_t **re
         bool is_object;
         int r;
 
-        r = check_format(data, size);
+        r = store_format_check(data, size);
         if (r < 0)
                 return r;
         o = parse_change(data, size, &is_object);

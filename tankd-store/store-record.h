@@ -19,6 +19,11 @@
 #include "state.h"
 #include "store-key.h"
 
+#define STORE_FORMAT_JSON 1
+
+/* -EBADMSG: nothing is there; -EPROTONOSUPPORT: it is not written as above. */
+int store_format_check(const void *data, size_t size);
+
 typedef enum Operation {
         OPERATION_CREATED,
         OPERATION_UPDATED,
