@@ -122,6 +122,17 @@ static int tell(Page *p, const StoreChange *c, size_t row_size)
         return 0;
 }
 
+static int tell_row(Page *p, const char *row, size_t size)
+{
+        int r = p->query->row(p->revision, row, size, p->userdata);
+
+        if (r > 0) {
+                p->n_told++;
+                p->bytes += size;
+        }
+        return r == -EPROTONOSUPPORT ? -EBADMSG : r < 0 ? r : 1;
+}
+
 static bool is_full(const Page *p)
 {
         return p->n_told >= p->limit || p->bytes >= LIMIT_PAGE_BYTES ||
@@ -164,6 +175,8 @@ static int look_at(Page *p, const DbIter *i)
         }
         p->hole = revision;
         row = db_iter_value(i, &size);
+        if (p->query->row)
+                return tell_row(p, row, size);
         r = store_change_decode(row, size, &c);
         if (r == 0 && !key_matches(p->query, &c.key))
                 r = 1;

@@ -14,6 +14,10 @@
 
 #include "store.h"
 
+/* A row as it stands in the log, borrowed: 1: it was told; 0: it is none of those that are wanted.
+ * -EBADMSG: it cannot be decoded. */
+typedef int (*StoreRowSeen)(uint64_t revision, const void *row, size_t size, void *userdata);
+
 typedef struct StoreChangesQuery {
         const char *database_id; /* that @since belongs to */
         uint64_t since;          /* changes behind it are wanted */
@@ -22,6 +26,7 @@ typedef struct StoreChangesQuery {
         const char *type, *namespace; /* NULL or "": every one */
         const char *prefix;           /* of the name; the same */
         const char *labels;           /* a selector; the same */
+        StoreRowSeen row;             /* not NULL: every row, and none of the filters above */
 } StoreChangesQuery;
 
 /* @document is what stands there since, or, of what was deleted, what stood there last. It is ""

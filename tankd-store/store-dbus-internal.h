@@ -15,6 +15,7 @@
 
 typedef struct Reply Reply;     /* a write that is not answered yet */
 typedef struct Listing Listing; /* a list or a count that is not answered yet */
+typedef struct KvReply KvReply; /* the same of key-value data */
 
 struct StoreBus {
         Store *store;
@@ -27,6 +28,7 @@ struct StoreBus {
         Listing *listings;
         sd_bus_message *rotation; /* RotateKey that is not answered yet */
         MetricsCall rotation_call;
+        KvReply *kv_replies;
         StoreBusNamed named;
         void *userdata;
 };
@@ -65,6 +67,7 @@ int store_method_count(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 void store_bus_forget_listings(StoreBus *b);
 
 /* store-dbus-read.c */
+/* InvalidArgument for an option "limit" of 0. */
 int store_bus_check_limit(bool given, uint32_t limit, sd_bus_error *reterr);
 int store_method_get(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int store_method_resolve(sd_bus_message *m, void *userdata, sd_bus_error *reterr);

@@ -5,6 +5,7 @@
 
 #include "store-dbus-admin.h"
 #include "store-dbus-internal.h"
+#include "store-dbus-kv.h"
 
 #include "bus-names.h"
 #include "error.h"
@@ -124,6 +125,7 @@ static const BusInterface store_interfaces[] = {
         { TANK_STORE_INTERFACE, store_vtable },
         { TANK_STORE_ADMIN_INTERFACE, store_admin_vtable },
         { TANK_STORE_SECRETS_INTERFACE, store_secrets_vtable },
+        { TANK_STORE_KEY_VALUE_INTERFACE, store_kv_vtable },
 };
 static_assert(ARRAY_SIZE(store_interfaces) <= STORE_BUS_INTERFACES, "each has its slot");
 
@@ -208,8 +210,10 @@ static void on_changed(const CommitBatch *batch, void *userdata)
         if (batch && batch->sync_usec > 0)
                 metrics_synced(b->metrics, batch->sync_usec);
         census_batch(b->census, batch);
-        /* What is no change of an object is told elsewhere. */
-        if (!bus || (batch && count_ops(batch) == 0))
+        if (!bus)
+                return;
+        store_bus_kv_changed(b, bus, batch);
+        if (batch && count_ops(batch) == 0)
                 return;
         if ((r = sd_bus_message_new_signal(
                              bus, &m, TANK_STORE_PATH, TANK_STORE_INTERFACE, "Changed")) < 0 ||
@@ -305,6 +309,7 @@ static void on_disconnected(void *userdata)
         store_bus_forget_callers(b);
         store_bus_forget_listings(b);
         store_bus_forget_rotation(b);
+        store_bus_kv_forget_callers(b);
         b->name_slot = sd_bus_slot_unref(b->name_slot);
         b->acquired_slot = sd_bus_slot_unref(b->acquired_slot);
         for (size_t i = 0; i < ARRAY_SIZE(b->vtable_slots); i++)
@@ -352,7 +357,7 @@ StoreBus *store_bus_free(StoreBus *b)
         if (bus)
                 (void) sd_bus_release_name_async(bus, NULL, TANK_STORE_NAME, NULL, NULL);
         bus_link_free(b->link); /* flushes */
-        assert(!b->replies && !b->listings);
+        assert(!b->replies && !b->listings && !b->kv_replies);
         census_free(b->census);
         metrics_free(b->metrics);
         free(b);

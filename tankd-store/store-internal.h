@@ -33,6 +33,7 @@ Write *write_free(Write *w);
 DEFINE_CLEANUP(Write *, write_freep, write_free);
 
 struct Store {
+        struct Kv *kv;
         sd_event *event;
         char *dir, *db_dir, *log_dir; /* NULL in memory */
         Guard *guard;                 /* likewise */

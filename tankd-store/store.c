@@ -12,6 +12,7 @@
 #include "store-internal.h"
 #include "store-keyring.h"
 #include "store-rotate.h"
+#include "store-kv.h"
 
 void store_set_hooks(Store *s, const StoreHooks *hooks)
 {
@@ -133,6 +134,7 @@ int store_reset(Store *s)
         }
         start = store_commit_start(s);
         commit_resume(s->commit, &start);
+        kv_reset(s->kv);
         if (s->hooks.changed)
                 s->hooks.changed(NULL, s->hooks.userdata);
         return 0;
@@ -171,6 +173,9 @@ int store_open(sd_event *event, const StoreOptions *options, Store **ret)
                         (r = sd_event_source_set_enabled(s->failure_source, SD_EVENT_OFF)) < 0 ||
                         (r = commit_new(event, &start, store_on_batch, s, &s->commit)) < 0)
                 return log_error_errno(r, "cannot start the commit thread");
+        r = kv_new(s, &s->kv);
+        if (r < 0)
+                return log_error_errno(r, "cannot start with the key-value data");
         *ret = TAKE_PTR(s);
         return 0;
 }
@@ -181,6 +186,7 @@ Store *store_free(Store *s)
                 return NULL;
         store_end_queries(s);
         commit_free(s->commit);
+        kv_free(s->kv);
         if (s->guard)
                 guard_sync(s->guard);
         rotation_free(s->rotation);

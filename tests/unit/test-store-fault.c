@@ -20,6 +20,7 @@
 #include <sys/statvfs.h>
 
 #include "store-fixture.h"
+#include "store-kv.h"
 #include "store-meta.h"
 
 static Fixture fixture;
@@ -334,6 +335,120 @@ static void test_full_disk(void **state)
         (void) rmdir(dir);
 }
 
+/* ---- keys on a full disk ---- */
+
+static void kv_answered(const KvOutcome *outcome, const sd_bus_error *error, void *userdata)
+{
+        const char *name = error             ? error->name
+                           : outcome->n == 0 ? NULL
+                                             : outcome->results[0].error.name;
+
+        (void) snprintf(userdata, 128, "%s", strempty(name));
+}
+
+/* The error's name, "" for none, in @ret_error. */
+static void kv_do(Fixture *f, KvVerb verb, const char *key, const char *value, size_t size,
+                char ret_error[static 128])
+{
+        const KvOperation o = {
+                .verb = verb,
+                .key = { key, strlen(key) },
+                .value = { value, size },
+        };
+        const KvCall call = { .wait = true, .answered = kv_answered, .userdata = ret_error };
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+
+        if (store_kv_write(f->store, "s", &o, 1, &call, &e) < 0)
+                (void) snprintf(ret_error, 128, "%s", e.name);
+        sd_bus_error_free(&e);
+        store_flush(f->store);
+        run_loop(f);
+}
+
+static int kv_count(KvBytes key, const KvRecord *record, void *userdata)
+{
+        KvTotals *t = userdata;
+
+        t->keys++;
+        t->bytes += key.size + record->value.size;
+        return 0;
+}
+
+static int kv_compare(const char *store, const KvTotals *totals, void *userdata)
+{
+        const KvTotals *counted = userdata;
+
+        assert_string_equal(store, "s");
+        assert_true(totals->keys == counted->keys && totals->bytes == counted->bytes);
+        return 0;
+}
+
+static void assert_totals(Fixture *f)
+{
+        const KvListOptions all = { .values = true, .token = "" };
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        KvTotals counted = {};
+        uint64_t revision;
+        char *next;
+
+        /* The values are large: one on each page. */
+        for (KvListOptions o = all;; o.token = next) {
+                assert_true(store_kv_list(f->store, "s", &o, kv_count, &counted, &next, &revision,
+                                            &e) >= 0);
+                if (o.token != all.token)
+                        free((char *) o.token);
+                if (!next)
+                        break;
+        }
+        assert_true(store_kv_stores(f->store, kv_compare, &counted, &e) >= 0);
+}
+
+/* What was accepted and could not be written is seen by nobody, and counted nowhere. */
+static void test_full_disk_of_keys(void **state)
+{
+        char dir[] = "/tmp/tank-test-full-XXXXXX", path[128], error[128] = "", key[2] = "a";
+        CLEANUP_FREE char *value = malloc(1024 * 1024);
+        unsigned seed = 1;
+        Fixture f;
+
+        if (!own_mounts)
+                skip();
+        assert_non_null(value);
+        for (size_t i = 0; i < 1024 * 1024; i++)
+                value[i] = (char) rand_r(&seed);
+        assert_non_null(mkdtemp(dir));
+        assert_int_equal(mount("tmpfs", dir, "tmpfs", 0, "size=96m"), 0);
+        fixture_init(&f, dir);
+        assert_true(fixture_open(&f) >= 0);
+        (void) snprintf(path, sizeof(path), "%s/filler", dir);
+        make_filler(path);
+        for (unsigned i = 0; isempty(error); i++) {
+                assert_true(i < 1000);
+                key[0] = (char) ('a' + i % 8);
+                value[0]++; /* another one each time */
+                kv_do(&f, KV_SET, key, value, 1024 * 1024 - 8, error);
+        }
+        assert_string_equal(error, TANK_ERROR_DEGRADED);
+        assert_true(store_is_degraded(f.store));
+        assert_totals(&f);
+
+        /* Reading and removing go on; what grows is refused, until there is room. */
+        kv_do(&f, KV_REMOVE, "a", NULL, 0, error);
+        assert_string_equal(error, "");
+        kv_do(&f, KV_SET, "a", "1", 1, error);
+        assert_string_equal(error, TANK_ERROR_DEGRADED);
+        assert_totals(&f);
+        assert_int_equal(unlink(path), 0);
+        kv_do(&f, KV_SET, "a", "1", 1, error);
+        assert_string_equal(error, "");
+        assert_totals(&f);
+        fixture_close(&f);
+        sd_event_unref(f.event);
+        (void) remove_tree_at(AT_FDCWD, f.logs);
+        assert_int_equal(umount(dir), 0);
+        (void) rmdir(dir);
+}
+
 static uint64_t free_bytes(const char *dir)
 {
         struct statvfs s;
@@ -435,6 +550,7 @@ int main(void)
                 TEST(test_newer_format),
                 TEST(test_unreadable_record),
                 cmocka_unit_test(test_full_disk),
+                cmocka_unit_test(test_full_disk_of_keys),
                 cmocka_unit_test(test_crammed_disk),
         };
 
