@@ -4,6 +4,7 @@
 #include "ctl-bus.h"
 #include "ctl-columns.h"
 #include "ctl-complete.h"
+#include "ctl-kv.h"
 #include "ctl-wait.h"
 #include "document.h"
 #include "names.h"
@@ -243,6 +244,19 @@ static void offer_conditions(Completion *c)
                         offer(condition_to_string(i), c);
 }
 
+static void offer_store(const char *store, uint64_t keys, uint64_t bytes, void *userdata)
+{
+        offer(store, userdata);
+}
+
+static void offer_stores(Completion *c)
+{
+        CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
+
+        if (reach_bus(c))
+                (void) kv_each_store(c->bus, offer_store, c, &e); /* silent: there are none */
+}
+
 /* By the word that stands in a usage or behind an option. */
 static void offer_kind(Completion *c, const char *kind)
 {
@@ -260,6 +274,8 @@ static void offer_kind(Completion *c, const char *kind)
                 offer_signals(c);
         else if (streq(kind, "COLUMN") || streq(kind, "COLUMNS"))
                 offer_columns(c, streq(kind, "COLUMNS"));
+        else if (streq(kind, "STORE"))
+                offer_stores(c);
         else if (streq(kind, "STATE"))
                 offer_conditions(c);
         else if (streq(kind, "FORMAT")) {

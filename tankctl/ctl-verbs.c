@@ -191,6 +191,26 @@ static const Option store_options[] = {
         {},
 };
 
+static const Option kv_options[] = {
+        { 0, "ttl", OPTION_STRING, FIELD(ttl), "DURATION", "set: the key is gone behind that" },
+        { 0, "if-revision", OPTION_STRING, FIELD(if_revision), "REVISION",
+                        "only if the key stands there now; 0: is not there" },
+        { 0, "from-file", OPTION_STRING, FIELD(from_file), "FILE",
+                        "set: the bytes of a file are the value" },
+        { 0, "no-wait", OPTION_FLAG, FIELD(no_wait), NULL,
+                        "return when it is accepted, not when it is durable" },
+        { 0, "timeout", OPTION_STRING, FIELD(timeout), "SECONDS",
+                        "how long to wait until it is durable" },
+        { 0, "prefix", OPTION_STRING, FIELD(key_prefix), "PREFIX",
+                        "list: only keys that begin so" },
+        { 0, "from-pepr", OPTION_STRING, FIELD(from_pepr), "FILE",
+                        "import: a PeprStore object as JSON" },
+        { 0, "capability", OPTION_LIST, FIELD(capabilities), "NAME",
+                        "import: one that has data in it" },
+        { 0, "dry-run", OPTION_FLAG, FIELD(dry_run), NULL, "import: only show what would be set" },
+        {},
+};
+
 const Verb ctl_verbs[] = {
         { "apply", "-f FILE…", "declare what files say",
                         "Stores the documents of the files, all of them or none; the machine then\n"
@@ -365,6 +385,25 @@ const Verb ctl_verbs[] = {
                         "others as they are. A bad document is told and skipped.",
                         seed_options, VERB_NAMESPACE, OUTPUTS_NONE, 1, SIZE_MAX, EXIT_CODE_USAGE,
                         verb_seed },
+        { "kv", "get|set|rm|list|clear|watch|stores|import [STORE [KEY [VALUE]]]",
+                        "keep keys and values",
+                        "Keeps values under keys, in stores that know nothing of each other. get "
+                        "prints\n"
+                        "the value's bytes and nothing else, and exits with 3 when there is no "
+                        "such key;\n"
+                        "set takes VALUE, - for standard input, or --from-file; rm removes a key, "
+                        "there\n"
+                        "or not; list shows all, clear removes all; stores shows which stores "
+                        "there are.\n"
+                        "watch shows what a store holds, \"ready\", and then each change; with "
+                        "-o json as\n"
+                        "an object on a line of its own, with the old and the new value. In JSON, "
+                        "bytes\n"
+                        "that are no text are {\"base64\": …}. import brings the data of a "
+                        "PeprStore into\n"
+                        "a store for each capability: all of it or nothing, and once.",
+                        kv_options, 0, OUTPUTS_NAME | OUTPUT_BIT(OUTPUT_JSON), 1, 4,
+                        EXIT_CODE_USAGE, verb_kv },
         { "doctor", "", "look after the daemons",
                         "Shows the state of both daemons. Exits with 1 when one is not well. When "
                         "the\n"
@@ -394,8 +433,8 @@ const Verb ctl_verbs[] = {
         {},
 };
 
-const char *const ctl_verbs_not_yet[] = { "stats", "top", "pause", "resume", "cp", "hold", "kv",
-        "image", "volume", "network", "bug-report", "upgrade-shims", NULL };
+const char *const ctl_verbs_not_yet[] = { "stats", "top", "pause", "resume", "cp", "hold", "image",
+        "volume", "network", "bug-report", "upgrade-shims", NULL };
 
 int verb_help(const Arguments *a)
 {

@@ -28,6 +28,8 @@ int verb_sessions(const Arguments *a);
 int verb_attach(const Arguments *a);
 int verb_logs(const Arguments *a);
 
+int verb_kv(const Arguments *a);
+
 int verb_completion(const Arguments *a);
 int verb_doctor(const Arguments *a);
 int verb_store(const Arguments *a);

@@ -445,6 +445,11 @@ void arguments_done(Arguments *a)
         free(a->to);
         free(a->if_revision);
         free(a->output_file);
+        free(a->ttl);
+        free(a->key_prefix);
+        free(a->from_file);
+        free(a->from_pepr);
+        strv_free(a->capabilities);
         *a = (Arguments){};
 }
 

@@ -45,6 +45,9 @@ typedef struct Arguments {
         char *output_file;
         char **from_files, **from_literals, *type;
         bool reveal;
+        bool no_wait;
+        char *ttl, *key_prefix, *from_file, *from_pepr;
+        char **capabilities;
 } Arguments;
 
 typedef enum OptionKind {
