@@ -90,6 +90,29 @@ of_get='{interface="org.tankd.Store1",method="Get"}'
   [ "$(grep -v type= <<<"$text" | grep -ci 'widget\|"a"')" = 0 ]
 }
 
+kv()
+{
+  busctl --system --json=short call org.tankd.Store1 /org/tankd/Store1 org.tankd.Store1.KeyValue "$@"
+}
+
+@test "keys and values are counted likewise, accepted or durable" {
+  start_store
+  kv Set 'sayaya{sv}' s 1 1 5 1 2 3 4 5 0
+  kv Set 'sayaya{sv}' s 1 2 3 1 2 3 1 wait b false
+  run -1 kv Set 'sayaya{sv}' s 1 1 1 1 1 if-revision t 77
+  kv Get say s 1 1
+  run -0 metrics
+  text=$output
+  is_openmetrics <<<"$text"
+  of_set='{interface="org.tankd.Store1.KeyValue",method="Set"}'
+  [ "$(sample "tank_store_calls_total$of_set")" = 3 ]
+  [ "$(sample "tank_store_call_errors_total$of_set")" = 1 ]
+  [ "$(sample "tank_store_received_bytes_total$of_set")" = 9 ]
+  [ "$(sample 'tank_store_sent_bytes_total{interface="org.tankd.Store1.KeyValue",method="Get"}')" = 5 ]
+  [ "$(sample 'tank_store_objects{type="namespace"}')" = 2 ]
+  [ "$(sample "tank_store_calls_total$of_get")" = 0 ]
+}
+
 statistic()
 {
   busctl --system --json=short get-property org.tankd.Store1 /org/tankd/Store1 \
