@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base64.h"
 #include "document.h"
 #include "error.h"
 #include "log.h"
@@ -354,24 +355,47 @@ static int open_previous(const Step *p, Store *s, Plain *ret, sd_bus_error *rete
         return sealed_open_current(s, &p->key, &p->previous, ret, reterr);
 }
 
+/* Where redacted values come from that are not those which stand: an earlier version, or what was
+ * exported; none otherwise. */
+static int open_other(const Step *p, Store *s, Plain *ret, sd_bus_error *reterr)
+{
+        const StoreOperation *o = p->operation;
+        CLEANUP_FREE char *blob = NULL;
+        StoreRecord record = {};
+        int r;
+
+        if (o->verb == STORE_ROLLBACK)
+                return sealed_open(s, &p->key, o->revision, &p->version, ret, reterr);
+        if (!o->sealed)
+                return 0;
+        r = base64_decode(o->sealed, strlen(o->sealed), &blob, &record.sealed_size);
+        if (r == -ENOMEM)
+                return oom(reterr);
+        if (r < 0 || !o->sealed_uid || !id_is_valid(o->sealed_uid))
+                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
+                                "meta: sealed or uid are not as they were exported");
+        memcpy(record.uid, o->sealed_uid, sizeof(record.uid));
+        record.sealed = blob;
+        return sealed_open(s, &p->key, o->sealed_revision, &record, ret, reterr);
+}
+
 /* Takes the values of a secret out of its document. Those that a redacted document keeps are the
- * ones that stand, or in a rollback those of the version. *ret_same: they are what stands. */
+ * ones that stand, or those of another version. *ret_same: they are what stands. */
 static int take_values(Step *p, Store *s, bool *ret_same, sd_bus_error *reterr)
 {
         CLEANUP(sd_bus_error_free) sd_bus_error unopened = SD_BUS_ERROR_NULL;
-        CLEANUP(plain_free) Plain standing = {}, version = {};
-        bool rollback = p->operation->verb == STORE_ROLLBACK;
+        CLEANUP(plain_free) Plain standing = {}, other = {};
         const Plain *base = NULL;
         int r;
 
         if (p->exists && open_previous(p, s, &standing, &unopened) < 0)
                 log_warning("%s", unopened.message);
-        if (rollback) {
-                r = sealed_open(s, &p->key, p->operation->revision, &p->version, &version, reterr);
-                if (r < 0)
-                        return r;
-                base = &version;
-        } else if (standing.data)
+        r = open_other(p, s, &other, reterr);
+        if (r < 0)
+                return r;
+        if (other.data)
+                base = &other;
+        else if (standing.data)
                 base = &standing;
         else if (sd_bus_error_is_set(&unopened) && sealed_keeps(p->document)) {
                 r = tank_error_to_errno(unopened.name);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store-secret.h"
 
+#include "base64.h"
 #include "data.h"
 #include "document.h"
 #include "error.h"
@@ -175,19 +176,49 @@ static int put_back(json_t *data, const Plain *values)
         return 0;
 }
 
-int store_secret_document(Store *s, const ObjectKey *key, const StoreRecord *record, json_t **ret,
+static int reveal_document(Store *s, const ObjectKey *key, const StoreRecord *record, json_t *doc,
                 sd_bus_error *reterr)
 {
-        CLEANUP_JSON json_t *doc = NULL;
         CLEANUP(plain_free) Plain values = {};
         int r;
 
-        r = sealed_open_current(s, key, record, &values, reterr);
+        /* Of a view that may be older than what stands now. */
+        r = sealed_open(s, key, record->revision, record, &values, reterr);
         if (r < 0)
                 return r;
-        doc = json_loadb(record->document, record->document_size, 0, NULL);
-        if (!doc || put_back(json_object_get(doc, "data"), &values) < 0)
+        return put_back(json_object_get(doc, "data"), &values) < 0 ? oom(reterr) : 0;
+}
+
+static int add_sealed(const StoreRecord *record, json_t *doc)
+{
+        CLEANUP_FREE char *text = NULL;
+        int r = base64_encode(record->sealed, record->sealed_size, &text);
+
+        if (r >= 0 && json_object_set_new(json_object_get(doc, "meta"), "sealed",
+                                      json_string(text)) < 0)
+                r = -ENOMEM;
+        return r;
+}
+
+int store_secret_export(Store *s, const ObjectKey *key, const StoreRecord *record, bool reveal,
+                char **ret, sd_bus_error *reterr)
+{
+        CLEANUP(sd_bus_error_free) sd_bus_error unopened = SD_BUS_ERROR_NULL;
+        CLEANUP_FREE char *text = NULL;
+        CLEANUP_JSON json_t *doc = NULL;
+
+        if (store_record_to_text(record, &text) < 0)
                 return oom(reterr);
-        *ret = TAKE_PTR(doc);
-        return 0;
+        doc = json_loads(text, 0, NULL);
+        if (!doc)
+                return tank_error_set(reterr, TANK_ERROR_INTERNAL,
+                                "the stored document of a secret is no JSON: delete it");
+        /* One that cannot be opened goes out as it is, and holds nobody else's up. */
+        if (reveal && reveal_document(s, key, record, doc, &unopened) < 0) {
+                log_warning("exported unrevealed: %s", unopened.message);
+                reveal = false;
+        }
+        if (!reveal && add_sealed(record, doc) < 0)
+                return oom(reterr);
+        return document_format(doc, ret) < 0 ? oom(reterr) : 0;
 }

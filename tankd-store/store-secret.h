@@ -33,7 +33,8 @@ int store_secret_reveal(Store *s, const char *namespace, const char *name, uint6
                 SecretValueSeen each, void *userdata, uint64_t *ret_revision,
                 uint64_t *ret_generation, sd_bus_error *reterr);
 
-/* The document of a record of @key, with the values in it: for an export that was asked to reveal.
- * Errors as above. */
-int store_secret_document(Store *s, const ObjectKey *key, const StoreRecord *record, json_t **ret,
-                sd_bus_error *reterr);
+/* A line of an export: the document of a record with its meta, and either the values in it, or in
+ * its meta, as "sealed" (base64), the blob that only a key of ours opens, and only as what it is:
+ * so also when it cannot be opened, which is logged. */
+int store_secret_export(Store *s, const ObjectKey *key, const StoreRecord *record, bool reveal,
+                char **ret, sd_bus_error *reterr);

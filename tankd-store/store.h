@@ -76,7 +76,10 @@ typedef struct StoreOperation {
         StoreVerb verb;
         const char *document; /* create, apply, update: JSON text */
         size_t document_size;
-        const json_t *parsed;                /* instead of the text: the same, taken apart */
+        const json_t *parsed; /* instead of the text: the same, taken apart */
+        /* Of a secret that was exported: its redacted values, sealed (base64), and where. */
+        const char *sealed, *sealed_uid;
+        uint64_t sealed_revision;
         const char *type, *namespace, *name; /* of the others; @namespace may be NULL */
         uint64_t revision;                   /* rollback: of the version */
         bool has_if_revision;                /* not with create */

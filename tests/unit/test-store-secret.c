@@ -16,6 +16,7 @@
 #include "store-db.h"
 #include "store-fixture.h"
 #include "store-history.h"
+#include "store-internal.h"
 #include "store-rotate.h"
 #include "store-secret.h"
 
@@ -456,6 +457,77 @@ static void test_without_key(void **state)
         fixture_done(&f);
 }
 
+/* ---- out and in ---- */
+
+static json_t *exported(Setup *x, const char *name, bool reveal)
+{
+        CLEANUP(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
+        CLEANUP_FREE char *buffer = NULL, *text = NULL;
+        StoreRecord record;
+        ObjectKey key;
+        json_t *doc;
+
+        assert_int_equal(object_key_init(&key, "secret", "default", name), 0);
+        assert_int_equal(store_lookup(x->f.store, &key, &record, &buffer), 0);
+        assert_int_equal(store_secret_export(x->f.store, &key, &record, reveal, &text, &e), 0);
+        doc = json_loads(text, 0, NULL);
+        assert_non_null(doc);
+        return doc;
+}
+
+static Outcome import(Setup *x, json_t *line, const char *name)
+{
+        CLEANUP_JSON json_t *doc = json_deep_copy(line), *meta = NULL;
+        StoreOperation o = { .verb = STORE_APPLY, .parsed = doc };
+
+        meta = json_incref(json_object_get(doc, "meta"));
+        assert_int_equal(json_object_del(doc, "meta"), 0);
+        assert_int_equal(json_object_set_new(doc, "name", json_string(name)), 0);
+        o.sealed = json_get_string(meta, "sealed");
+        o.sealed_uid = json_get_string(meta, "uid");
+        o.sealed_revision = (uint64_t) json_get_int(meta, "revision", 0);
+        return write_secret(x, o);
+}
+
+/* An export is ciphertext that is imported where the key is, as what it was and nothing else. */
+static void test_export(void **state)
+{
+        CLEANUP_JSON json_t *line = NULL, *open = NULL, *lost = NULL;
+        static const char key[] = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
+        CLEANUP_FREE char *text = NULL;
+        Outcome o;
+        Setup x;
+
+        setup_init(&x);
+        (void) set(&x, DB_JSON);
+        line = exported(&x, "db", false);
+        open = exported(&x, "db", true);
+        text = json_dumps(line, 0);
+        assert_null(strstr(text, VALUE));
+        assert_string_equal(json_get_string(json_object_get(open, "data"), "password"), VALUE);
+
+        o = import(&x, line, "db");
+        assert_string_equal(o.answer.changed, "unchanged");
+        (void) set(&x, "{\"kind\":\"secret\",\"name\":\"db\",\"data\":{\"password\":\"x\"}}");
+        o = import(&x, line, "other");
+        assert_string_equal(o.error, TANK_ERROR_AUTHENTICATION_FAILED);
+        o = import(&x, line, "db");
+        assert_string_equal(o.answer.changed, "updated");
+        check_value(&x, "db", 0, "password", VALUE);
+        (void) write_secret(&x, op_object(STORE_DELETE, "secret", "default", "db"));
+        o = import(&x, line, "db");
+        assert_string_equal(o.answer.changed, "created");
+        check_value(&x, "db", 0, "password", VALUE);
+
+        assert_int_equal(write_file_atomic_at(AT_FDCWD, x.key, key, strlen(key), 0600, false), 0);
+        reopen(&x);
+        o = import(&x, line, "db");
+        assert_string_equal(o.error, TANK_ERROR_AUTHENTICATION_FAILED);
+        lost = exported(&x, "db", true);
+        assert_true(data_is_redacted(json_object_get(json_object_get(lost, "data"), "password")));
+        setup_done(&x);
+}
+
 /* ---- rotation ---- */
 
 typedef struct RotatedOnce {
@@ -624,6 +696,7 @@ int main(void)
                 cmocka_unit_test(test_put_back_record),
                 cmocka_unit_test(test_lost_key),
                 cmocka_unit_test(test_without_key),
+                cmocka_unit_test(test_export),
                 cmocka_unit_test(test_rotation),
                 cmocka_unit_test(test_rotation_passes_over),
                 cmocka_unit_test(test_nothing_in_clear),
