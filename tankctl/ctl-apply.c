@@ -14,6 +14,7 @@
 #include "ctl-verbs.h"
 #include "ctl-wait.h"
 #include "ctl-write.h"
+#include "data.h"
 #include "document.h"
 #include "error.h"
 
@@ -46,17 +47,38 @@ static int stored_form(sd_bus *bus, const Declaration *d, json_t **ret)
         return 0;
 }
 
+/* What of @d can be compared with what is stored, and shown: of a secret no value. */
+static json_t *without_values(const Declaration *d)
+{
+        CLEANUP_JSON json_t *doc = json_deep_copy(d->document);
+        json_t *data = json_object_get(doc, "data"), *value;
+        const char *key;
+
+        if (!doc || !streq(d->type, "secret"))
+                return TAKE_PTR(doc);
+        json_object_foreach (data, key, value) {
+                json_t *mark = data_redacted();
+
+                if (!mark || json_object_set_new(data, key, mark) < 0)
+                        return NULL;
+        }
+        return TAKE_PTR(doc);
+}
+
 /* Prints what applying @d would do; *ret_changes counts the places. 0 or the exit code. */
 static int print_changes(sd_bus *bus, const Declaration *d, bool dry_run, size_t *ret_changes)
 {
         CLEANUP_JSON json_t *old = NULL, *old_people = NULL, *new_people = NULL;
+        CLEANUP_JSON json_t *new = without_values(d);
         const char *word;
         int r;
 
+        if (!new)
+                return ctl_oom();
         r = stored_form(bus, d, &old);
         if (r != 0)
                 return r;
-        word = !old ? "created" : json_equal(old, d->document) ? "unchanged" : "updated";
+        word = !old ? "created" : json_equal(old, new) ? "unchanged" : "updated";
         if (dry_run || !streq(word, "unchanged")) {
                 declaration_print_identity(stdout, d);
                 printf(dry_run ? " %s (dry run)\n" : " would be %s\n", word);
@@ -64,7 +86,7 @@ static int print_changes(sd_bus *bus, const Declaration *d, bool dry_run, size_t
         if (streq(word, "unchanged"))
                 return 0;
         if ((old && declaration_for_people(old, &old_people) < 0) ||
-                        declaration_for_people(d->document, &new_people) < 0)
+                        declaration_for_people(new, &new_people) < 0)
                 return ctl_oom();
         r = diff_print(stdout, old_people, new_people);
         if (r < 0)

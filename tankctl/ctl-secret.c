@@ -9,6 +9,7 @@
 
 #include "bus-names.h"
 #include "ctl-bus.h"
+#include "ctl-reference.h"
 #include "ctl-text.h"
 #include "ctl-verbs.h"
 #include "data.h"
@@ -43,6 +44,38 @@ static void values_done(Values *v)
                 data_free(v->items[i].data, v->items[i].size);
         }
         free(v->items);
+}
+
+/* A name, or a reference. 0 or the exit code. */
+static int parse_name(const Arguments *a, const char *word, Reference *ret)
+{
+        int r;
+
+        if (reference_is_meant(word)) {
+                r = reference_argument(a, word, ret);
+                if (r == 0 && !streq(ret->type, "secret"))
+                        r = ctl_usage_error(
+                                        "\"%s\" names a %s, and no secret", WORD(word), ret->type);
+                return r;
+        }
+        if (!name_is_valid(word))
+                return ctl_usage_error("\"%s\" is no name: a-z, 0-9, and - between; at most 63",
+                                WORD(word));
+        (void) snprintf(ret->name, sizeof(ret->name), "%s", word);
+        (void) snprintf(ret->namespace, sizeof(ret->namespace), "%s", arguments_namespace(a));
+        return 0;
+}
+
+/* The same, of a secret as a whole. */
+static int parse_whole(const Arguments *a, const char *word, Reference *ret)
+{
+        int r = parse_name(a, word, ret);
+
+        if (r == 0 && ret->key)
+                r = ctl_usage_error("\"%s\" names a key, and here all of the secret is meant: "
+                                    "leave out the key",
+                                WORD(word));
+        return r;
 }
 
 /* ---- what goes in -------------------------------------------------------------------------- */
@@ -154,7 +187,7 @@ static int append_set_options(sd_bus_message *m, const Arguments *a, bool create
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-static int send_values(sd_bus *bus, const Arguments *a, const char *name, const Values *v,
+static int send_values(sd_bus *bus, const Arguments *a, const Reference *x, const Values *v,
                 bool create, char **ret_changed, sd_bus_error *reterr)
 {
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL, *reply = NULL;
@@ -164,7 +197,7 @@ static int send_values(sd_bus *bus, const Arguments *a, const char *name, const 
 
         if ((r = ctl_bus_new_call(bus, &ctl_secrets, "Set", &m)) < 0 ||
                         (r = sd_bus_message_sensitive(m)) < 0 ||
-                        (r = sd_bus_message_append(m, "ss", arguments_namespace(a), name)) < 0 ||
+                        (r = sd_bus_message_append(m, "ss", x->namespace, x->name)) < 0 ||
                         (r = append_values(m, v)) < 0 || (r = append_set_options(m, a, create)) < 0)
                 return r;
         r = ctl_bus_call(bus, m, &ctl_secrets, &reply, reterr);
@@ -177,12 +210,11 @@ static int send_values(sd_bus *bus, const Arguments *a, const char *name, const 
         return *ret_changed ? 0 : -ENOMEM;
 }
 
-static int say_set_failure(
-                const Arguments *a, const char *name, bool create, const sd_bus_error *e, int r)
+static int say_set_failure(const Reference *x, bool create, const sd_bus_error *e, int r)
 {
         CLEANUP_FREE char *what = NULL;
 
-        if (asprintf(&what, "secret/%s/%s", arguments_namespace(a), name) < 0)
+        if (asprintf(&what, "secret/%s/%s", x->namespace, x->name) < 0)
                 return ctl_oom();
         if (create && sd_bus_error_has_name(e, TANK_ERROR_CONFLICT)) {
                 ctl_error("%s: is there already: \"tankctl secret set\" replaces it", what);
@@ -196,15 +228,17 @@ static int set_secret(const Arguments *a, bool create)
         CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
         CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
         CLEANUP(values_done) Values values = {};
+        CLEANUP(reference_done) Reference x = {};
         CLEANUP_FREE char *changed = NULL;
-        const char *name = a->words[1];
         int r;
 
         if (strv_length(a->words) != 2)
                 return ctl_usage_error("which one? usage: tankctl secret %s NAME --from-file "
                                        "KEY=FILE --from-literal KEY=VALUE",
                                 a->words[0]);
-        r = read_values(a, &values);
+        r = parse_whole(a, a->words[1], &x);
+        if (r == 0)
+                r = read_values(a, &values);
         if (r == 0 && values.n == 0)
                 r = ctl_usage_error("nothing to store: give --from-file KEY=FILE or "
                                     "--from-literal KEY=VALUE");
@@ -212,23 +246,23 @@ static int set_secret(const Arguments *a, bool create)
                 r = ctl_bus_open(&bus);
         if (r != 0)
                 return r;
-        r = send_values(bus, a, name, &values, create, &changed, &e);
+        r = send_values(bus, a, &x, &values, create, &changed, &e);
         if (r < 0)
-                return say_set_failure(a, name, create, &e, r);
-        (void) printf("secret/%s/%s %s\n", arguments_namespace(a), name, changed);
+                return say_set_failure(&x, create, &e, r);
+        (void) printf("secret/%s/%s %s\n", x.namespace, x.name, changed);
         return 0;
 }
 
 /* ---- get ----------------------------------------------------------------------------------- */
 
-static int ask_reveal(sd_bus *bus, const Arguments *a, sd_bus_message **ret, sd_bus_error *reterr)
+static int ask_reveal(sd_bus *bus, const Reference *x, sd_bus_message **ret, sd_bus_error *reterr)
 {
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
         int r;
 
         r = ctl_bus_new_call(bus, &ctl_secrets, "Reveal", &m);
         if (r >= 0)
-                r = sd_bus_message_append(m, "ssa{sv}", arguments_namespace(a), a->words[1], 0);
+                r = sd_bus_message_append(m, "ssa{sv}", x->namespace, x->name, 0);
         return r < 0 ? r : ctl_bus_call(bus, m, &ctl_secrets, ret, reterr);
 }
 
@@ -256,34 +290,50 @@ static int print_value(sd_bus_message *reply, const char *wanted)
         return r;
 }
 
+/* NAME KEY, or a reference with a key. */
+static int parse_value_name(const Arguments *a, Reference *ret)
+{
+        size_t n = strv_length(a->words);
+        int r = n > 1 ? parse_name(a, a->words[1], ret) : 0;
+
+        if (r != 0)
+                return r;
+        if (n == 2 && ret->key)
+                return 0;
+        if (n == 3 && !ret->key)
+                return free_and_strdup(&ret->key, a->words[2]) < 0 ? ctl_oom() : 0;
+        return ctl_usage_error("which value? usage: tankctl secret get NAME KEY --reveal; "
+                               "\"tankctl get secret NAME -o yaml\" shows the keys");
+}
+
 static int get_value(const Arguments *a)
 {
         CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
         CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
+        CLEANUP(reference_done) Reference x = {};
         CLEANUP_FREE char *what = NULL;
         int r;
 
-        if (strv_length(a->words) != 3)
-                return ctl_usage_error("which value? usage: tankctl secret get NAME KEY --reveal; "
-                                       "\"tankctl get secret NAME -o yaml\" shows the keys");
-        if (!a->reveal)
-                return ctl_usage_error("a value is shown with --reveal only");
-        r = ctl_bus_open(&bus);
+        r = parse_value_name(a, &x);
+        if (r == 0 && !a->reveal)
+                r = ctl_usage_error("a value is shown with --reveal only");
+        if (r == 0)
+                r = ctl_bus_open(&bus);
         if (r != 0)
                 return r;
-        if (asprintf(&what, "secret/%s/%s", arguments_namespace(a), a->words[1]) < 0)
+        if (asprintf(&what, "secret/%s/%s", x.namespace, x.name) < 0)
                 return ctl_oom();
-        r = ask_reveal(bus, a, &reply, &e);
+        r = ask_reveal(bus, &x, &reply, &e);
         if (r >= 0) {
                 (void) sd_bus_message_sensitive(reply); /* only fails on one being sent */
-                r = print_value(reply, a->words[2]);
+                r = print_value(reply, x.key);
         }
         if (r < 0)
                 return ctl_bus_failure(what, &e, r);
         if (r > 0)
                 return 0;
-        ctl_error("%s: has no key \"%s\"", what, WORD(a->words[2]));
+        ctl_error("%s: has no key \"%s\"", what, WORD(x.key));
         return EXIT_CODE_NOT_FOUND;
 }
 
@@ -323,20 +373,28 @@ static int rotate_key(const Arguments *a)
         return EXIT_CODE_FAILED;
 }
 
-/* As another verb does it, of the type secret. */
-static int as_resource(const Arguments *a, int (*verb)(const Arguments *a))
+/* As another verb does it, of the type secret; @x: of one of them. */
+static int as_resource(const Arguments *a, Reference *x, int (*verb)(const Arguments *a))
 {
-        CLEANUP_FREE char **words = calloc(strv_length(a->words) + 1, sizeof(*words));
         char type[] = "secret";
+        char *words[] = { type, x ? x->name : NULL, NULL };
         Arguments other = *a;
 
-        if (!words)
-                return ctl_oom();
-        words[0] = type;
-        for (size_t i = 1; a->words[i]; i++)
-                words[i] = a->words[i];
         other.words = words;
+        if (x)
+                other.namespace = x->namespace;
         return verb(&other);
+}
+
+static int delete_secret(const Arguments *a)
+{
+        CLEANUP(reference_done) Reference x = {};
+        int r;
+
+        if (strv_length(a->words) != 2)
+                return ctl_usage_error("which one? usage: tankctl secret delete NAME");
+        r = parse_whole(a, a->words[1], &x);
+        return r != 0 ? r : as_resource(a, &x, verb_delete);
 }
 
 /* What only some of the words take. */
@@ -374,11 +432,9 @@ int verb_secret(const Arguments *a)
         if (streq(what, "list") && a->words[1])
                 return ctl_usage_error("\"%s\" is one word too many", WORD(a->words[1]));
         if (streq(what, "list"))
-                return as_resource(a, verb_get);
-        if (streq(what, "delete") && !a->words[1])
-                return ctl_usage_error("which one? usage: tankctl secret delete NAME");
+                return as_resource(a, NULL, verb_get);
         if (streq(what, "delete"))
-                return as_resource(a, verb_delete);
+                return delete_secret(a);
         if (streq(what, "rotate-key"))
                 return rotate_key(a);
         return ctl_usage_error("\"%s\" is nothing to do with secrets: create, set, get, list, "

@@ -58,7 +58,13 @@ fails_to_start()
   run -4 --separate-stderr tankctl secret create db --from-literal password=x
   [[ $stderr == *'is there already'* ]]
   [ "$(tankctl secret get db password --reveal)" = "$value" ]
+  [ "$(tankctl secret get secret:db.default.tank/password --reveal)" = "$value" ]
+  uid=$(tankctl get secret db -o json | jq -r .meta.uid)
+  [ "$(tankctl secret get "tank://secret/default/id/$uid/password" --reveal)" = "$value" ]
   run -2 tankctl secret get db password
+  run -2 tankctl secret get secret:db/password more --reveal
+  run -2 tankctl secret get pod:db/password --reveal
+  run -2 tankctl secret get DB password --reveal
   run -3 tankctl secret get db nokey --reveal
   run -3 tankctl secret get nodb password --reveal
   run -3 tankctl -n nowhere secret create db --from-literal a=b
@@ -72,7 +78,13 @@ fails_to_start()
   # What is shown can be brought back, and changes nothing.
   tankctl get secret db -o yaml >"$dir/db.yaml"
   [[ $(tankctl apply -f "$dir/db.yaml") == *unchanged* ]]
-  tankctl secret delete db
+  # Neither diff nor a dry run shows what is in a file.
+  printf 'kind: secret\nname: db\ntype: other\ndata: {password: %s}\n' "$value" >"$dir/new.yaml"
+  run tankctl diff -f "$dir/new.yaml"
+  [[ $output == *other* && $output != *"$value"* ]]
+  run tankctl apply --dry-run -f "$dir/new.yaml"
+  [[ $output != *"$value"* ]]
+  tankctl secret delete secret:db
   run -3 tankctl secret get db password --reveal
 }
 
