@@ -8,9 +8,9 @@
  *
  * Then time is gone through. At each moment the revisions up to @low are known to have been, as a
  * call that was over before saw them; and those behind high[] cannot have been yet, as a write
- * among them was not asked for yet. A call that changed nothing was answered from one state in between.
- * It is given the lowest that fits, which leaves the most room to those behind it; so the whole
- * recording is checked, not a sample of it, and in one pass.
+ * among them was not asked for yet. A call that changed nothing was answered from one state in
+ * between. It is given the lowest that fits, which leaves the most room to those behind it; so the
+ * whole recording is checked, not a sample of it, and in one pass.
  *
  * A refusal is answered at once, from what is under way, too: so it says nothing of what later
  * calls must see, and it may be for a write that was lost with the store. */
