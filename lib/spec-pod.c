@@ -335,6 +335,7 @@ static int take_source(const json_t *source, Volume *v)
         if (!object)
                 return take_string(source, "host", &v->host_path);
         v->mode = mode ? (unsigned) strtoul(mode, NULL, 8) : SPEC_VALUE_FILE_MODE;
+        v->live = json_get_bool(source, "live", false);
         v->object = strdup(object);
         return v->object ? take_items(source, v) : -ENOMEM;
 }

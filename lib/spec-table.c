@@ -73,13 +73,16 @@ static const SpecField source_fields[] = {
         { "secret", SPEC_NAME,
                         .note = "a secret of the pod's namespace: a file for each of its keys, "
                                 "in memory alone, always read-only; its values are those of the "
-                                "container's start" },
+                                "container's start, unless `live`" },
         { "config", SPEC_NAME, .note = "the same of a config" },
         { "items", SPEC_ITEMS, .beside = "secret|config",
                         .note = "other places for the values of some keys; a key that is not "
                                 "named here has its own name" },
         { "mode", SPEC_FILE_MODE, .beside = "secret|config", .fallback = "`0400`",
                         .note = "of the files, which belong to the container's user" },
+        { "live", SPEC_BOOL, .beside = "secret|config", .fallback = "`false`",
+                        .note = "write changed values into the files of the running container, "
+                                "each file in one step" },
         END_OF_FIELDS,
 };
 

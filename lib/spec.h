@@ -92,6 +92,7 @@ typedef struct Volume {
         ValueSource source; /* which of both */
         VolumeItem *items;  /* keys with another path than their own name */
         size_t n_items;
+        bool live;      /* its files follow the object */
         unsigned mode;  /* of its files */
         bool idmap_off; /* idmap: off */
         bool idmap_required;

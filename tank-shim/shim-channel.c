@@ -19,6 +19,7 @@
 #include "shim-channel.h"
 #include "shim-mount.h"
 #include "shim-record.h"
+#include "shim-values.h"
 #include "shim.h"
 #include "strv.h"
 
@@ -28,6 +29,7 @@ typedef struct Peer {
         ShimChannel *channel;
         int fd; /* -EBADF: free */
         bool inherited;
+        int passed; /* what came with the message that is looked at, -EBADF: nothing */
         sd_event_source *source;
 } Peer;
 
@@ -208,6 +210,31 @@ static int on_update(Peer *p, const Record *m)
         return r < 0 || q < 0 ? peer_send_refusal(p, r, message, q) : peer_send_self(p, "status");
 }
 
+/* New files for live volumes, in a memory file like the launch's. */
+static int on_values(Peer *p, const Record *m)
+{
+        CLEANUP(launch_freep) Launch *files = NULL;
+        CLEANUP(record_done) RecordWriter w = { 0 };
+        char message[LAUNCH_ERROR_MAX];
+        SetupReport report = { 0 };
+        Shim *s = p->channel->shim;
+        int r;
+
+        if (p->passed < 0)
+                return peer_send_error(p, "values", -EBADMSG, "values: no descriptor");
+        r = launch_read_values(p->passed, &files, message);
+        if (r < 0)
+                return peer_send_error(p, "values", r, message);
+        if (s->state != RUN_RUNNING)
+                return peer_send_error(p, "values", -ESRCH, "the container is not running");
+        r = values_replace(s->launch, s->live_fds, files, &report);
+        if (r < 0)
+                return peer_send_error(p, "values", r, report.message);
+        record_start(&w, RUN_RECORD_VERSION);
+        record_put(&w, "type", "values");
+        return peer_send(p, &w);
+}
+
 typedef struct Request {
         const char *type;
         int (*handle)(Peer *p, const Record *m);
@@ -219,6 +246,7 @@ static const Request requests[] = {
         { "stop", on_stop },
         { "kill", on_kill },
         { "update", on_update },
+        { "values", on_values },
 };
 
 static int dispatch(Peer *p, const void *data, size_t size)
@@ -244,14 +272,16 @@ static int on_peer(sd_event_source *source, int fd, uint32_t revents, void *user
         Peer *p = userdata;
         Shim *s = p->channel->shim;
         bool inherited = p->inherited;
+        int passed = -EBADF, r;
         size_t n_fds = 0;
         ssize_t n;
-        int r;
 
-        n = packet_recv(fd, buf, sizeof(buf), NULL, 0, &n_fds);
+        n = packet_recv(fd, buf, sizeof(buf), &passed, 1, &n_fds);
         if (n == -EAGAIN)
                 return 0;
+        p->passed = n > 0 && n_fds > 0 ? passed : -EBADF;
         r = n > 0 ? dispatch(p, buf, (size_t) n) : n < 0 ? (int) n : -ECONNRESET;
+        p->passed = safe_close(p->passed);
         if (r < 0) {
                 peer_done(p);
                 if (inherited)

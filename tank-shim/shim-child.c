@@ -136,6 +136,7 @@ static int set_up_terminal(MainState *m, int *ret_master)
 static int set_up(MainState *m)
 {
         CLEANUP_CLOSE int master = -EBADF, hosts = -EBADF;
+        int live[LIMIT_MOUNTS];
         size_t n;
         int r;
 
@@ -153,10 +154,15 @@ static int set_up(MainState *m)
         if (r >= 0)
                 r = identity_resolve(m->c->launch->user, m->c->launch->groups, &m->id, &m->report);
         if (r >= 0)
-                r = values_give(m->c->launch, &m->trees, &m->id, &m->report);
+                r = values_give(m->c->launch, &m->trees, &m->id, live, &m->report);
         if (r < 0)
                 return r;
         r = tell(m->c->sync, SYNC_HOSTS, hosts);
+        for (size_t i = 0; i < LIMIT_MOUNTS && r >= 0; i++)
+                if (live[i] >= 0) {
+                        r = tell(m->c->sync, SYNC_LIVE, live[i]);
+                        (void) safe_close(live[i]);
+                }
         if (r >= 0)
                 r = tell(m->c->sync, SYNC_READY, master); /* sync 2 */
         if (r >= 0)

@@ -23,6 +23,7 @@ typedef struct MainChild {
 #define SYNC_TREES    'T' /* shim → child, with what trees_list() lists */
 #define SYNC_READY    'R' /* child → shim, with the PTY's master */
 #define SYNC_HOSTS    'H' /* child → shim, before that, with /etc/hosts */
+#define SYNC_LIVE     'L' /* child → shim, before that, with each live volume in order */
 #define SYNC_GO       'G' /* shim → child */
 #define SYNC_WORKLOAD 'W' /* child → shim, with the workload's pidfd */
 

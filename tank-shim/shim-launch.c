@@ -101,6 +101,8 @@ static int parse_mount_options(Parser *p, const char *options, LaunchMount *m)
                         m->read_only = true;
                 else if (streq(word, "rw"))
                         m->read_only = false;
+                else if (streq(word, "live"))
+                        m->live = true;
                 else if (streq(word, "idmap=auto"))
                         m->idmap = IDMAP_AUTO;
                 else if (streq(word, "idmap=off"))
@@ -491,17 +493,11 @@ static int parse_resources(Parser *p, Launch *l)
         return 0;
 }
 
-int launch_parse(const void *data, size_t size, Launch **ret, char reterr[static LAUNCH_ERROR_MAX])
+typedef int (*ParsePart)(Parser *p, Launch *l);
+
+static int parse_parts(const void *data, size_t size, const ParsePart *parts, size_t n_parts,
+                Launch **ret, char reterr[static LAUNCH_ERROR_MAX])
 {
-        static int (*const parts[])(Parser *, Launch *) = {
-                parse_identity,
-                parse_sandbox,
-                parse_process,
-                parse_mounts,
-                parse_files,
-                parse_security,
-                parse_resources,
-        };
         CLEANUP(launch_freep) Launch *l = NULL;
         Parser p = { .error = reterr };
         int r;
@@ -517,7 +513,7 @@ int launch_parse(const void *data, size_t size, Launch **ret, char reterr[static
         l = calloc(1, sizeof(Launch));
         if (!l)
                 return -ENOMEM;
-        for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+        for (size_t i = 0; i < n_parts; i++) {
                 r = parts[i](&p, l);
                 if (r < 0) {
                         if (!reterr[0])
@@ -529,7 +525,29 @@ int launch_parse(const void *data, size_t size, Launch **ret, char reterr[static
         return 0;
 }
 
-int launch_read(int fd, Launch **ret, char reterr[static LAUNCH_ERROR_MAX])
+int launch_parse(const void *data, size_t size, Launch **ret, char reterr[static LAUNCH_ERROR_MAX])
+{
+        static const ParsePart parts[] = {
+                parse_identity,
+                parse_sandbox,
+                parse_process,
+                parse_mounts,
+                parse_files,
+                parse_security,
+                parse_resources,
+        };
+
+        return parse_parts(data, size, parts, ARRAY_SIZE(parts), ret, reterr);
+}
+
+int launch_parse_values(
+                const void *data, size_t size, Launch **ret, char reterr[static LAUNCH_ERROR_MAX])
+{
+        return parse_parts(data, size, (const ParsePart[]){ parse_files }, 1, ret, reterr);
+}
+
+static int read_with(int (*parse)(const void *, size_t, Launch **, char *), int fd, Launch **ret,
+                char reterr[static LAUNCH_ERROR_MAX])
 {
         CLEANUP_FREE char *data = NULL;
         size_t size;
@@ -540,9 +558,19 @@ int launch_read(int fd, Launch **ret, char reterr[static LAUNCH_ERROR_MAX])
                 (void) snprintf(reterr, LAUNCH_ERROR_MAX, "launch record: cannot be read");
                 return r;
         }
-        r = launch_parse(data, size, ret, reterr);
+        r = parse(data, size, ret, reterr);
         explicit_bzero(data, size); /* environment and files may hold secrets */
         return r;
+}
+
+int launch_read(int fd, Launch **ret, char reterr[static LAUNCH_ERROR_MAX])
+{
+        return read_with(launch_parse, fd, ret, reterr);
+}
+
+int launch_read_values(int fd, Launch **ret, char reterr[static LAUNCH_ERROR_MAX])
+{
+        return read_with(launch_parse_values, fd, ret, reterr);
 }
 
 void launch_forget_values(Launch *l)

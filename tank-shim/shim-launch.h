@@ -34,6 +34,7 @@ typedef struct LaunchMount {
         char *source; /* directory of the host; NULL: */
         char *values; /* name of a volume that consists of files of the launch */
         bool secret;  /* its files are those of a secret */
+        bool live;    /* they may be replaced */
         char *target; /* absolute, normal */
         bool read_only;
         IdmapMode idmap;
@@ -90,6 +91,10 @@ int launch_parse_limits(
                 const Record *record, LaunchLimits *ret, char reterr[static LAUNCH_ERROR_MAX]);
 /* The `extra_host` keys of one. */
 int launch_parse_hosts(const Record *record, char ***ret, char reterr[static LAUNCH_ERROR_MAX]);
+/* What is to stand in live volumes: files alone. */
+int launch_read_values(int fd, Launch **ret, char reterr[static LAUNCH_ERROR_MAX]);
+int launch_parse_values(
+                const void *data, size_t size, Launch **ret, char reterr[static LAUNCH_ERROR_MAX]);
 /* When the volumes are filled: the files are not needed again, and may be secrets. */
 void launch_forget_values(Launch *l);
 Launch *launch_free(Launch *l);

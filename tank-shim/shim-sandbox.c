@@ -15,6 +15,7 @@
  *      pins of the pod's namespaces                root of the user namespace, cgroup namespace,
  *                                                  root file system, pivot_root, terminal, user
  *                                     <----------- /etc/hosts [for writing]
+ *                                     <----------- live volumes [for writing]
  *                                     <----------- sync 2: ready [PTY's master]
  *      sync 3: go -------------------------------> ids, capabilities
  *                                                  fork of the workload
@@ -271,6 +272,18 @@ static int on_ready(Sandbox *s, int master)
         return packet_send(s->sync, &go, 1, NULL, 0); /* sync 3 */
 }
 
+/* They come in the order of the launch's mounts. */
+static int take_live(Shim *shim, int fd)
+{
+        for (size_t i = 0; i < shim->launch->n_mounts; i++)
+                if (shim->launch->mounts[i].live && shim->live_fds[i] < 0) {
+                        shim->live_fds[i] = fd;
+                        return 0;
+                }
+        (void) safe_close(fd);
+        return -EPROTO;
+}
+
 static int on_message(Sandbox *s, const void *data, size_t size, int fd)
 {
         const SetupReport *report = data;
@@ -290,6 +303,8 @@ static int on_message(Sandbox *s, const void *data, size_t size, int fd)
                 s->shim->hosts_fd = fd;
                 return 0;
         }
+        if (size == 1 && *(const char *) data == SYNC_LIVE && fd >= 0)
+                return take_live(s->shim, fd);
         if (size == 1 && *(const char *) data == SYNC_READY) /* sync 2 */
                 return on_ready(s, fd);
         if (size == 1 && *(const char *) data == SYNC_WORKLOAD && fd >= 0) { /* sync 4 */

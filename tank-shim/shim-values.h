@@ -10,5 +10,11 @@
  * root's. */
 int values_make(const Launch *launch, const LaunchMount *m, int *ret_fd, SetupReport *reterr);
 /* In the child, when they are attached and it is known who runs there: makes the files that user's,
- * and the volumes read-only. */
-int values_give(const Launch *launch, const Trees *trees, const Identity *id, SetupReport *reterr);
+ * and the volumes read-only. *@ret_live: of those that are live, a way to write to them, else
+ * -EBADF. */
+int values_give(const Launch *launch, const Trees *trees, const Identity *id,
+                int ret_live[static LIMIT_MOUNTS], SetupReport *reterr);
+/* On the host, later: puts @files into the live volumes, and takes out what is not among them.
+ * @live: what values_give() gave, as in the launch's mounts. */
+int values_replace(const Launch *launch, const int live[static LIMIT_MOUNTS], const Launch *files,
+                SetupReport *reterr);

@@ -559,6 +559,8 @@ int shim_new(Launch *launch, int run_dir, int lock_fd, int channel, Shim **ret)
         s->lock_fd = lock_fd;
         s->main = PIDREF_NULL;
         s->workload_fd = s->status_fd = s->hosts_fd = s->policy.seccomp_fd = -EBADF;
+        for (size_t i = 0; i < LIMIT_MOUNTS; i++)
+                s->live_fds[i] = -EBADF;
         *(RunState *) &s->state = RUN_CREATING;
 
         r = boot_id(s->boot_id);
@@ -648,6 +650,8 @@ Shim *shim_free(Shim *s)
         (void) safe_close(s->workload_fd);
         (void) safe_close(s->status_fd);
         (void) safe_close(s->hosts_fd);
+        for (size_t i = 0; i < LIMIT_MOUNTS; i++)
+                (void) safe_close(s->live_fds[i]);
         (void) safe_close(s->policy.seccomp_fd);
         shim_cgroup_free(s->cgroup);
         launch_free(s->launch);

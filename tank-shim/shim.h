@@ -62,6 +62,7 @@ struct Shim {
         int workload_fd; /* pidfd of the workload beneath tank-init, -EBADF: it is main */
         int status_fd;   /* where tank-init writes the workload's wait status */
         int hosts_fd;    /* the container's /etc/hosts, for writing */
+        int live_fds[LIMIT_MOUNTS]; /* the same of its live volumes, as in the launch's mounts */
         ConfinePolicy policy;
         char oom_score_adj[8]; /* of the workload; empty: the shim's is the same */
         ShimCgroup *cgroup;

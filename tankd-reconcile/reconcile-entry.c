@@ -114,6 +114,7 @@ void container_forget_checks(ContainerEntry *c)
 static void container_free(ContainerEntry *c)
 {
         values_free(c->values);
+        values_free(c->refresh);
         container_forget_used(c);
         free(c->dependency);
         shim_free(c->shim);

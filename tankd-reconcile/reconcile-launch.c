@@ -78,6 +78,7 @@ static int drop_source_defaults(json_t *volume)
                 return 0;
         drop_if_string(source, "mode", "0400");
         drop_if_empty(source, "items");
+        drop_if_false(source, "live");
         return json_object_set(volume, "source", source) < 0 ? -ENOMEM : 0;
 }
 
@@ -440,7 +441,7 @@ static void put_mount(const Mount *mount, const Volume *v, RecordWriter *w)
 {
         record_put(w, "mount.target", mount->path);
         if (v->object)
-                record_put(w, "mount.options", "ro");
+                record_put(w, "mount.options", v->live ? "ro,live" : "ro");
         else
                 record_putf(w, "mount.options", "%s,idmap=%s", mount->read_only ? "ro" : "rw",
                                 v->idmap_off        ? "off"
@@ -474,29 +475,6 @@ static int put_mounts(Manager *m, const PodEntry *p, const Container *spec, Reco
                 }
                 put_mount(mount, v, w);
         }
-        return 0;
-}
-
-/* The files' bytes stand behind the record: last of all. */
-static int put_files(const Values *values, const PodEntry *p, const Container *spec,
-                RecordWriter *w, LaunchFailure *f)
-{
-        CLEANUP_FREE char *sentence = NULL;
-        CLEANUP_FREE ValueFile *files = NULL;
-        size_t n = 0;
-        int r;
-
-        r = values_list_files(values, p->desired->pod, spec, &files, &n, &sentence);
-        if (r < 0)
-                return sentence ? fail(f, "volume", r, "%s", sentence) : r;
-        for (size_t i = 0; i < n; i++) {
-                record_put(w, "file.volume", files[i].volume);
-                record_put(w, "file.path", files[i].path);
-                record_putf(w, "file.mode", "%04o", files[i].mode);
-                record_put_u64(w, "file.size", files[i].value->size);
-        }
-        for (size_t i = 0; i < n; i++)
-                record_attach(w, files[i].value->data, files[i].value->size);
         return 0;
 }
 
@@ -582,6 +560,7 @@ int launch_format(ContainerEntry *c, const Values *values, const char *run, bool
                 RecordWriter *ret, LaunchFailure *reterr)
 {
         const Container *spec = pod_find_container(c->pod->desired->pod, c->name);
+        CLEANUP_FREE char *sentence = NULL;
         Manager *m = c->pod->manager;
         RecordWriter w;
         int r;
@@ -600,7 +579,9 @@ int launch_format(ContainerEntry *c, const Values *values, const char *run, bool
                 r = put_cgroup(m, c, run, &w);
         }
         if (r >= 0)
-                r = put_files(values, c->pod, spec, &w, reterr);
+                r = values_put_files(values, c->pod->desired->pod, spec, &w, &sentence);
+        if (r < 0 && sentence)
+                r = fail(reterr, "volume", r, "%s", sentence);
         if (r >= 0)
                 r = record_finish(&w);
         if (r < 0) {

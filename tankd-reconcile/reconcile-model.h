@@ -25,6 +25,8 @@
  *   reconcile-pod.c      one pod: planning, carrying out
  *   reconcile-resolve.c  what starts need of secrets and configs, asked of the store
  *   reconcile-run.c      what shims report
+ *   reconcile-refresh.c  new values for live volumes
+ *   reconcile-fetch.c    secrets and configs, read from the store
  *   reconcile-adopt.c    at start: what earlier lives of this program left in the run directory
  *   reconcile-plan.c     the decisions (pure)
  *   reconcile-state.c    the state table (pure)
@@ -89,7 +91,8 @@ typedef struct UsedObject {
         ValueSource source;
         char *name;
         uint64_t revision;
-        bool unchecked; /* there may be a later one that nobody told of */
+        uint64_t live_revision; /* of what stands in its live volumes, 0: it is in none */
+        bool unchecked;         /* there may be a later one that nobody told of */
 } UsedObject;
 
 struct ContainerEntry {
@@ -115,6 +118,7 @@ struct ContainerEntry {
                 uint64_t boot_usec; /* not asked again before then */
                 char *refusal;      /* the last one, a sentence; NULL: none */
         } update;                   /* see reconcile-update.c */
+        Values *refresh;            /* of its live volumes: being read, or sent and not answered */
         UsedObject *used;           /* by the current or last run */
         size_t n_used;
         bool init; /* that run is one of an init container */

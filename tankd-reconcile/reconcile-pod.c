@@ -20,6 +20,7 @@
 #include "reconcile-pod.h"
 #include "reconcile-pods.h"
 #include "reconcile-record.h"
+#include "reconcile-refresh.h"
 #include "reconcile-resolve.h"
 #include "reconcile-run.h"
 #include "reconcile-update.h"
@@ -78,6 +79,7 @@ static void container_begin(ContainerEntry *c, const char *run, bool create, boo
         c->restart_boot_usec = 0;
         c->message = (free(c->message), NULL);
         c->dependency = (free(c->dependency), NULL);
+        container_stop_refresh(c);
         memcpy(c->run, run, sizeof(c->run));
         memcpy(c->launch_hash, d->launch_hashes[at], sizeof(c->launch_hash));
         c->generation = d->generation;
@@ -122,7 +124,7 @@ static void container_start(ContainerEntry *c, bool create, bool reset)
                 run[0] = '\0';
         container_begin(c, run, create, reset);
         if (r >= 0)
-                r = values_note_used(values, c);
+                r = values_note_used(values, p->desired->pod, c);
         if (r >= 0)
                 r = launch_format(c, values, run, create, &launch, &failure);
         if (r < 0) {

@@ -43,8 +43,9 @@ static void put_container(const ContainerEntry *c, RecordWriter *w)
         record_put(w, "update_refusal", strempty(c->update.refusal));
         record_put(w, "message", strempty(c->message));
         for (size_t i = 0; i < c->n_used; i++)
-                record_putf(w, "used", "%s %s %" PRIu64, value_source_to_string(c->used[i].source),
-                                c->used[i].name, c->used[i].revision);
+                record_putf(w, "used", "%s %s %" PRIu64 " %" PRIu64,
+                                value_source_to_string(c->used[i].source), c->used[i].name,
+                                c->used[i].revision, c->used[i].live_revision);
         limits_put(w, &c->limits);
         for (size_t i = 0; i < c->n_results; i++)
                 record_putf(w, "result", "%s %d %" PRIu64 " %s",
@@ -126,15 +127,15 @@ static bool parse_result(const char *value, RunResult *ret)
         return true;
 }
 
-/* "secret db 42" */
+/* "secret db 42 0" */
 static int parse_used(ContainerEntry *c, const char *value)
 {
         UsedObject *grown, used = { .unchecked = true };
-        char type[16], name[LIMIT_NAME_MAX + 1];
-        int at = 0;
+        char type[16], name[LIMIT_NAME_MAX + 1], revision[24], live[24];
 
-        if (sscanf(value, "%15s %63s %n", type, name, &at) < 2 || at == 0 || !name_is_valid(name) ||
-                        !parse_number(value + at, &used.revision))
+        if (sscanf(value, "%15s %63s %23s %23s", type, name, revision, live) != 4 ||
+                        !name_is_valid(name) || !parse_number(revision, &used.revision) ||
+                        !parse_number(live, &used.live_revision))
                 return -EBADMSG;
         used.source = value_source_from_string(type);
         if ((int) used.source < 0)

@@ -15,6 +15,7 @@
 #include "reconcile-event.h"
 #include "reconcile-plan.h"
 #include "reconcile-record.h"
+#include "reconcile-refresh.h"
 #include "reconcile-run.h"
 #include "reconcile-status.h"
 #include "reconcile-update.h"
@@ -98,6 +99,7 @@ static void container_ended(ContainerEntry *c, const ShimStatus *status)
                 return;
         c->run_over = true;
         c->stopped = asked;
+        container_stop_refresh(c);
         c->ended_boot_usec =
                         status->ended_boot_usec > 0 ? status->ended_boot_usec : now_boottime_usec();
         container_sandbox_decided(c, status->started_boot_usec > 0);
@@ -192,6 +194,14 @@ static void on_shim_updated(Shim *s, unsigned parts, void *userdata)
                 container_updated(c, parts);
 }
 
+static void on_shim_values_set(Shim *s, void *userdata)
+{
+        ContainerEntry *c = userdata;
+
+        if (container_owns(c, s))
+                container_refreshed(c);
+}
+
 static void on_shim_refused(
                 Shim *s, const char *request, int error, const char *message, void *userdata)
 {
@@ -201,6 +211,10 @@ static void on_shim_refused(
                 return;
         if (streq(request, "update")) {
                 container_update_refused(c, error, message);
+                return;
+        }
+        if (streq(request, "values")) {
+                container_refresh_refused(c, error, message);
                 return;
         }
         log_error("%s/%s/%s: its shim refused the request \"%s\": %s%s%s", c->pod->namespace,
@@ -219,6 +233,7 @@ const ShimOps pod_shim_ops = {
         .changed = on_shim_changed,
         .over = on_shim_over,
         .updated = on_shim_updated,
+        .values_set = on_shim_values_set,
         .refused = on_shim_refused,
         .adopted = on_shim_adopted,
 };

@@ -14,11 +14,11 @@
 
 /* ---- which objects ---- */
 
-static const Volume *values_volume(const Pod *pod, const Mount *mount)
+static const Volume *values_volume(const Pod *pod, const Mount *mount, bool live)
 {
         const Volume *v = pod_find_volume(pod, mount->volume);
 
-        return v && v->object ? v : NULL;
+        return v && v->object && (v->live || !live) ? v : NULL;
 }
 
 bool values_are_needed(const Pod *pod, const Container *c)
@@ -26,7 +26,7 @@ bool values_are_needed(const Pod *pod, const Container *c)
         if (c->n_env_values > 0 || c->n_env_from > 0)
                 return true;
         for (size_t i = 0; i < c->n_mounts; i++)
-                if (values_volume(pod, &c->mounts[i]))
+                if (values_volume(pod, &c->mounts[i], false))
                         return true;
         return false;
 }
@@ -61,17 +61,17 @@ static int add_object(Values *v, ValueSource source, const char *name)
         return 0;
 }
 
-int values_new(const Pod *pod, const Container *c, Values **ret)
+int values_new(const Pod *pod, const Container *c, bool live, Values **ret)
 {
         CLEANUP(values_freep) Values *v = calloc(1, sizeof(Values));
         int r = v ? 0 : -ENOMEM;
 
-        for (size_t i = 0; i < c->n_env_from && r >= 0; i++)
+        for (size_t i = 0; !live && i < c->n_env_from && r >= 0; i++)
                 r = add_object(v, c->env_from[i].source, c->env_from[i].object);
-        for (size_t i = 0; i < c->n_env_values && r >= 0; i++)
+        for (size_t i = 0; !live && i < c->n_env_values && r >= 0; i++)
                 r = add_object(v, c->env_values[i].source, c->env_values[i].object);
         for (size_t i = 0; i < c->n_mounts && r >= 0; i++) {
-                const Volume *volume = values_volume(pod, &c->mounts[i]);
+                const Volume *volume = values_volume(pod, &c->mounts[i], live);
 
                 if (volume)
                         r = add_object(v, volume->source, volume->object);
@@ -79,6 +79,7 @@ int values_new(const Pod *pod, const Container *c, Values **ret)
         if (r < 0)
                 return r;
         v->state = VALUES_ASKED;
+        v->live = live;
         *ret = TAKE_PTR(v);
         return 0;
 }
@@ -156,14 +157,14 @@ static int say_missing(const char *key, ValueSource source, const char *object, 
 
 int values_find_missing(const Values *v, const Pod *pod, const Container *c, char **ret)
 {
-        for (size_t i = 0; i < c->n_env_values; i++) {
+        for (size_t i = 0; !v->live && i < c->n_env_values; i++) {
                 const EnvValue *e = &c->env_values[i];
 
                 if (!find_in(v, e->source, e->object, e->key))
                         return say_missing(e->key, e->source, e->object, ret);
         }
         for (size_t i = 0; i < c->n_mounts; i++) {
-                const Volume *volume = values_volume(pod, &c->mounts[i]);
+                const Volume *volume = values_volume(pod, &c->mounts[i], v->live);
 
                 for (size_t j = 0; volume && j < volume->n_items; j++)
                         if (!find_in(v, volume->source, volume->object, volume->items[j].key))
@@ -452,7 +453,7 @@ int values_list_files(const Values *v, const Pod *pod, const Container *c, Value
         if (!files)
                 return -ENOMEM;
         for (size_t i = 0; v && i < c->n_mounts && r >= 0; i++) {
-                const Volume *volume = values_volume(pod, &c->mounts[i]);
+                const Volume *volume = values_volume(pod, &c->mounts[i], v->live);
 
                 if (volume && !is_mounted_before(c, i))
                         r = list_volume(v, volume, files, &n, reterr);
@@ -471,7 +472,41 @@ int values_list_files(const Values *v, const Pod *pod, const Container *c, Value
         return 0;
 }
 
+int values_put_files(
+                const Values *v, const Pod *pod, const Container *c, RecordWriter *w, char **reterr)
+{
+        CLEANUP_FREE ValueFile *files = NULL;
+        size_t n = 0;
+        int r;
+
+        if (!v)
+                return 0;
+        r = values_list_files(v, pod, c, &files, &n, reterr);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n; i++) {
+                record_put(w, "file.volume", files[i].volume);
+                record_put(w, "file.path", files[i].path);
+                record_putf(w, "file.mode", "%04o", files[i].mode);
+                record_put_u64(w, "file.size", files[i].value->size);
+        }
+        for (size_t i = 0; i < n; i++)
+                record_attach(w, files[i].value->data, files[i].value->size);
+        return 0;
+}
+
 /* ---- what was used ---- */
+
+static bool is_live(const Pod *pod, const Container *c, const ValueObject *o)
+{
+        for (size_t i = 0; i < c->n_mounts; i++) {
+                const Volume *volume = values_volume(pod, &c->mounts[i], true);
+
+                if (volume && volume->source == o->source && streq(volume->object, o->name))
+                        return true;
+        }
+        return false;
+}
 
 void container_forget_used(ContainerEntry *c)
 {
@@ -482,8 +517,9 @@ void container_forget_used(ContainerEntry *c)
         c->n_used = 0;
 }
 
-int values_note_used(const Values *v, ContainerEntry *c)
+int values_note_used(const Values *v, const Pod *pod, ContainerEntry *c)
 {
+        const Container *spec = pod_find_container(pod, c->name);
         size_t n = v ? v->n_objects : 0;
         UsedObject *used = calloc(MAX(n, (size_t) 1), sizeof(UsedObject));
 
@@ -492,7 +528,9 @@ int values_note_used(const Values *v, ContainerEntry *c)
         for (size_t i = 0; i < n; i++) {
                 used[i] = (UsedObject){ .source = v->objects[i].source,
                         .name = strdup(v->objects[i].name),
-                        .revision = v->objects[i].revision };
+                        .revision = v->objects[i].revision,
+                        .live_revision = is_live(pod, spec, &v->objects[i]) ? v->objects[i].revision
+                                                                            : 0 };
                 if (!used[i].name) {
                         while (i > 0)
                                 free(used[--i].name);

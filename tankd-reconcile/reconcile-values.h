@@ -22,9 +22,16 @@ typedef struct ValueObject {
         size_t n_values, allocated;
 } ValueObject;
 
+typedef struct ValuesOps {
+        void (*complete)(Values *v);
+        void (*failed)(Values *v, bool retry, const char *what);
+} ValuesOps;
+
 struct Values {
         ContainerEntry *container;
+        const ValuesOps *ops;
         ValuesState state;
+        bool live;            /* only of live volumes */
         ValueObject *objects; /* each once */
         size_t n_objects;
         size_t next; /* the first that was not read yet */
@@ -41,7 +48,7 @@ typedef struct ValueFile {
 } ValueFile;
 
 bool values_are_needed(const Pod *pod, const Container *c);
-int values_new(const Pod *pod, const Container *c, Values **ret); /* nothing read yet */
+int values_new(const Pod *pod, const Container *c, bool live, Values **ret); /* nothing read yet */
 Values *values_free(Values *v);
 DEFINE_CLEANUP(Values *, values_freep, values_free);
 bool values_use(const Values *v, ValueSource source, const char *name);
@@ -58,6 +65,10 @@ int values_put_env(const Values *v, const Container *c, RecordWriter *w, char **
 int values_list_files(const Values *v, const Pod *pod, const Container *c, ValueFile **ret,
                 size_t *ret_n, char **reterr);
 
+/* `file.*`, and the bytes behind the record: last of all. */
+int values_put_files(const Values *v, const Pod *pod, const Container *c, RecordWriter *w,
+                char **reterr);
+
 /* What @c is started with, to be compared later. */
 void container_forget_used(ContainerEntry *c);
-int values_note_used(const Values *v, ContainerEntry *c);
+int values_note_used(const Values *v, const Pod *pod, ContainerEntry *c);

@@ -49,6 +49,17 @@ static int shim_send_update(Shim *s)
         return shim_send(s, &w);
 }
 
+static int shim_send_values(Shim *s)
+{
+        CLEANUP(record_done) RecordWriter w;
+        int r;
+
+        record_start(&w, PROTOCOL_VERSION);
+        record_put(&w, "type", "values");
+        r = record_finish(&w);
+        return r < 0 ? r : packet_send(s->channel, w.data, w.size, &s->values_fd, 1);
+}
+
 /* The shim escalates by itself; this is for one that is stuck. */
 static void shim_arm_stop(Shim *s)
 {
@@ -72,6 +83,13 @@ void shim_flush(Shim *s)
                 if (r >= 0) {
                         s->update_wanted = false;
                         s->update_sent = true;
+                }
+        }
+        if (r >= 0 && s->values_wanted) {
+                r = shim_send_values(s);
+                if (r >= 0) {
+                        s->values_wanted = false;
+                        s->values_sent++;
                 }
         }
         if (r >= 0 && s->stop_wanted) {
@@ -123,6 +141,14 @@ int shim_update(Shim *s, const Limits *limits, char *const *hosts)
         return 0;
 }
 
+void shim_set_values(Shim *s, int consume_fd)
+{
+        (void) safe_close(s->values_fd);
+        s->values_fd = consume_fd;
+        s->values_wanted = true;
+        shim_flush(s);
+}
+
 int shim_kill(Shim *s, int signo)
 {
         RecordWriter w;
@@ -150,6 +176,8 @@ static void shim_detach(Shim *s)
                 s->update_sent = false;
                 s->update_wanted = true;
         }
+        s->values_wanted = s->values_fd >= 0;
+        s->values_sent = 0;
         if (s->phase == SHIM_SPAWNED) {
                 /* It is about to end; if it does not, it gets no second chance. */
                 s->phase = SHIM_ABORTED;
@@ -223,6 +251,15 @@ static void shim_update_answered(Shim *s, unsigned parts)
         s->context->ops->updated(s, parts, s->userdata);
 }
 
+/* Whether it was the answer to what was sent last. */
+static bool shim_values_answered(Shim *s)
+{
+        if (s->values_sent == 0 || --s->values_sent > 0 || s->values_wanted)
+                return false;
+        s->values_fd = safe_close(s->values_fd);
+        return true;
+}
+
 static int shim_on_error(Shim *s, const Record *record)
 {
         const char *request = strempty(record_get(record, "request"));
@@ -245,6 +282,8 @@ static int shim_on_error(Shim *s, const Record *record)
                 }
                 shim_update_answered(s, parts);
         }
+        if (streq(request, "values") && !shim_values_answered(s))
+                return 0;
         s->context->ops->refused(s, request, -(int) error, strempty(record_get(record, "message")),
                         s->userdata);
         return 0;
@@ -260,6 +299,11 @@ static int shim_on_message(Shim *s, const Record *record)
                 return -EBADMSG;
         if (streq(type, "error"))
                 return shim_on_error(s, record);
+        if (streq(type, "values")) {
+                if (shim_values_answered(s))
+                        s->context->ops->values_set(s, s->userdata);
+                return 0;
+        }
         if (!streq(type, "hello") && !streq(type, "status"))
                 return 0; /* something a later minor version says */
         r = shim_status_parse(record, &status);

@@ -245,7 +245,7 @@ static Shim *shim_new(ShimContext *c, const char *run_path, const char *run, voi
         s->context = c;
         s->userdata = userdata;
         s->process = PIDREF_NULL;
-        s->dir_fd = s->channel = -EBADF;
+        s->dir_fd = s->channel = s->values_fd = -EBADF;
         s->retry_usec = RECONNECT_MIN_USEC;
         s->stop_grace_usec = USEC_INFINITY;
         s->status.state = RUN_CREATING;
@@ -263,6 +263,7 @@ Shim *shim_free(Shim *s)
         shim_helper_free(s->cleanup);
         pidref_done(&s->process);
         safe_close(s->dir_fd);
+        safe_close(s->values_fd);
         free(s->run_path);
         strv_free(s->hosts);
         free(s);

@@ -34,6 +34,10 @@ void shim_stop(Shim *s, int signo, uint64_t grace_usec);
 /* @hosts: lines of /etc/hosts, "ADDRESS NAME"; copied. Answered by `updated`; asked again by itself
  * when the channel was lost before the answer. -ENOMEM. */
 int shim_update(Shim *s, const Limits *limits, char *const *hosts);
+/* @consume_fd: a sealed memory file with the files of its live volumes, taken. Answered by
+ * `values_set` or `refused`, the last one alone when several are on their way; sent again by itself
+ * when the channel was lost before the answer. */
+void shim_set_values(Shim *s, int consume_fd);
 int shim_kill(Shim *s, int signo); /* -ENOTCONN, -EAGAIN */
 void shim_retry(Shim *s);          /* at each resync: reconnect, clean up again */
 

@@ -42,6 +42,8 @@ typedef struct ShimOps {
         /* The shim has answered the last update: @parts (of UpdatePart) of it are in force now.
          * When that is not all, `refused` follows and says why. */
         void (*updated)(Shim *s, unsigned parts, void *userdata);
+        /* The values that were sent last stand in its live volumes. */
+        void (*values_set)(Shim *s, void *userdata);
         /* A request was refused by the shim; nothing changed but what `updated` told. */
         void (*refused)(Shim *s, const char *request, int error, const char *message,
                         void *userdata);

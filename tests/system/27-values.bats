@@ -78,6 +78,10 @@ variables() # KIND
   variables config
 }
 
+@test "K7 K8 X27 X28: variables of a secret: the same" {
+  variables secret
+}
+
 @test "K8: a key that cannot name a variable is an error of the start, with its sentence" {
   put config web '{"bad-key": "x", good: "y"}'
   pod web '.containers[0].env_from = [{config: "web"}]' -- sh -c "$stays" | apply >/dev/null
@@ -133,6 +137,10 @@ files() # KIND
   files config
 }
 
+@test "K15 X27: a volume of a secret: the same" {
+  files secret
+}
+
 @test "files that cannot stand side by side are an error of the start, with its sentence" {
   put config web '{a: "x", b: "y"}'
   pod web '.volumes = [{name: "v", source: {config: "web", items: {a: "b"}}}] |
@@ -167,6 +175,10 @@ missing() # KIND
 
 @test "a config that is missing, or a key of it, is waited for" {
   missing config
+}
+
+@test "a secret that is missing, or a key of it, is waited for" {
+  missing secret
 }
 
 @test "without the store a start waits for it; what runs is left alone" {
@@ -242,6 +254,10 @@ changes() # KIND
   changes config
 }
 
+@test "a secret that changed restarts whoever says so, and nobody else" {
+  changes secret
+}
+
 @test "update_on: what an init container uses begins the pod anew; asking for it restarts nothing" {
   put config web '{a: "1"}'
   local filter old
@@ -256,4 +272,89 @@ changes() # KIND
   put config web '{a: "2"}'
   wait_for 10 has_another_pid web "$old"
   wait_for 5 equals '1 main 2 main ' eval 'tr "\n" " " <"$MARK/order"'
+}
+
+# ---- live volumes ----------------------------------------------------------------------------
+
+holds() # POD FILE TEXT
+{
+  [ "$(in_pod "$1" -- cat "$2" 2>/dev/null)" = "$3" ]
+}
+
+live() # KIND
+{
+  local pid i
+  put "$1" web '{a: "1", b: "old", gone: "x"}'
+  start web ".volumes = [
+      {name: \"live\", source: {$1: \"web\", live: true, mode: \"0440\", items: {b: \"x/y/b\"}}},
+      {name: \"fixed\", source: {$1: \"web\"}}] |
+    .containers[0] += {user: \"worker\", mounts: [{volume: \"live\", path: \"/live\"},
+      {volume: \"fixed\", path: \"/fixed\"}]}" -- sh -c "$stays"
+  pid=$(pid_of web)
+  put "$1" web '{a: "2", b: "new", more: "y"}'
+  wait_for 10 holds web /live/a 2
+  wait_for 10 holds web /live/x/y/b new
+  holds web /live/more y
+  run ! in_pod web -- cat /live/gone
+  [ "$(in_pod web -- ls -A /live | tr '\n' ' ')" = 'a more x ' ]
+  [ "$(in_pod web -- stat -c '%a %u %g' /live/a /live/x/y/b /live/more | sort -u)" = '440 1234 2345' ]
+  run ! in_pod web -- sh -c 'echo x >/live/a'
+  # What is not live has the values of the start.
+  holds web /fixed/a 1
+  holds web /fixed/gone x
+  # A version without a key that has a place leaves all as it is.
+  put "$1" web '{a: "3"}'
+  wait_for 10 grep -q "$NS/web/main: its live files stay as they are: .*key b of $1 web" \
+    "$TANK_SANDBOX_DIR/logs/reconcile"
+  holds web /live/a 2
+  # A reader has the old file or the new one, whole.
+  in_pod -d web -- sh -c 'while test ! -e /tmp/end; do
+    n=$(sort -u /live/a | wc -l); test "$n" = 1 || echo "$n" >>/tmp/torn; done; echo end >>/tmp/torn'
+  for i in 1 2 3 4 5 6 7 8; do
+    jq -cn --arg kind "$1" --arg i "$i" \
+      '{$kind, name: "web", data: {b: "", a: ([range(20000) | $i + "\n"] | add)}}' | apply >/dev/null
+  done
+  wait_for 10 equals 8 in_pod web -- sh -c 'sort -u /live/a'
+  in_pod web -- touch /tmp/end
+  wait_for 10 equals end in_pod web -- cat /tmp/torn
+  # What changed while nobody looked is found.
+  : >"$TANK_SANDBOX_DIR/hold/reconcile"
+  kill -9 "$(daemon_pid reconcile)"
+  put "$1" web '{a: "9", b: "last"}'
+  let_daemons_go
+  wait_for 20 holds web /live/a 9
+  holds web /live/x/y/b last
+  [ "$(pid_of web)" = "$pid" ]
+  [ "$(restarts_of web)" = 0 ]
+}
+
+@test "live files of a config follow it: each in one step, without a restart" {
+  live config
+}
+
+@test "live files of a secret: the same" {
+  live secret
+}
+
+# ---- where values are ------------------------------------------------------------------------
+
+@test "X26: a secret's value is in no file of tank's, no argument, no log, no event" {
+  local value='cafe-V4lu3-0f-a-secret-cafe' pid
+  put secret web "{a: \"$value\"}"
+  pod web '.update_on = ["secret"] | .volumes = [{name: "v", source: {secret: "web"}}] |
+    .containers[0] += {env: {A: {secret: "web/a"}}, mounts: [{volume: "v", path: "/v"}]}' \
+    -- sh -c "test -n \"\$A\" && $stays" | apply >/dev/null
+  until_state web running
+  kill_daemon reconcile
+  put secret web "{a: \"$value-2\"}"
+  wait_for 10 equals "$value-2" in_pod web -- cat /v/a
+  run ! grep -rlaF -- "$value" "$TANK_RUN_DIR" "$TANK_STATE_DIR" "$TANK_LOG_DIR" \
+    "$TANK_SANDBOX_DIR/logs"
+  for pid in "$(daemon_pid reconcile)" $(shims); do
+    run ! grep -qaF -- "$value" "/proc/$pid/cmdline" "/proc/$pid/environ"
+  done
+  run ! grep -F -- "$value" <<<"$(tankctl events -n "$NS" --no-follow; get web)"
+  tankctl delete pod web -n "$NS" >/dev/null
+  tankctl wait web -n "$NS" --for=deleted --timeout "$(scaled 30)" >/dev/null
+  run ! grep -rlaF -- "$value" "$TANK_RUN_DIR" "$TANK_STATE_DIR" "$TANK_LOG_DIR"
 }

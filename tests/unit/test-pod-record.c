@@ -47,8 +47,8 @@ static PodEntry *make_pod(void)
         a->restart_boot_usec = 23456;
         a->used = calloc(2, sizeof(UsedObject));
         assert_non_null(a->used);
-        a->used[0] = (UsedObject){ VALUE_SECRET, strdup("db"), 42, false };
-        a->used[1] = (UsedObject){ VALUE_CONFIG, strdup("web-1"), UINT64_MAX, false };
+        a->used[0] = (UsedObject){ VALUE_SECRET, strdup("db"), 42, 0, false };
+        a->used[1] = (UsedObject){ VALUE_CONFIG, strdup("web-1"), UINT64_MAX, 43, false };
         a->n_used = 2;
         a->update.refusals = 4;
         a->update.boot_usec = 34567;
@@ -105,6 +105,8 @@ static void test_round_trip(void **state)
         assert_int_equal(a->used[0].source, VALUE_SECRET);
         assert_string_equal(a->used[1].name, "web-1");
         assert_int_equal(a->used[1].revision, UINT64_MAX);
+        assert_int_equal(a->used[0].live_revision, 0);
+        assert_int_equal(a->used[1].live_revision, 43);
         /* Nobody knows what it missed. */
         assert_true(a->used[0].unchecked && a->used[1].unchecked);
         assert_int_equal(b->n_used, 0);
@@ -141,11 +143,13 @@ static void test_refused(void **state)
         assert_int_equal(PARSE(HEAD), 0);
         assert_int_equal(PARSE(HEAD "\0something=new\0container=c\0something=new"), 0);
         assert_int_equal(PARSE(HEAD "\0container=c\0hosts_hash=xyz"), -EBADMSG);
-        assert_int_equal(PARSE(HEAD "\0container=c\0used=secret db 1"), 0);
-        assert_int_equal(PARSE(HEAD "\0container=c\0used=vault db 1"), 0);
+        assert_int_equal(PARSE(HEAD "\0container=c\0used=secret db 1 0"), 0);
+        assert_int_equal(PARSE(HEAD "\0container=c\0used=vault db 1 2"), 0);
         assert_int_equal(PARSE(HEAD "\0container=c\0used=secret db"), -EBADMSG);
-        assert_int_equal(PARSE(HEAD "\0container=c\0used=secret db x"), -EBADMSG);
-        assert_int_equal(PARSE(HEAD "\0container=c\0used=secret ../db 1"), -EBADMSG);
+        assert_int_equal(PARSE(HEAD "\0container=c\0used=secret db 1"), -EBADMSG);
+        assert_int_equal(PARSE(HEAD "\0container=c\0used=secret db x 1"), -EBADMSG);
+        assert_int_equal(PARSE(HEAD "\0container=c\0used=secret db 1 x"), -EBADMSG);
+        assert_int_equal(PARSE(HEAD "\0container=c\0used=secret ../db 1 1"), -EBADMSG);
         assert_int_equal(PARSE("v=2\0pod_uid=" UID "\0namespace=n\0pod=p"), -EPROTONOSUPPORT);
         assert_int_equal(parse(HEAD, sizeof(HEAD) - 1), -EBADMSG);
         assert_int_equal(parse("", 0), -EBADMSG);

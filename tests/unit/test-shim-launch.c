@@ -175,7 +175,8 @@ static void test_files(void **state)
         Launch *l = NULL;
 
         assert_int_equal(PARSE_FILES("\0b\0cd", 5, "mount.source", "secret:v", "mount.target", "/v",
-                                         "mount.options", "ro", FILE_KEYS("v", "a/b", "0400", "3"),
+                                         "mount.options", "ro,live",
+                                         FILE_KEYS("v", "a/b", "0400", "3"),
                                          FILE_KEYS("v", "c", "644", "2"),
                                          FILE_KEYS("v", "e", "0", "0")),
                         0);

@@ -48,7 +48,7 @@ static Fixture declare(const char *volumes, const char *container)
                 fail_msg("%s: %s", error.path, error.message);
         assert_int_equal(pod_from_document(normal, &f.pod), 0);
         assert_true(values_are_needed(f.pod, &f.pod->containers[0]));
-        assert_int_equal(values_new(f.pod, &f.pod->containers[0], &f.values), 0);
+        assert_int_equal(values_new(f.pod, &f.pod->containers[0], false, &f.values), 0);
         return f;
 }
 
@@ -193,6 +193,43 @@ static void test_missing(void **state)
         assert_int_equal(values_find_missing(f.values, f.pod, c, &missing), 0);
 }
 
+static void test_live(void **state)
+{
+        CLEANUP(done)
+        Fixture f = declare("{'name':'v','source':{'config':'c','live':true,'items':{'k':'f'}}},"
+                            "{'name':'w','source':{'secret':'s'}}",
+                        ",'env':{'A':{'secret':'t/a'}},'mounts':[{'volume':'v','path':'/v'},"
+                        "{'volume':'w','path':'/w'}]");
+        const Container *c = &f.pod->containers[0];
+        CLEANUP(values_freep) Values *live = NULL;
+        ContainerEntry entry = { .name = (char *) "a" };
+        CLEANUP_FREE ValueFile *list = NULL;
+        CLEANUP_FREE char *error = NULL;
+        char *missing = NULL;
+        size_t n = 0;
+
+        for (size_t i = 0; i < f.values->n_objects; i++)
+                f.values->objects[i].revision = 7;
+        assert_int_equal(values_note_used(f.values, f.pod, &entry), 0);
+        assert_int_equal(entry.n_used, 3);
+        for (size_t i = 0; i < entry.n_used; i++)
+                assert_int_equal(entry.used[i].live_revision, streq(entry.used[i].name, "c") * 7);
+        container_forget_used(&entry);
+
+        assert_int_equal(values_new(f.pod, c, true, &live), 0);
+        assert_int_equal(live->n_objects, 1);
+        assert_int_equal(values_find_missing(live, f.pod, c, &missing), 1);
+        assert_string_equal(missing, "key k of config c");
+        free(missing);
+        done(&(Fixture){ .values = f.values });
+        f.values = TAKE_PTR(live);
+        GIVE(&f, VALUE_CONFIG, "c", "k", "new");
+        assert_int_equal(values_find_missing(f.values, f.pod, c, &missing), 0);
+        assert_int_equal(values_list_files(f.values, f.pod, c, &list, &n, &error), 0);
+        assert_int_equal(n, 1);
+        assert_string_equal(list[0].path, "f");
+}
+
 #define MOUNTED ",'mounts':[{'volume':'v','path':'/v'},{'volume':'v','path':'/w'}]"
 
 static int files(Fixture *f, ValueFile **ret, size_t *ret_n, char *sentence, size_t size)
@@ -302,6 +339,7 @@ int main(void)
                 cmocka_unit_test(test_names),
                 cmocka_unit_test(test_bytes),
                 cmocka_unit_test(test_missing),
+                cmocka_unit_test(test_live),
                 cmocka_unit_test(test_files),
                 cmocka_unit_test(test_files_refused),
                 cmocka_unit_test(test_bounds),

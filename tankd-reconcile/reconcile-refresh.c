@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Files that follow their secret or config while the container runs.
+ *
+ * All that live volumes hold is read anew and sent to the shim as a sealed memory file; it answers
+ * when the files stand there. The revisions are noted when it has, so that what was lost on the way
+ * is found by the next comparison (reconcile-resolve.c), in this life or a later one. A change that
+ * comes meanwhile begins it anew. What cannot be put there leaves the old files as they are, is
+ * told in the log, and tried again at the next change. */
+
+#include "fd.h"
+#include "log.h"
+#include "reconcile-entry.h"
+#include "reconcile-fetch.h"
+#include "reconcile-refresh.h"
+#include "shim-client.h"
+
+bool container_may_refresh(const ContainerEntry *c)
+{
+        const PodEntry *p = c->pod;
+
+        return p->declared && !p->held && p->desired && c->shim && c->state == RUN_RUNNING &&
+               c->generation == p->desired->generation && !c->restart_wanted &&
+               pod_find_container(p->desired->pod, c->name);
+}
+
+void container_stop_refresh(ContainerEntry *c)
+{
+        c->refresh = values_free(c->refresh);
+}
+
+static void refresh_failed(Values *v, bool retry, const char *what)
+{
+        ContainerEntry *c = v->container;
+
+        log_warning("%s/%s/%s: its live files stay as they are: the new version waits for %s",
+                        c->pod->namespace, c->pod->name, c->name, what);
+        container_stop_refresh(c);
+        if (retry)
+                container_forget_checks(c);
+}
+
+static int refresh_send(Values *v, char **reterr)
+{
+        const PodEntry *p = v->container->pod;
+        const Container *spec = pod_find_container(p->desired->pod, v->container->name);
+        CLEANUP_CLOSE int fd = -EBADF;
+        RecordWriter w;
+        int r;
+
+        record_start(&w, 1);
+        r = values_put_files(v, p->desired->pod, spec, &w, reterr);
+        if (r >= 0)
+                r = record_finish(&w);
+        if (r >= 0)
+                r = memfd_sealed("tank-values", w.data, w.size, &fd);
+        if (w.data)
+                explicit_bzero(w.data, w.size);
+        record_done(&w);
+        if (r >= 0)
+                shim_set_values(v->container->shim, TAKE_FD(fd));
+        return r;
+}
+
+static void refresh_complete(Values *v)
+{
+        CLEANUP_FREE char *sentence = NULL;
+        ContainerEntry *c = v->container;
+        int r;
+
+        if (!container_may_refresh(c)) {
+                container_stop_refresh(c); /* the next start has them */
+                return;
+        }
+        r = refresh_send(v, &sentence);
+        if (r < 0) {
+                container_refresh_refused(c, r, strempty(sentence));
+                return;
+        }
+        v->state = VALUES_READY;
+        for (size_t i = 0; i < v->n_objects; i++)
+                value_object_clear(&v->objects[i]); /* their revisions are all that is needed */
+}
+
+void container_refresh(ContainerEntry *c)
+{
+        static const ValuesOps ops = { .complete = refresh_complete, .failed = refresh_failed };
+        const Pod *pod = c->pod->desired->pod;
+        int r;
+
+        container_stop_refresh(c);
+        r = values_new(pod, pod_find_container(pod, c->name), true, &c->refresh);
+        if (r < 0) {
+                log_oom();
+                container_forget_checks(c);
+                return;
+        }
+        c->refresh->container = c;
+        c->refresh->ops = &ops;
+        values_fetch(c->refresh);
+}
+
+void container_refreshed(ContainerEntry *c)
+{
+        const Values *v = c->refresh;
+
+        if (!v || v->state != VALUES_READY)
+                return;
+        for (size_t i = 0; i < v->n_objects; i++)
+                for (size_t j = 0; j < c->n_used; j++)
+                        if (c->used[j].source == v->objects[i].source &&
+                                        streq(c->used[j].name, v->objects[i].name))
+                                c->used[j].live_revision = v->objects[i].revision;
+        log_info("%s/%s/%s: its live files are those of the new version", c->pod->namespace,
+                        c->pod->name, c->name);
+        container_stop_refresh(c);
+        container_changed(c, 0);
+        manager_queue_pod(c->pod);
+}
+
+void container_refresh_refused(ContainerEntry *c, int error, const char *message)
+{
+        log_error("%s/%s/%s: its live files could not be replaced: %s%s%s", c->pod->namespace,
+                        c->pod->name, c->name, message, *message ? ": " : "", errno_words(error));
+        container_stop_refresh(c);
+}
