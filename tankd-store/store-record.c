@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "document.h"
+#include "store-cursor.h"
 
 static const char *const operation_table[_OPERATION_MAX] = {
         [OPERATION_CREATED] = "created",
@@ -97,34 +98,6 @@ int store_format_check(const void *data, size_t size)
 }
 
 /* ---- decoding a header: as this program writes it, without a parser; else as JSON ---- */
-
-typedef struct Cursor {
-        const char *p, *end;
-} Cursor;
-
-static bool take_literal(Cursor *c, const char *s)
-{
-        size_t n = strlen(s);
-
-        if ((size_t) (c->end - c->p) < n || memcmp(c->p, s, n) != 0)
-                return false;
-        c->p += n;
-        return true;
-}
-
-static bool take_u64(Cursor *c, const char *before, uint64_t *ret)
-{
-        const char *first;
-        uint64_t n = 0;
-
-        if (!take_literal(c, before))
-                return false;
-        first = c->p;
-        for (; c->p < c->end && *c->p >= '0' && *c->p <= '9'; c->p++)
-                n = n * 10 + (uint64_t) (*c->p - '0');
-        *ret = n;
-        return c->p > first && c->p - first <= 18; /* longer ones may not fit: left to the parser */
-}
 
 static bool take_operation(Cursor *c, const char *before, Operation *ret)
 {
