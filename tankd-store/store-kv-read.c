@@ -71,6 +71,7 @@ typedef struct List {
         uint32_t n;
         size_t bytes;
         KvKey last; /* told: only the key itself */
+        uint64_t revision;
         bool full;
 } List;
 
@@ -148,14 +149,17 @@ static int tell_durable(List *l, KvBytes key, const DbIter *i)
         return tell(l, key, &record);
 }
 
+/* Of one moment, whose revision the database says: a batch may be durable before it is told. */
 static int list_page(Store *s, List *l)
 {
+        CLEANUP(db_view_freep) DbView *view = NULL;
         CLEANUP(db_iter_freep) DbIter *i = NULL;
         KvKey first;
         int r;
 
-        r = db_iter_new(s->db, NULL, DB_KV, &i);
-        if (r < 0)
+        if ((r = db_view_new(s->db, &view)) < 0 ||
+                        (r = meta_get_u64(s->db, view, META_REVISION, &l->revision)) < 0 ||
+                        (r = db_iter_new(s->db, view, DB_KV, &i)) < 0)
                 return r;
         first = kv_key_data(l->store, l->behind.size > 0 ? l->behind : l->options->prefix);
         for (db_iter_seek(i, DB_KEY(&first)); !l->full && db_iter_valid(i); db_iter_next(i)) {
@@ -247,7 +251,7 @@ int store_kv_list(Store *s, const char *store, const KvListOptions *o, KvEach ea
         if ((r = kv_refuse_store(store, reterr)) < 0 || (r = kv_ready(s->kv, reterr)) < 0 ||
                         (r = list(s, &l, reterr)) < 0)
                 return r;
-        *ret_revision = s->revision;
+        *ret_revision = l.revision;
         *ret_next = NULL;
         return l.full ? format_token(&l.last, ret_next) : 0;
 }

@@ -251,7 +251,7 @@ static Dump changes(Fixture *f, const char *store, uint64_t since)
                                             add_change, &d, &more, &revision, &e) >= 0);
                 since = revision;
         }
-        assert_true(revision == store_revision(f->store));
+        assert_true(revision >= store_revision(f->store)); /* it may be durable before it is told */
         return d;
 }
 
