@@ -17,7 +17,7 @@
 /* ---- Set ---- */
 
 /* One more than may be is read, for the store to refuse. */
-static int read_value(sd_bus_message *m, json_t *data, sd_bus_error *reterr)
+static int read_value(sd_bus_message *m, json_t *data, size_t *total, sd_bus_error *reterr)
 {
         const void *bytes;
         const char *key;
@@ -28,6 +28,7 @@ static int read_value(sd_bus_message *m, json_t *data, sd_bus_error *reterr)
         if ((r = sd_bus_message_read(m, "s", &key)) < 0 ||
                         (r = sd_bus_message_read_array(m, 'y', &bytes, &size)) < 0)
                 return r;
+        *total += size;
         if (json_object_size(data) > LIMIT_DATA_KEYS)
                 return 0;
         if (json_object_get(data, key))
@@ -39,7 +40,7 @@ static int read_value(sd_bus_message *m, json_t *data, sd_bus_error *reterr)
         return json_object_set_new(data, key, value) < 0 ? -ENOMEM : 0;
 }
 
-static int read_data(sd_bus_message *m, json_t *data, sd_bus_error *reterr)
+static int read_data(sd_bus_message *m, json_t *data, size_t *ret_size, sd_bus_error *reterr)
 {
         int r;
 
@@ -47,7 +48,7 @@ static int read_data(sd_bus_message *m, json_t *data, sd_bus_error *reterr)
         if (r < 0)
                 return r;
         while ((r = sd_bus_message_enter_container(m, 'e', "say")) > 0) {
-                r = read_value(m, data, reterr);
+                r = read_value(m, data, ret_size, reterr);
                 if (r >= 0)
                         r = sd_bus_message_exit_container(m);
                 if (r < 0)
@@ -78,14 +79,16 @@ static int store_method_set_authorized(
                 { "deadline", 't', &apply.deadline_usec, NULL },
         };
         StoreBus *b = userdata;
+        size_t size = 0;
         int r;
 
         if (!data || !labels)
                 return -ENOMEM;
         if ((r = sd_bus_message_read(m, "ss", &set.namespace, &set.name)) < 0 ||
-                        (r = read_data(m, data, reterr)) < 0 ||
+                        (r = read_data(m, data, &size, reterr)) < 0 ||
                         (r = bus_read_options(m, options, ARRAY_SIZE(options), reterr)) < 0)
                 return r;
+        metrics_in(b->metrics, size);
         set.labels = labelled ? labels : NULL;
         r = store_secret_compose(b->store, &set, &doc, reterr);
         if (r < 0)
@@ -97,10 +100,16 @@ BUS_METHOD(store_method_set, BUS_SECRETS, store_bus_access)
 
 /* ---- Reveal ---- */
 
+typedef struct Revealing {
+        sd_bus_message *reply;
+        size_t size;
+} Revealing;
+
 static int append_value(const SealedValue *v, void *userdata)
 {
         CLEANUP_FREE char *key = strndup(v->key, v->key_size);
-        sd_bus_message *m = userdata;
+        Revealing *revealing = userdata;
+        sd_bus_message *m = revealing->reply;
         int r;
 
         if (!key)
@@ -109,6 +118,7 @@ static int append_value(const SealedValue *v, void *userdata)
                         (r = sd_bus_message_append(m, "s", key)) < 0 ||
                         (r = sd_bus_message_append_array(m, 'y', v->data, v->size)) < 0)
                 return r;
+        revealing->size += v->size;
         return sd_bus_message_close_container(m);
 }
 
@@ -121,6 +131,7 @@ static int store_method_reveal_authorized(
         bool given = false;
         const BusOption options[] = { { "revision", 't', &wanted, &given } };
         StoreBus *b = userdata;
+        Revealing revealing = {};
         int r;
 
         if ((r = sd_bus_message_read(m, "ss", &namespace, &name)) < 0 ||
@@ -133,10 +144,12 @@ static int store_method_reveal_authorized(
                         (r = sd_bus_message_sensitive(reply)) < 0 ||
                         (r = sd_bus_message_open_container(reply, 'a', "{say}")) < 0)
                 return r;
-        r = store_secret_reveal(b->store, namespace, name, wanted, append_value, reply, &revision,
-                        &generation, reterr);
+        revealing.reply = reply;
+        r = store_secret_reveal(b->store, namespace, name, wanted, append_value, &revealing,
+                        &revision, &generation, reterr);
         if (r < 0)
                 return r;
+        metrics_out(b->metrics, revealing.size);
         /* Who got to see what shall be known afterwards. */
         log_info("uid %u was shown the secret %s/%s", (unsigned) caller->uid, namespace, name);
         if ((r = sd_bus_message_close_container(reply)) < 0 ||

@@ -271,3 +271,39 @@ END
   unset CREDENTIALS_DIRECTORY
   run -2 "$build/tankd-store/tankd-store" --key-stdin --key-file "$dir/one"
 }
+
+@test "a rotation that is killed is ended by the next one, and nothing is lost" {
+  start_store
+  for i in {1..400}; do
+    printf -- '---\nkind: secret\nname: s%s\ndata: {k: value-%s}\n' "$i" "$i"
+  done >"$dir/many.yaml"
+  tankctl apply -f "$dir/many.yaml" >/dev/null
+  tankctl secret rotate-key >/dev/null 2>&1 3>&- &
+  client_pid=$!
+  two_keys()
+  {
+    [ "$(wc -l <"$key")" = 2 ]
+  }
+  wait_for two_keys
+  end "$store_pid" KILL || true
+  wait "$client_pid" || true
+  unset client_pid
+  start_store
+  [ "$(tankctl secret get s1 k --reveal)" = value-1 ]
+  [ "$(tankctl secret get s400 k --reveal)" = value-400 ]
+  tankctl secret rotate-key
+  [ "$(secrets_property Keys | jq length)" = 1 ]
+  [ "$(wc -l <"$key")" = 1 ]
+  for i in 1 7 200 399 400; do
+    [ "$(tankctl secret get "s$i" k --reveal)" = "value-$i" ]
+  done
+}
+
+@test "in memory: a key of its own, that goes with it" {
+  start_store --memory
+  tankctl secret create db --from-literal "password=$value"
+  [ "$(tankctl secret get db password --reveal)" = "$value" ]
+  tankctl secret rotate-key
+  [ "$(tankctl secret get db password --reveal)" = "$value" ]
+  [ ! -e "$key" ]
+}
