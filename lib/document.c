@@ -80,6 +80,69 @@ int document_hash(const json_t *doc, char ret[static SHA256_HEX_SIZE])
         return 0;
 }
 
+/* From a quote to behind the one that ends it; NULL: none does. */
+static const char *skip_string(const char *p, const char *end)
+{
+        for (p++; p < end; p++)
+                if (*p == '\\')
+                        p++;
+                else if (*p == '"')
+                        return p + 1;
+        return NULL;
+}
+
+/* To the comma or the brace behind a value; NULL: there is none. */
+static const char *skip_value(const char *p, const char *end)
+{
+        size_t depth = 0;
+
+        while (p && p < end) {
+                if (*p == '"') {
+                        p = skip_string(p, end);
+                        continue;
+                }
+                if (depth == 0 && (*p == ',' || *p == '}' || *p == ']'))
+                        return p;
+                if (*p == '{' || *p == '[')
+                        depth++;
+                else if (*p == '}' || *p == ']')
+                        depth--;
+                p++;
+        }
+        return NULL;
+}
+
+int document_find(
+                const char *text, size_t size, const char *key, const char **ret, size_t *ret_size)
+{
+        const char *p = text, *end = text + size, *name, *value;
+        size_t n;
+
+        if (size < 2 || text[0] != '{')
+                return -EBADMSG;
+        if (text[1] == '}')
+                return -ENOENT;
+        do {
+                name = p + 1;
+                if (name >= end || *name != '"')
+                        return -EBADMSG;
+                p = skip_string(name, end);
+                if (!p || p >= end || *p != ':')
+                        return -EBADMSG;
+                n = (size_t) (p - name);
+                value = p + 1;
+                p = skip_value(value, end);
+                if (!p || *p == ']')
+                        return -EBADMSG;
+                if (n == strlen(key) + 2 && memcmp(name + 1, key, n - 2) == 0) {
+                        *ret = value;
+                        *ret_size = (size_t) (p - value);
+                        return 0;
+                }
+        } while (*p == ',');
+        return -ENOENT;
+}
+
 const char *json_get_string(const json_t *o, const char *key)
 {
         return json_string_value(json_object_get(o, key));

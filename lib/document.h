@@ -20,6 +20,11 @@ int document_format(const json_t *doc, char **ret);
 /* SHA-256 of the compact form as 64 hex digits. */
 int document_hash(const json_t *doc, char ret[static SHA256_HEX_SIZE]);
 
+/* Where in a text that document_format() made the value of a member stands, which is found without
+ * parsing: many times as fast. -ENOENT; -EBADMSG: it is no such text. */
+int document_find(
+                const char *text, size_t size, const char *key, const char **ret, size_t *ret_size);
+
 const char *json_get_string(const json_t *o, const char *key); /* NULL when absent or no string */
 bool json_get_bool(const json_t *o, const char *key, bool fallback);
 int64_t json_get_int(const json_t *o, const char *key, int64_t fallback);

@@ -148,29 +148,42 @@ static int identify(Query *q, const StoreQuery *asked)
 
 /* ---- which ones, in which order ---- */
 
+/* Of the labels alone, without parsing the rest. -EBADMSG: that cannot be told from them. */
+static int labels_match(const Selector *s, const StoreRecord *record)
+{
+        CLEANUP_JSON json_t *labels = NULL;
+        const char *text;
+        size_t size;
+        int r;
+
+        r = document_find(record->document, record->document_size, "labels", &text, &size);
+        if (r == -ENOENT)
+                return selector_matches_labels(s, NULL);
+        if (r >= 0)
+                labels = json_loadb(text, size, 0, NULL);
+        return labels ? selector_matches_labels(s, labels) : -EBADMSG;
+}
+
 /* 1: it is meant. *ret_text: its text, if that had to be made for this. */
 static int query_matches(
                 const Query *q, const ObjectKey *key, const char *row, size_t size, char **ret_text)
 {
-        static const char labels_member[] = "\"labels\":";
         CLEANUP_JSON json_t *doc = NULL;
         StoreRecord record;
         int r;
 
         if ((!q->labels && !q->fields) || store_record_decode(row, size, &record) < 0)
                 return 1;
-        if (!q->fields) {
-                if (!memmem(record.document, record.document_size, labels_member,
-                                    sizeof(labels_member) - 1))
-                        return selector_matches_labels(q->labels, NULL);
-                doc = json_loadb(record.document, record.document_size, 0, NULL);
-        } else {
-                /* With meta, and with nothing that does not leave the store. */
-                r = store_row_text(key, row, size, ret_text);
-                if (r < 0)
+        if (q->labels) {
+                r = labels_match(q->labels, &record);
+                if (r == 0 || (r > 0 && !q->fields))
                         return r;
-                doc = json_loads(*ret_text, 0, NULL);
         }
+        /* With meta, and with nothing that does not leave the store. */
+        r = store_row_text(key, row, size, ret_text);
+        if (r < 0)
+                return r;
+        doc = json_loads(*ret_text, 0, NULL);
         if (!doc) {
                 free(*ret_text);
                 *ret_text = NULL;

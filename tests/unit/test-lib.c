@@ -400,9 +400,44 @@ static void instances_have_their_own_ids(void **state)
         assert_int_equal(unsetenv("TANK_RUN_DIR"), 0);
 }
 
+static void test_document_find(void **state)
+{
+        static const struct {
+                const char *text, *value; /* NULL: none */
+                int error;
+        } cases[] = {
+                { "{\"labels\":{\"a\":\"b\"}}", "{\"a\":\"b\"}", 0 },
+                { "{\"a\":1,\"labels\":{},\"z\":[]}", "{}", 0 },
+                { "{\"a\":[{\"labels\":{\"x\":1}}],\"b\":{\"labels\":2},\"labels\":3}", "3", 0 },
+                { "{\"a\":\"\\\"labels\\\":{}\",\"labels\":\"x,y}\"}", "\"x,y}\"", 0 },
+                { "{\"a\":\"\\\\\",\"labels\":true}", "true", 0 }, { "{}", NULL, -ENOENT },
+                { "{\"labels2\":1,\"label\":2,\"a\":{\"labels\":3}}", NULL, -ENOENT },
+                { "", NULL, -EBADMSG }, { "{", NULL, -EBADMSG }, { "[]", NULL, -EBADMSG },
+                { "{\"labels\"", NULL, -EBADMSG }, { "{\"labels\":", NULL, -EBADMSG },
+                { "{\"labels\":{\"a\":1}", NULL, -EBADMSG }, { "{\"labels\":1]", NULL, -EBADMSG },
+                { "{\"a\":\"labels", NULL, -EBADMSG }, { "{\"a\":\"\\", NULL, -EBADMSG },
+                { "{\"a\":1,", NULL, -EBADMSG },
+                { "{\"a\":1, \"labels\":1}", NULL, -EBADMSG }, /* not of document_format() */
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                const char *value = NULL;
+                size_t n = 0;
+
+                if (document_find(cases[i].text, strlen(cases[i].text), "labels", &value, &n) !=
+                                cases[i].error)
+                        fail_msg("%s", cases[i].text);
+                if (!cases[i].value)
+                        continue;
+                assert_int_equal(n, strlen(cases[i].value));
+                assert_memory_equal(value, cases[i].value, n);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_document_find),
                 cmocka_unit_test(record_round_trip),
                 cmocka_unit_test(record_attachment),
                 cmocka_unit_test(record_refuses),
