@@ -28,6 +28,7 @@ no_scope_left()
 teardown()
 {
   systemd_stands 0
+  rm -f /etc/polkit-1/rules.d/50-tank.rules
   helper_teardown
 }
 
@@ -88,6 +89,48 @@ teardown()
     tankctl apply -n $NS -f -"
   [ "$status" -eq 1 ]
   [[ $output = *privileged* ]] || [[ $output = *denied* ]]
+}
+
+# polkit_grants ACTION…: to the stranger, from now on.
+polkit_grants()
+{
+  printf 'polkit.addRule(function(action, subject) {
+    if (subject.user == "stranger" && %s.indexOf(action.id) >= 0)
+        return polkit.Result.YES;
+  });\n' "$(printf '%s\n' "$@" | jq -Rcn '[inputs | "org.tankd." + .]')" >/etc/polkit-1/rules.d/50-tank.rules
+}
+
+stranger()
+{
+  runuser -u stranger -- "$@"
+}
+
+@test "installed: what polkit grants, the store grants, which asks it as its own user; and no more" {
+  [ "$(ps -o user= -p "$(systemctl show -P MainPID tankd-store.service)")" = tank-store ]
+  start web -- sleep 1000
+  run stranger busctl call --allow-interactive-authorization=no org.tankd.Store1 /org/tankd/Store1 \
+    org.tankd.Store1 Get sss pod "$NS" web
+  [ "$status" -ne 0 ]
+  says "needs the right 'inspect'"
+  run -1 grep 'cannot be asked' <<<"$output"
+  polkit_grants inspect
+  wait_for 60 stranger tankctl get pods -n "$NS" -o name
+  [ "$(stranger tankctl get pods -n "$NS" -o name)" = pod/web ]
+  run stranger tankctl delete pod web -n "$NS"
+  [ "$status" -eq 1 ]
+  says "'manage'"
+  polkit_grants inspect attach
+  run stranger tankctl exec -n "$NS" web -- true
+  says "'privileged'" # a root directory is
+  polkit_grants inspect attach privileged
+  wait_for 60 stranger tankctl exec -n "$NS" web -- true
+  rm /etc/polkit-1/rules.d/50-tank.rules
+  gone_again()
+  {
+    run stranger tankctl get pods -n "$NS" -o name
+    [ "$status" -eq 1 ]
+  }
+  wait_for 60 gone_again
 }
 
 @test "installed: kill -9 and restart of both daemons: systemd brings them back, same process" {
