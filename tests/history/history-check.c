@@ -44,16 +44,48 @@ static bool op_writes(const Op *op)
         return op->kind == OP_WRITE || op->kind == OP_TRANSACTION;
 }
 
+/* Of those that were left open nobody knows which of them it was that happened. */
+static bool was_left_open(const Op *q)
+{
+        return op_writes(q) && (q->result == RESULT_OPEN || q->result == RESULT_UNKNOWN);
+}
+
+static const char *const result_names[] = { "no answer", "answered", "refused", "left open" };
+
+/* Who else wrote there at that time: what a person needs to see why. */
+static void show_others(const Check *c, const Op *op, Key key)
+{
+        const Log *l = &c->r->log;
+
+        for (const Op *q = c->r->ops; q < c->r->ops + c->r->n; q++) {
+                if (q == op || q->invoked > op->answered || q->life != op->life)
+                        continue;
+                for (unsigned i = 0; i < q->n; i++)
+                        if (q->steps[i].key == key &&
+                                        (q->answered == 0 || q->answered > op->invoked))
+                                history_wrong("  beside call %zu of client %u at %u to %u, %s, "
+                                              "made revision %u: %s document %u",
+                                                (size_t) (q - c->r->ops), q->client, q->invoked,
+                                                q->answered, result_names[q->result], q->effect,
+                                                verb_names[q->steps[i].verb], q->steps[i].tag);
+        }
+        for (size_t i = 0; i < l->n_versions[key]; i++)
+                if (l->versions[key][i].revision + 100 > c->low_at_call[op - c->r->ops] &&
+                                l->versions[key][i].revision < c->high[op->answered] + 100)
+                        history_wrong("  revision %u made it document %u%s",
+                                        l->versions[key][i].revision, l->versions[key][i].tag,
+                                        l->versions[key][i].gone ? ", deleted" : "");
+}
+
 static bool wrong_op(const Check *c, const Op *op, const char *what)
 {
-        static const char *const results[] = { "no answer", "answered", "refused", "left open" };
         char name[16];
 
         history_wrong("call %zu, %s of client %u at %u to %u: %s, revision %u, refusal %u of step "
                       "%u "
                       "at revision %u: %s",
                         (size_t) (op - c->r->ops), op_words(op), op->client, op->invoked,
-                        op->answered, results[op->result], op->revision, op->refusal,
+                        op->answered, result_names[op->result], op->revision, op->refusal,
                         op->refused_step, op->refused_revision, what);
         for (unsigned i = 0; i < op->n; i++)
                 history_wrong("  %s %s/%s/%s document %u, if revision %d, version %u: %s, revision "
@@ -69,6 +101,10 @@ static bool wrong_op(const Check *c, const Op *op, const char *what)
                                 key_type(op->items[i].key), key_namespace(op->items[i].key),
                                 key_name(op->items[i].key, name), op->items[i].revision,
                                 op->items[i].generation, op->items[i].tag);
+        if (op->n > 0)
+                show_others(c, op, op->steps[op->refused_step].key);
+        else if (op->n_items > 0)
+                show_others(c, op, op->items->key);
         return history_wrong("  states from %u to %u could be seen", c->low_at_call[op - c->r->ops],
                         c->high[op->answered]);
 }
@@ -147,23 +183,32 @@ static bool touches(const Op *op, Key key)
         return false;
 }
 
-/* Writes that were left open, in the order of their calls. Those before *first are decided. */
-static bool own_open(Check *c, uint32_t revision, const uint32_t *low, const uint32_t *open,
-                size_t n_open)
+typedef struct Open {
+        uint32_t *ops; /* that were left open, in the order of their calls */
+        size_t n;
+        uint32_t *low; /* by time: the newest revision that was told */
+        /* By revision: of the store, when the nearest one before, and behind, was made for one who
+         * was told. A call does not outlive the store that it was made to. */
+        uint32_t *life, *life_behind;
+} Open;
+
+static bool own_open(Check *c, uint32_t revision, const Open *open)
 {
         const Log *l = &c->r->log;
         Key key = l->rows[l->first[revision]].key;
 
-        for (size_t i = 0; i < n_open; i++) {
-                Op *op = &c->r->ops[open[i]];
+        for (size_t i = 0; i < open->n; i++) {
+                Op *op = &c->r->ops[open->ops[i]];
                 Outcome o;
 
-                if (op->effect > 0 || !touches(op, key) || low[op->invoked] >= revision)
+                if (op->effect > 0 || !touches(op, key) || open->low[op->invoked] >= revision ||
+                                op->life < open->life[revision] ||
+                                op->life > open->life_behind[revision])
                         continue;
                 model_run(l, revision - 1, op, &o);
                 if (!rows_are(l, revision, op, &o))
                         continue;
-                c->owners[revision] = open[i];
+                c->owners[revision] = open->ops[i];
                 op->effect = revision;
                 c->found->open_happened++;
                 return true;
@@ -173,30 +218,59 @@ static bool own_open(Check *c, uint32_t revision, const uint32_t *low, const uin
                         revision, key_type(key), change_names[l->rows[l->first[revision]].change]);
 }
 
+static void find_lives(const Check *c, Open *open)
+{
+        uint32_t n = c->r->log.n, life = 0;
+
+        for (uint32_t v = 0; v <= n; v++) {
+                if (c->owners[v] != NOBODY)
+                        life = MAX(life, c->r->ops[c->owners[v]].life);
+                open->life[v] = life;
+        }
+        life = UINT32_MAX;
+        for (uint32_t v = n + 1; v-- > 0;) {
+                if (c->owners[v] != NOBODY)
+                        life = MIN(life, c->r->ops[c->owners[v]].life);
+                open->life_behind[v] = life;
+        }
+}
+
+static void find_open(Recording *r, Open *open)
+{
+        uint32_t newest = 0;
+
+        for (size_t i = 0; i < r->n; i++) {
+                if (was_left_open(&r->ops[i]))
+                        open->ops[open->n++] = (uint32_t) i;
+                if (r->ops[i].effect > 0)
+                        open->low[r->ops[i].answered] = r->ops[i].effect;
+        }
+        for (uint32_t t = 0; t <= r->now; t++)
+                open->low[t] = newest = MAX(newest, open->low[t]);
+}
+
 static bool own_rest(Check *c)
 {
         Recording *r = c->r;
-        uint32_t *open = calloc(r->n + 1, sizeof(uint32_t)), newest = 0;
-        uint32_t *low = calloc(r->now + 2, sizeof(uint32_t));
-        size_t n_open = 0;
+        Open open = {
+                .ops = calloc(r->n + 1, sizeof(uint32_t)),
+                .low = calloc(r->now + 2, sizeof(uint32_t)),
+                .life = calloc(r->log.n + 1, sizeof(uint32_t)),
+                .life_behind = calloc(r->log.n + 1, sizeof(uint32_t)),
+        };
         bool ok = true;
 
-        assert(open && low);
-        for (size_t i = 0; i < r->n; i++) {
-                if (op_writes(&r->ops[i]) && (r->ops[i].result == RESULT_OPEN ||
-                                                             r->ops[i].result == RESULT_UNKNOWN))
-                        open[n_open++] = (uint32_t) i;
-                if (r->ops[i].effect > 0)
-                        low[r->ops[i].answered] = r->ops[i].effect;
-        }
-        for (uint32_t t = 0; t <= r->now; t++)
-                low[t] = newest = MAX(newest, low[t]);
+        assert(open.ops && open.low && open.life && open.life_behind);
+        find_open(r, &open);
+        find_lives(c, &open);
         for (uint32_t v = 2; v <= r->log.n && ok; v++)
                 if (c->owners[v] == NOBODY)
-                        ok = own_open(c, v, low, open, n_open);
-        c->found->open_lost = n_open - c->found->open_happened;
-        free(open);
-        free(low);
+                        ok = own_open(c, v, &open);
+        c->found->open_lost = open.n - c->found->open_happened;
+        free(open.ops);
+        free(open.low);
+        free(open.life);
+        free(open.life_behind);
         return ok;
 }
 
@@ -278,24 +352,17 @@ static uint32_t find_place(const Check *c, const Op *op)
         return UINT32_MAX;
 }
 
-static bool was_lost(const Op *q)
-{
-        return op_writes(q) && q->effect == 0 &&
-               (q->result == RESULT_OPEN || q->result == RESULT_UNKNOWN);
-}
-
-/* Whether what stands there, for the step that was refused, may follow from @q. */
+/* Whether what the steps up to the refused one found may follow from @q. */
 static bool concerns(const Op *op, const Op *q)
 {
-        Key key = op->steps[op->refused_step].key;
+        for (unsigned s = 0; s <= op->refused_step; s++)
+                for (unsigned i = 0; i < q->n; i++) {
+                        Key key = op->steps[s].key, other = q->steps[i].key;
 
-        for (unsigned i = 0; i < q->n; i++) {
-                Key other = q->steps[i].key;
-
-                if (other == key || (key_is_space(key) != key_is_space(other) &&
-                                                    key_space(key) == key_space(other)))
-                        return true;
-        }
+                        if (other == key || (key_is_space(key) != key_is_space(other) &&
+                                                            key_space(key) == key_space(other)))
+                                return true;
+                }
         return false;
 }
 
@@ -306,7 +373,7 @@ bool history_excuses(const Recording *r, const Op *op)
         while (q > r->ops && q[-1].life == op->life)
                 q--;
         for (; q < end && q->invoked < op->answered; q++)
-                if (was_lost(q) && (q->answered == 0 || q->answered > op->invoked) &&
+                if (was_left_open(q) && (q->answered == 0 || q->answered > op->invoked) &&
                                 concerns(op, q))
                         return true;
         return false;
