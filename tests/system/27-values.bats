@@ -74,11 +74,11 @@ variables() # KIND
   [ "$(in_pod web -- sh -c 'printf %s "$L" | od -An -tx1')" = ' 61 0a 62 0a' ]
 }
 
-@test "K7 K8 X27 X28: variables of a config: exact values, prefixes, and which one counts" {
+@test "K7, K8, X27, X28: variables of a config: exact values, prefixes, and which one counts" {
   variables config
 }
 
-@test "K7 K8 X27 X28: variables of a secret: the same" {
+@test "K7, K8, X27, X28: variables of a secret: the same" {
   variables secret
 }
 
@@ -133,11 +133,11 @@ files() # KIND
   run ! in_pod web/root -- chmod 0777 /etc/web/base
 }
 
-@test "K15 X27: a volume of a config: bytes, paths, modes, owner, read-only" {
+@test "K15, X27: a volume of a config: bytes, paths, modes, owner, read-only" {
   files config
 }
 
-@test "K15 X27: a volume of a secret: the same" {
+@test "K15, X27: a volume of a secret: the same" {
   files secret
 }
 
