@@ -109,17 +109,26 @@ static int make_directories(int root, const char *path, uid_t owner)
         return 0;
 }
 
-/* As long as it is mapped. Where it cannot be locked it is as safe as the memory of the workload,
+/* As long as it is mapped; by a descriptor for reading, since one for writing would keep the mount
+ * from becoming read-only. Where it cannot be locked it is as safe as the memory of the workload,
  * which reads it. */
-static void lock_in_memory(int fd, size_t size, Lock *ret)
+static int lock_in_memory(int dir, const char *name, size_t size, Lock *ret)
 {
-        void *p = size > 0 ? mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
+        CLEANUP_CLOSE int fd = -EBADF;
+        void *p;
 
         *ret = (Lock){};
+        if (size == 0)
+                return 0;
+        fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        p = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
         if (p == MAP_FAILED)
-                return;
+                return -errno;
         (void) mlock(p, size);
         *ret = (Lock){ p, size };
+        return 0;
 }
 
 /* @lock: NULL when it need not be. */
@@ -129,14 +138,17 @@ static int make_file(
         CLEANUP_CLOSE int fd = -EBADF;
         int r;
 
-        fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fd < 0)
                 return -errno;
         r = write_full(fd, f->data, f->size);
         if (r < 0)
                 return r;
-        if (lock)
-                lock_in_memory(fd, f->size, lock);
+        if (lock) {
+                r = lock_in_memory(dir, name, f->size, lock);
+                if (r < 0)
+                        return r;
+        }
         /* Owner first: changing it would take bits off the mode. */
         if (fchown(fd, uid, gid) < 0 || fchmod(fd, f->mode) < 0)
                 return -errno;
