@@ -93,7 +93,8 @@ int kv_store_each(const Kv *kv, KvStoreSeen each, void *userdata)
 
 int kv_key_compare(KvBytes a, KvBytes b)
 {
-        int r = memcmp(a.data, b.data, MIN(a.size, b.size));
+        size_t n = MIN(a.size, b.size);
+        int r = n > 0 ? memcmp(a.data, b.data, n) : 0; /* of no bytes there may be no data */
 
         return r != 0 ? r : (a.size > b.size) - (a.size < b.size);
 }
