@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* store-load SECONDS | fill | drain | start PROGRAM: the store's reads, its transactions and its watch, over the bus: what
- * bench/store-bench leaves out; and how long PROGRAM, a tankd-store, takes from its start until it
- * serves the 100,000 objects of fill. Prints rows of bench/run's table. The objects are those of
- * store-bench: they look like pods, and nobody runs them. */
+/* store-load SECONDS | fill | drain | start PROGRAM
+ *
+ * The store's reads, its transactions and its watch, over the bus: what bench/store-bench leaves
+ * out; and how long PROGRAM, a tankd-store, takes from its start until it serves the 100,000
+ * objects of fill. Prints rows of bench/run's table. The objects are those of store-bench: they look
+ * like pods, and nobody runs them. */
 
 #include <signal.h>
 #include <sys/mman.h>

@@ -426,7 +426,8 @@ static int exit_code(const Sandbox *s, int r)
 
 static int usage(void)
 {
-        (void) fputs("usage: tank-sandbox --build DIR [--dir DIR] [--memory] -- COMMAND…\n", stderr);
+        (void) fputs("usage: tank-sandbox --build DIR [--dir DIR] [--memory] -- COMMAND…\n",
+                        stderr);
         return 2;
 }
 
