@@ -4,8 +4,8 @@
  *
  * The store's reads, its transactions and its watch, over the bus: what bench/store-bench leaves
  * out; and how long PROGRAM, a tankd-store, takes from its start until it serves the 100,000
- * objects of fill. Prints rows of bench/run's table. The objects are those of store-bench: they look
- * like pods, and nobody runs them. */
+ * objects of fill. Prints rows of bench/run's table. The objects are those of store-bench: they
+ * look like pods, and nobody runs them. */
 
 #include <signal.h>
 #include <sys/mman.h>
