@@ -91,7 +91,14 @@
 #define LIMIT_REFERENCE_KEY 1024U /* bytes of the key in it, decoded */
 
 /* Secrets and configs. */
-#define LIMIT_DATA_KEY_MAX      256U /* bytes of a key */
-#define LIMIT_DATA_KEYS         1024U
-#define LIMIT_DATA_MAX          (1024U * 1024U)      /* bytes of all values */
-#define LIMIT_DATA_DOCUMENT_MAX (3U * 1024U * 1024U) /* a secret with its values, as JSON */
+#define LIMIT_DATA_KEY_MAX       256U /* bytes of a key */
+#define LIMIT_DATA_KEYS          1024U
+#define LIMIT_DATA_MAX           (1024U * 1024U)      /* bytes of all values */
+#define LIMIT_DATA_DOCUMENT_MAX  (3U * 1024U * 1024U) /* a secret with its values, as JSON */
+#define LIMIT_JOBS               8U     /* backups, verifications and the like at once */
+#define LIMIT_RETENTION_RULES    256U   /* types with a rule of their own */
+#define LIMIT_RETENTION_VERSIONS 10000U /* of one object, by a rule */
+#define LIMIT_VERIFY_PROBLEMS    100U   /* told one by one */
+#define LIMIT_IMPORT_BYTES       (64U * 1024U * 1024U)
+#define LIMIT_DUMP_KEY           (64U * 1024U)         /* bytes of a key in a backup */
+#define LIMIT_DUMP_VALUE         (64U * 1024U * 1024U) /* and of a value */

@@ -186,6 +186,21 @@ static const Option doctor_options[] = {
 };
 
 static const Option store_options[] = {
+        OPTION_FILES,
+        { 0, "dry-run", OPTION_FLAG, FIELD(dry_run), NULL, "import: only tell what it would do" },
+        { 0, "reveal", OPTION_FLAG, FIELD(reveal), NULL,
+                        "export: the values of secrets in the clear" },
+        { 0, "type", OPTION_STRING, FIELD(type), "TYPE", "export: only of this type" },
+        { 0, "revision", OPTION_STRING, FIELD(revision), "REVISION",
+                        "compact: only up to this one" },
+        { 0, "versions", OPTION_STRING, FIELD(versions), "N",
+                        "retention: of each thing; or all, default" },
+        { 0, "age", OPTION_STRING, FIELD(age), "DURATION",
+                        "retention: since it was replaced; or forever, default" },
+        { 0, "log-rows", OPTION_STRING, FIELD(log_rows), "N",
+                        "retention: changes in the log; or all" },
+        { 0, "log-size", OPTION_STRING, FIELD(log_size), "SIZE",
+                        "retention: bytes of the log; or all" },
         { 0, "output-file", OPTION_STRING, FIELD(output_file), "FILE",
                         "metrics: replace this file instead of printing" },
         {},
@@ -421,11 +436,28 @@ const Verb ctl_verbs[] = {
                         "files. Names of pods and containers come from the bus.",
                         NULL, VERB_STOPS_AT_WORD, OUTPUTS_NONE, 1, SIZE_MAX, EXIT_CODE_USAGE,
                         verb_completion },
-        { "store", "metrics", "look after the store",
-                        "metrics prints what the store counts, as OpenMetrics text; with "
-                        "--output-file it\n"
-                        "replaces a file that node_exporter's textfile collector reads.",
-                        store_options, 0, OUTPUTS_NONE, 1, SIZE_MAX, EXIT_CODE_USAGE, verb_store },
+        { "store", "backup|compact|export|import|metrics|restore|retention|verify [WORD]",
+                        "look after the store",
+                        "backup FILE, DIRECTORY or - copies all of it as it is at one moment, "
+                        "while "
+                        "it is\n"
+                        "used; restore FILE tells how that becomes a store again. export [FILE] "
+                        "prints\n"
+                        "what is declared, a line of JSON for each thing, or as YAML with -o yaml; "
+                        "import\n"
+                        "-f FILE declares what such a file says, or nothing where a line is bad. "
+                        "verify\n"
+                        "reads everything and tells what is wrong. compact gives up what is old: "
+                        "the\n"
+                        "changes up to now, and versions beyond what retention keeps. retention "
+                        "shows\n"
+                        "that, or sets it, for a TYPE or for all others. metrics prints what the "
+                        "store\n"
+                        "counts, as OpenMetrics text; with --output-file it replaces a file that\n"
+                        "node_exporter's textfile collector reads.",
+                        store_options, VERB_NAMESPACE,
+                        OUTPUTS_NONE | OUTPUT_BIT(OUTPUT_JSON) | OUTPUT_BIT(OUTPUT_YAML), 1,
+                        SIZE_MAX, EXIT_CODE_USAGE, verb_store },
         { "version", "", "show the version", "Shows the version.", NULL, 0, OUTPUTS_NONE, 0, 0,
                         EXIT_CODE_USAGE, verb_version },
         { "help", "[VERB]", "show help", "Shows all verbs, or all about one.", NULL, 0,

@@ -450,6 +450,10 @@ void arguments_done(Arguments *a)
         free(a->from_file);
         free(a->from_pepr);
         strv_free(a->capabilities);
+        free(a->versions);
+        free(a->age);
+        free(a->log_rows);
+        free(a->log_size);
         *a = (Arguments){};
 }
 

@@ -48,6 +48,7 @@ typedef struct Arguments {
         bool no_wait;
         char *ttl, *key_prefix, *from_file, *from_pepr;
         char **capabilities;
+        char *versions, *age, *log_rows, *log_size;
 } Arguments;
 
 typedef enum OptionKind {

@@ -13,17 +13,19 @@
 #include "bus-util.h"
 #include "log.h"
 #include "paths.h"
+#include "store-backup.h"
 #include "store-conceal.h"
 #include "store-dbus.h"
 #include "store-secret.h"
+#include "store-verify.h"
 #include "store.h"
 
 /* Ready without a bus: whoever waits for us may be what starts the bus. */
 #define BUS_PATIENCE_USEC (2 * USEC_PER_SEC)
 
 typedef struct Options {
-        const char *data_dir, *run_dir, *seed, *key_file;
-        bool memory, key_stdin;
+        const char *data_dir, *run_dir, *seed, *key_file, *restore;
+        bool memory, key_stdin, verify;
 } Options;
 
 static int help(void)
@@ -45,6 +47,11 @@ static int help(void)
                       "or " TANK_RUN_DIR ")\n"
                       "  --seed FILE     create what this file of JSON lines declares and is "
                       "missing\n"
+                      "  --restore FILE  make a database out of a backup (-: standard input), in "
+                      "an\n"
+                      "                  empty data directory\n"
+                      "  --verify        read everything that the database holds and tell what is "
+                      "wrong\n"
                       "  --introspect    print the bus interface as XML\n"
                       "  --version       print the version\n"
                       "  --help          print this\n",
@@ -62,6 +69,8 @@ static int parse_options(int argc, char *argv[], Options *ret)
                 OPTION_MEMORY,
                 OPTION_RUN_DIR,
                 OPTION_SEED,
+                OPTION_RESTORE,
+                OPTION_VERIFY,
                 OPTION_INTROSPECT,
                 OPTION_VERSION,
                 OPTION_HELP
@@ -73,6 +82,8 @@ static int parse_options(int argc, char *argv[], Options *ret)
                 { "memory", no_argument, NULL, OPTION_MEMORY },
                 { "run-dir", required_argument, NULL, OPTION_RUN_DIR },
                 { "seed", required_argument, NULL, OPTION_SEED },
+                { "restore", required_argument, NULL, OPTION_RESTORE },
+                { "verify", no_argument, NULL, OPTION_VERIFY },
                 { "introspect", no_argument, NULL, OPTION_INTROSPECT },
                 { "version", no_argument, NULL, OPTION_VERSION },
                 { "help", no_argument, NULL, OPTION_HELP },
@@ -88,6 +99,8 @@ static int parse_options(int argc, char *argv[], Options *ret)
                 case OPTION_MEMORY: ret->memory = true; break;
                 case OPTION_RUN_DIR: ret->run_dir = optarg; break;
                 case OPTION_SEED: ret->seed = optarg; break;
+                case OPTION_RESTORE: ret->restore = optarg; break;
+                case OPTION_VERIFY: ret->verify = true; break;
                 case OPTION_INTROSPECT: return store_bus_introspect();
                 case OPTION_VERSION:
                         return printf("tankd-store %s\n", PACKAGE_VERSION) < 0 ? -EIO : 0;
@@ -105,6 +118,16 @@ static int parse_options(int argc, char *argv[], Options *ret)
         if (ret->memory && (ret->data_dir || ret->run_dir)) {
                 log_error("--memory needs no directory: leave --%s-dir out",
                                 ret->data_dir ? "data" : "run");
+                return -EINVAL;
+        }
+        if (ret->restore && ret->verify) {
+                log_error("--restore verifies by itself: leave --verify out");
+                return -EINVAL;
+        }
+        if ((ret->restore || ret->verify) && (ret->memory || ret->seed)) {
+                log_error("--%s is about a database on disk, and serves nobody: leave --%s out",
+                                ret->restore ? "restore" : "verify",
+                                ret->memory ? "memory" : "seed");
                 return -EINVAL;
         }
         return 1;
@@ -197,6 +220,18 @@ static int use_keys(Store *s, const Options *o, const char *data_dir)
         return r;
 }
 
+/* What is done to a database that nobody serves. 0, or 1 for what is wrong with it. */
+static int run_alone(const Options *o)
+{
+        CLEANUP_FREE char *data_dir = NULL, *log_dir = NULL;
+        int r = make_directories(o, &data_dir, &log_dir);
+
+        if (r < 0)
+                return r;
+        return o->restore ? store_restore(o->restore, data_dir, log_dir)
+                          : store_verify_directory(data_dir, log_dir);
+}
+
 static int run(const Options *o)
 {
         CLEANUP_FREE char *data_dir = NULL, *log_dir = NULL;
@@ -250,11 +285,13 @@ int main(int argc, char *argv[])
         (void) mallopt(M_ARENA_MAX, 2);
         (void) umask(0077);
         conceal_process();
+        /* Who gave us a pipe for a backup may go before it is full. */
+        (void) signal(SIGPIPE, SIG_IGN);
         r = parse_options(argc, argv, &options);
         if (r == -EINVAL)
                 return 2;
         if (r <= 0)
                 return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-        r = run(&options);
+        r = options.restore || options.verify ? run_alone(&options) : run(&options);
         return r < 0 ? EXIT_FAILURE : r;
 }

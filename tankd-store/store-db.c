@@ -359,6 +359,31 @@ int db_checkpoint(Db *db, const char *dir)
         return r;
 }
 
+const char *db_family_name(DbFamily family)
+{
+        return family >= 0 && family < _DB_FAMILY_MAX ? family_names[family] : NULL;
+}
+
+DbFamily db_family_from_name(const char *name)
+{
+        for (DbFamily f = 0; f < _DB_FAMILY_MAX; f++)
+                if (streq(name, family_names[f]))
+                        return f;
+        return _DB_FAMILY_INVALID;
+}
+
+void db_suggest_compaction(Db *db, DbFamily family)
+{
+        static const char end[64] = { [0 ... 63] = (char) 0xff }; /* behind every key of ours */
+        char *error = NULL;
+
+        if (!db->families[family])
+                return;
+        rocksdb_suggest_compact_range_cf(
+                        db->db, db->families[family], "", 0, end, sizeof(end), &error);
+        (void) check(error, "suggestion to compact"); /* told; nothing depends on it */
+}
+
 uint64_t db_number(Db *db, DbNumber number)
 {
         static const char *const properties[_DB_NUMBER_MAX] = {

@@ -32,6 +32,7 @@ typedef enum DbFamily {
         DB_KV,
         DB_IDS,
         _DB_FAMILY_MAX,
+        _DB_FAMILY_INVALID = -EINVAL,
 } DbFamily;
 
 typedef enum DbMode {
@@ -57,9 +58,15 @@ int db_open_memory(Db **ret); /* a new one, gone when it is closed */
 Db *db_close(Db *db);
 DEFINE_CLEANUP(Db *, db_closep, db_close);
 
+const char *db_family_name(DbFamily family);
+DbFamily db_family_from_name(const char *name); /* -EINVAL */
+
 int db_add_families(Db *db); /* those that are missing */
 /* The database as it is now, in a directory of its own that must not be there yet; shares files. */
 int db_checkpoint(Db *db, const char *dir);
+
+/* What was deleted of a family shall give its space back, in the background, soon. */
+void db_suggest_compaction(Db *db, DbFamily family);
 
 typedef enum DbNumber {
         DB_PENDING_COMPACTION_BYTES,

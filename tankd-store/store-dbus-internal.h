@@ -13,6 +13,7 @@
 
 #define STORE_BUS_INTERFACES 4U /* at most */
 
+typedef struct Errand Errand;   /* a call that a job will answer */
 typedef struct Reply Reply;     /* a write that is not answered yet */
 typedef struct Listing Listing; /* a list or a count that is not answered yet */
 typedef struct KvReply KvReply; /* the same of key-value data */
@@ -25,6 +26,7 @@ struct StoreBus {
         Census *census;
         sd_bus_slot *vtable_slots[STORE_BUS_INTERFACES], *name_slot, *acquired_slot;
         Reply *replies;
+        Errand *errands;
         Listing *listings;
         sd_bus_message *rotation; /* RotateKey that is not answered yet */
         MetricsCall rotation_call;

@@ -307,6 +307,7 @@ static void on_disconnected(void *userdata)
         StoreBus *b = userdata;
 
         store_bus_forget_callers(b);
+        store_bus_admin_forget_callers(b);
         store_bus_forget_listings(b);
         store_bus_forget_rotation(b);
         store_bus_kv_forget_callers(b);
@@ -352,6 +353,7 @@ StoreBus *store_bus_free(StoreBus *b)
 
         if (!b)
                 return NULL;
+        store_end_jobs(b->store); /* they answer */
         store_set_hooks(b->store, &(const StoreHooks){});
         bus = bus_link_get(b->link);
         if (bus)

@@ -51,6 +51,9 @@ struct Store {
         struct Query *queries[LIMIT_QUERIES]; /* under way, the next in turn first */
         size_t n_queries;
         sd_event_source *query_idle, *query_due; /* NULL until there was one */
+        struct Jobs *jobs;                       /* store-job.h */
+        struct Compactor *compactor;             /* store-compact.h */
+        struct Setting *setting;                 /* store-retention.c: a rule that is being set */
 
         struct Keyring *keyring;   /* NULL: no secret can be written or opened */
         struct Rotation *rotation; /* under way, or NULL */

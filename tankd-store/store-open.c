@@ -19,6 +19,7 @@
 #include "fd.h"
 #include "log.h"
 #include "store-internal.h"
+#include "store-job.h"
 
 /* Adds to *size what the change log gets by it. */
 static int put_namespace(
@@ -329,6 +330,7 @@ int store_reopen(Store *s)
         int r;
 
         store_end_queries(s);
+        jobs_end(s->jobs, false, "the database had to be opened anew");
         s->db = db_close(s->db);
         guard_drop_ballast(s->guard);
         r = db_open(s->db_dir, s->log_dir, DB_OPEN, &s->db);

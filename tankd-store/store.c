@@ -9,10 +9,12 @@
 #include "error.h"
 #include "fd.h"
 #include "log.h"
+#include "store-compact.h"
 #include "store-internal.h"
 #include "store-keyring.h"
 #include "store-rotate.h"
 #include "store-kv.h"
+#include "store-job.h"
 
 void store_set_hooks(Store *s, const StoreHooks *hooks)
 {
@@ -110,6 +112,8 @@ void store_on_batch(const CommitBatch *batch, void *userdata)
         }
         if (batch->error < 0)
                 on_failed_batch(s, batch);
+        else if (s->compactor)
+                compactor_note_batch(s->compactor);
 }
 
 void store_flush(Store *s)
@@ -124,6 +128,7 @@ int store_reset(Store *s)
 
         if (!store_is_in_memory(s))
                 return -EOPNOTSUPP;
+        jobs_end(s->jobs, true, "the store was reset");
         commit_drain(s->commit);
         store_end_queries(s);
         s->db = db_close(s->db);
@@ -135,9 +140,15 @@ int store_reset(Store *s)
         start = store_commit_start(s);
         commit_resume(s->commit, &start);
         kv_reset(s->kv);
+        compactor_reload(s->compactor);
         if (s->hooks.changed)
                 s->hooks.changed(NULL, s->hooks.userdata);
         return 0;
+}
+
+void store_end_jobs(Store *s)
+{
+        jobs_end(s->jobs, true, "tankd-store ends");
 }
 
 static int use_directories(Store *s, const StoreOptions *o)
@@ -176,6 +187,8 @@ int store_open(sd_event *event, const StoreOptions *options, Store **ret)
         r = kv_new(s, &s->kv);
         if (r < 0)
                 return log_error_errno(r, "cannot start with the key-value data");
+        if ((r = jobs_new(event, &s->jobs)) < 0 || (r = compactor_new(s, &s->compactor)) < 0)
+                return log_error_errno(r, "cannot arrange for what is done beside writes");
         *ret = TAKE_PTR(s);
         return 0;
 }
@@ -185,8 +198,12 @@ Store *store_free(Store *s)
         if (!s)
                 return NULL;
         store_end_queries(s);
+        if (s->jobs)
+                store_end_jobs(s);
         commit_free(s->commit);
         kv_free(s->kv);
+        compactor_free(s->compactor);
+        jobs_free(s->jobs);
         if (s->guard)
                 guard_sync(s->guard);
         rotation_free(s->rotation);

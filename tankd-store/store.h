@@ -42,6 +42,9 @@ void store_set_hooks(Store *s, const StoreHooks *hooks);
 /* Blocks until every write is answered: for the start, before anybody is served, and the end. */
 void store_flush(Store *s);
 
+/* Backups and the like that are under way are given up: before those go who wait for them. */
+void store_end_jobs(Store *s);
+
 bool store_is_in_memory(const Store *s);
 /* In memory only: as newly made, under another database id. -EOPNOTSUPP on disk. */
 int store_reset(Store *s);

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Two passes over one view: namespaces, then all else. */
+
+#include "store-export.h"
+
+#include <stdio.h>
+#include <sys/epoll.h>
+
+#include "clock.h"
+#include "error.h"
+#include "log.h"
+#include "names.h"
+#include "store-internal.h"
+#include "store-job.h"
+#include "store-secret.h"
+#include "store-stream.h"
+
+#define BUFFER_SIZE (256U * 1024U)
+
+typedef struct Export {
+        Job job;
+        Stream stream;
+        DbView *view;
+        DbIter *iter;
+        bool rest; /* the namespaces are out */
+        bool ended;
+        char type[LIMIT_NAME_MAX + 1], namespace[LIMIT_NAME_MAX + 1];
+        bool reveal;
+
+        char *data;
+        size_t size, allocated, written;
+        ExportResult result;
+        ExportDone done;
+        void *userdata;
+} Export;
+
+static void export_free(Export *x)
+{
+        stream_close(&x->stream);
+        db_iter_free(x->iter);
+        db_view_free(x->view);
+        free(x->data);
+        free(x);
+}
+
+static int append_line(Export *x, const char *text)
+{
+        size_t n = strlen(text), wanted = x->size + n + 1;
+
+        if (wanted > x->allocated) {
+                char *p = realloc(x->data, MAX(2 * x->allocated, wanted));
+
+                if (!p)
+                        return -ENOMEM;
+                x->allocated = MAX(2 * x->allocated, wanted);
+                x->data = p;
+        }
+        memcpy(x->data + x->size, text, n);
+        x->data[wanted - 1] = '\n';
+        x->size = wanted;
+        x->result.count++;
+        return 0;
+}
+
+static bool is_wanted(const Export *x, const ObjectKey *key)
+{
+        bool is_namespace = streq(key->type, "namespace");
+
+        if (is_namespace == x->rest || (*x->type && !streq(x->type, key->type)))
+                return false;
+        return !*x->namespace || streq(x->namespace, is_namespace ? key->name : key->namespace);
+}
+
+static int export_row(Export *x, sd_bus_error *reterr)
+{
+        CLEANUP_FREE char *text = NULL;
+        const char *k, *value;
+        StoreRecord record;
+        ObjectKey key;
+        size_t size;
+        int r;
+
+        k = db_iter_key(x->iter, &size);
+        r = object_key_decode(k, size, &key);
+        if (r < 0)
+                return store_read_failed(r, reterr);
+        if (!is_wanted(x, &key))
+                return 0;
+        value = db_iter_value(x->iter, &size);
+        r = store_record_decode(value, size, &record);
+        if (r < 0)
+                r = store_unreadable_text(&key, r, &text);
+        else if (streq(key.type, "secret")) {
+                r = store_secret_export(x->job.store, &key, &record, x->reveal, &text, reterr);
+                if (r < 0)
+                        return r;
+        } else
+                r = store_record_to_text(&record, &text);
+        if (r >= 0)
+                r = append_line(x, text);
+        return r < 0 ? store_read_failed(r, reterr) : 0;
+}
+
+/* 1: there may be more. */
+static int step(Export *x, sd_bus_error *reterr)
+{
+        int r;
+
+        if (db_iter_valid(x->iter)) {
+                r = export_row(x, reterr);
+                db_iter_next(x->iter);
+                return r < 0 ? r : 1;
+        }
+        r = db_iter_status(x->iter);
+        if (r < 0)
+                return store_read_failed(r, reterr);
+        if (x->rest)
+                return 0;
+        x->rest = true;
+        db_iter_seek(x->iter, (DbKey){ "", 0 });
+        return 1;
+}
+
+static int turn(Job *j, uint64_t deadline, sd_bus_error *reterr)
+{
+        Export *x = container_of(j, Export, job);
+        int r;
+
+        if (x->size > 0) {
+                r = stream_write(&x->stream, x->data, x->size, &x->written, reterr);
+                if (r <= 0)
+                        return r < 0 ? r : 1;
+                x->written = x->size = 0;
+        }
+        if (x->ended)
+                return 0;
+        while (x->size < BUFFER_SIZE) {
+                r = step(x, reterr);
+                if (r < 0)
+                        return r;
+                if (r == 0) {
+                        x->ended = true;
+                        break;
+                }
+                if (now_boottime_usec() >= deadline)
+                        break;
+        }
+        return 1;
+}
+
+static void end(Job *j, const sd_bus_error *error)
+{
+        Export *x = container_of(j, Export, job);
+
+        x->done(error ? NULL : &x->result, error, x->userdata);
+        export_free(x);
+}
+
+static const JobType export_job = { .turn = turn, .end = end, .holds = true };
+
+static int choose(Export *x, const ExportOptions *o, sd_bus_error *reterr)
+{
+        if (!isempty(o->type) && !type_is_valid(o->type))
+                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
+                                "option \"type\": \"%.80s\" is none", o->type);
+        if (!isempty(o->namespace) && !name_is_valid(o->namespace))
+                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
+                                "option \"namespace\": \"%.80s\" is no name", o->namespace);
+        (void) snprintf(x->type, sizeof(x->type), "%s", strempty(o->type));
+        (void) snprintf(x->namespace, sizeof(x->namespace), "%s", strempty(o->namespace));
+        x->reveal = o->reveal;
+        return 0;
+}
+
+static int begin(Export *x, Store *s, sd_bus_error *reterr)
+{
+        int r;
+
+        if ((r = db_view_new(s->db, &x->view)) < 0 ||
+                        (r = meta_get_u64(s->db, x->view, META_REVISION, &x->result.revision)) <
+                                        0 ||
+                        (r = db_iter_new(s->db, x->view, DB_OBJECTS, &x->iter)) < 0)
+                return store_read_failed(r, reterr);
+        db_iter_seek(x->iter, (DbKey){ "", 0 });
+        return 0;
+}
+
+int store_export(Store *s, int fd, const ExportOptions *o, ExportDone done, void *userdata,
+                sd_bus_error *reterr)
+{
+        Export *x = calloc(1, sizeof(*x));
+        int r;
+
+        if (!x)
+                return tank_error_set(reterr, TANK_ERROR_INTERNAL, "out of memory");
+        x->job = (Job){ .type = &export_job, .store = s };
+        x->stream.fd = -EBADF;
+        x->done = done;
+        x->userdata = userdata;
+        if ((r = choose(x, o, reterr)) < 0 ||
+                        (r = stream_open(&x->stream, &x->job, fd, EPOLLOUT, reterr)) < 0 ||
+                        (r = begin(x, s, reterr)) < 0 || (r = job_add(s, &x->job, reterr)) < 0) {
+                export_free(x);
+                return r;
+        }
+        return 0;
+}

@@ -1,0 +1,225 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+#
+# Looking after the database through tankctl: backup and restore, export and import, verifying,
+# what is kept and what is given up; and kill -9 in the middle of it. Shows X8, X9 and X23.
+
+setup()
+{
+  bats_require_minimum_version 1.5.0
+  load store.bash
+  setup_dir
+  start_bus
+}
+
+ctl()
+{
+  "$build/tankctl/tankctl" "$@"
+}
+
+fill() # N [FROM]
+{
+  local i
+  for ((i = ${2-0}; i < $1; i++)); do
+    apply "w-$((i % 20))" "\"x\":$i" >/dev/null
+  done
+}
+
+# The rows of a backup: behind its head of three lines.
+rows()
+{
+  tail -n +4 "$1" | sha256sum
+}
+
+stop_store()
+{
+  end "$store_pid" || true
+  store_pid=
+}
+
+versions() # NAME
+{
+  call History 'sssa{sv}' widget default "$1" 0 | jq '.[0] | length'
+}
+
+@test "X23: backup while serving, restore into an empty directory, the same rows again" {
+  start_store
+  fill 60
+  call Delete 'sssa{sv}' widget default w-3 0
+  run -0 ctl store backup "$dir/a.backup"
+  [[ $output == "$dir/a.backup: revision 62, "*bytes ]]
+  [ "$(stat -c %a "$dir/a.backup")" = 600 ]
+  mkdir "$dir/many"
+  run -0 ctl store backup "$dir/many"
+  compgen -G "$dir/many/store-20*Z-r62.backup"
+  ctl store backup - >"$dir/b.backup"
+  [ "$(rows "$dir/a.backup")" = "$(rows "$dir/b.backup")" ]
+  id=$(property DatabaseId)
+
+  # What stands there is left alone.
+  run -1 "$build/tankd-store/tankd-store" --restore "$dir/a.backup"
+  [[ $output == *'is not empty'* ]]
+  stop_store
+  mv "$dir/state/store" "$dir/old"
+  run -0 "$build/tankd-store/tankd-store" --restore "$dir/a.backup"
+  run -0 "$build/tankd-store/tankd-store" --verify
+  [[ $output == *'nothing is wrong'* ]]
+  start_store
+  [ "$(property Revision)" = 62 ]
+  [ "$(property DatabaseId)" != "$id" ]
+  [ "$(property State)" = ok ]
+  ctl store backup "$dir/c.backup"
+  [ "$(rows "$dir/a.backup")" = "$(rows "$dir/c.backup")" ]
+  [ "$(versions w-3)" = 4 ]
+  refused 'this is the database' GetChanges 'sta{sv}' "$id" 10 0
+  [ -z "$(find "$dir" -name '.#*' -o -name .restore)" ]
+}
+
+@test "a backup that is cut or changed is refused, and leaves nothing" {
+  start_store
+  fill 30
+  ctl store backup "$dir/a.backup"
+  stop_store
+  rm -rf "$dir/state/store"
+  size=$(stat -c %s "$dir/a.backup")
+  for at in 10 100 $((size / 2)) $((size - 1)); do
+    head -c "$at" "$dir/a.backup" >"$dir/cut.backup"
+    run -1 "$build/tankd-store/tankd-store" --restore "$dir/cut.backup"
+    [[ $output == *'nothing was restored: the backup is damaged'* ]]
+    [ ! -e "$dir/state/store/db" ]
+  done
+  head -c "$((size - 5))" "$dir/a.backup" >"$dir/cut.backup"
+  printf '     ' >>"$dir/cut.backup"
+  run -1 "$build/tankd-store/tankd-store" --restore - <"$dir/cut.backup"
+  [[ $output == *'its digest is wrong'* ]]
+  run -0 "$build/tankd-store/tankd-store" --restore - <"$dir/a.backup"
+}
+
+@test "export, as lines and as YAML, and import, whole or not at all" {
+  start_store
+  fill 25
+  call Apply 'sa{sv}' '{"kind":"namespace","name":"prod"}' 0
+  call Apply 'sa{sv}' '{"kind":"widget","name":"p","namespace":"prod","x":"64MiB"}' 0
+  run -0 ctl store export "$dir/all.jsonl"
+  [[ $output == *': 24 documents at revision 28' ]]
+  [ "$(wc -l <"$dir/all.jsonl")" = 24 ]
+  jq -s -e 'all(.meta.revision > 0)' "$dir/all.jsonl"
+  [ "$(ctl store export -n prod | jq -r .name)" = $'prod\np' ]
+  [ "$(ctl store export --type namespace | wc -l)" = 3 ]
+  ctl store export -o yaml >"$dir/all.yaml"
+  stop_store
+  rm -rf "$dir/state/store"
+
+  start_store
+  run -0 ctl store import -f "$dir/all.jsonl" --dry-run
+  [ "$output" = 'would be: 22 created, 0 updated, 2 unchanged' ]
+  [ "$(property Revision)" = 1 ]
+  (cat "$dir/all.jsonl"; echo '{"kind":"widget"}') >"$dir/bad.jsonl"
+  run -1 ctl store import -f "$dir/bad.jsonl"
+  [[ $output == *'line 25: name: '* ]]
+  [ "$(property Revision)" = 1 ]
+  run -0 ctl store import -f - <"$dir/all.jsonl"
+  [ "$output" = '22 created, 0 updated, 2 unchanged' ]
+  run -0 ctl store import -f "$dir/all.yaml"
+  [ "$output" = '0 created, 0 updated, 24 unchanged' ]
+  run -0 ctl store import -f - <"$dir/all.yaml"
+  sed -i 's/^x: 24$/x: 99/' "$dir/all.yaml"
+  run -0 ctl store import -f "$dir/all.yaml"
+  [ "$output" = '0 created, 1 updated, 23 unchanged' ]
+}
+
+@test "X8: versions by count, the change log by rows; who follows lists anew" {
+  start_store
+  run -0 ctl store retention
+  [[ $output == *'(others)'*100*90d* ]]
+  ctl store retention widget --versions 3 --age forever
+  ctl store retention --log-rows 50
+  run -0 ctl store retention -o json
+  [ "$(jq -c '[.types[-1], .log.rows]' <<<"$output")" = '[{"type":"widget","versions":3,"age":0},50]' ]
+  fill 200
+  gone()
+  {
+    [ "$(property CompactedRevision)" -ge 135 ]
+  }
+  wait_for gone
+  refused 'list anew' GetChanges 'sta{sv}' "$(property DatabaseId)" 100 0
+  run -0 ctl store compact
+  [ "$output" = 'the changes up to revision 201 are given up' ]
+  [ "$(property CompactedRevision)" = 201 ]
+  [ "$(versions w-3)" = 3 ]
+  run -0 ctl history widget w-3
+  first=$(call History 'sssa{sv}' widget default w-3 0 | jq '.[0][-1][0]')
+  run -3 ctl rollback widget w-3 --to 5
+  [[ $output == *'revision 5 is no version'* ]]
+  run -0 ctl rollback widget w-3 --to "$first"
+  run -0 ctl store verify
+  # A follower that was far behind is told, and goes on.
+  run ctl watch widget --since 100 --no-follow
+  [ "$status" -ne 124 ]
+  [[ $output == *ompacted* || $output == *resync* || $output == *'gone'* ]]
+  run -2 ctl store retention widget
+  run -2 ctl store retention --versions x
+  run -2 ctl store verify --age 1d
+  run -0 ctl store retention widget --versions default --age default
+  [[ $(ctl store retention) != *widget* ]]
+}
+
+@test "X8, X9: by age, and a deletion goes with what it ended" {
+  start_store
+  ctl store retention --versions all --age 1s
+  apply a '"x":1'
+  call Delete 'sssa{sv}' widget default a 0
+  apply b '"x":1'
+  apply b '"x":2'
+  aged()
+  {
+    refused 'there never was' History 'sssa{sv}' widget default a 0 && [ "$(versions b)" = 1 ]
+  }
+  wait_for aged 2>/dev/null
+  [ "$(call Get sss widget default b | jq -r '.[0]' | jq .x)" = 2 ]
+  ctl store verify
+}
+
+@test "kill -9 in the middle of giving up: nothing is lost, and the next start goes on" {
+  for point in store.compact.log store.compact.prune store.compact.close; do
+    TANK_FAILPOINT=$point start_store
+    id=$(property DatabaseId)
+    ctl store retention --versions 2 --age forever 2>/dev/null || true
+    if kill -0 "$store_pid" 2>/dev/null; then
+      fill 50 2>/dev/null || true
+      ctl store compact 2>/dev/null || true
+    fi
+    wait "$store_pid" || [ $? = 137 ]
+    start_store
+    [ "$(property DatabaseId)" = "$id" ]
+    ctl store verify
+    fill 50
+    run -0 ctl store compact
+    [ "$(versions w-3)" -le 2 ]
+    ctl store verify
+    stop_store
+    rm -rf "$dir/state/store"
+  done
+}
+
+@test "kill -9 in the middle of a backup, and of a restore" {
+  start_store
+  fill 40
+  ctl store backup "$dir/good.backup"
+  stop_store
+  TANK_FAILPOINT=store.backup start_store
+  run -1 ctl store backup "$dir/a.backup"
+  [ ! -e "$dir/a.backup" ]
+  wait "$store_pid" || [ $? = 137 ]
+  [ -z "$(find "$dir" -name '.#*')" ]
+  start_store
+  ctl store verify
+  stop_store
+  rm -rf "$dir/state/store"
+
+  TANK_FAILPOINT=store.restored run -137 "$build/tankd-store/tankd-store" --restore "$dir/good.backup"
+  [ ! -e "$dir/state/store/db" ]
+  run -0 "$build/tankd-store/tankd-store" --restore "$dir/good.backup"
+  start_store
+  [ "$(property Revision)" = 41 ]
+}

@@ -1,0 +1,621 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Copies of the store: backup and restore, export and import, and what verifying finds in a
+ * database whose bytes were changed. On a real database; descriptors are real pipes. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "store-backup.h"
+#include "store-changes.h"
+#include "store-compact.h"
+#include "store-export.h"
+#include "store-fixture.h"
+#include "store-import.h"
+#include "store-retention.h"
+#include "store-verify.h"
+#include "strv.h"
+
+#define TIMEOUT_USEC (60 * USEC_PER_SEC)
+
+static Fixture fixture;
+
+static int setup(void **state)
+{
+        fixture_init(&fixture, NULL);
+        assert_true(fixture_open(&fixture) >= 0);
+        *state = &fixture;
+        return 0;
+}
+
+static int teardown(void **state)
+{
+        fixture_done(&fixture);
+        return 0;
+}
+
+typedef struct Told {
+        bool answered;
+        char error[128], message[512];
+        BackupResult backup;
+        ExportResult export;
+        ImportResult import;
+        size_t n_problems;
+        char problem[512]; /* the first */
+} Told;
+
+static void tell(Told *t, const sd_bus_error *e)
+{
+        assert_false(t->answered);
+        t->answered = true;
+        if (!e)
+                return;
+        (void) snprintf(t->error, sizeof(t->error), "%s", e->name);
+        (void) snprintf(t->message, sizeof(t->message), "%s", e->message);
+}
+
+static void on_backup(const BackupResult *r, const sd_bus_error *e, void *userdata)
+{
+        Told *t = userdata;
+
+        if (r)
+                t->backup = *r;
+        tell(t, e);
+}
+
+static void on_export(const ExportResult *r, const sd_bus_error *e, void *userdata)
+{
+        Told *t = userdata;
+
+        if (r)
+                t->export = *r;
+        tell(t, e);
+}
+
+static void on_import(const ImportResult *r, const sd_bus_error *e, void *userdata)
+{
+        Told *t = userdata;
+
+        if (r)
+                t->import = *r;
+        tell(t, e);
+}
+
+static void on_verified(const Verifier *v, const sd_bus_error *e, void *userdata)
+{
+        Told *t = userdata;
+
+        t->n_problems = strv_length(verifier_problems(v));
+        if (t->n_problems > 0)
+                (void) snprintf(t->problem, sizeof(t->problem), "%s", verifier_problems(v)[0]);
+        tell(t, e);
+}
+
+/* ---- the other end of a pipe ---- */
+
+typedef struct Sink {
+        char *data;
+        size_t size, allocated;
+} Sink;
+
+static void sink_done(Sink *s)
+{
+        free(s->data);
+}
+
+static void drain(int fd, Sink *s)
+{
+        for (;;) {
+                ssize_t n;
+
+                if (s->size + 65536 > s->allocated) {
+                        s->allocated = 2 * s->allocated + 131072;
+                        s->data = realloc(s->data, s->allocated);
+                        assert_non_null(s->data);
+                }
+                n = read(fd, s->data + s->size, 65536);
+                if (n <= 0)
+                        return;
+                s->size += (size_t) n;
+        }
+}
+
+static void run_until(Fixture *f, const bool *done, int fd, Sink *s)
+{
+        uint64_t deadline = now_boottime_usec() + TIMEOUT_USEC;
+
+        while (!*done) {
+                assert_true(now_boottime_usec() < deadline);
+                assert_true(sd_event_run(f->event, 10 * USEC_PER_MSEC) >= 0);
+                if (s)
+                        drain(fd, s);
+        }
+        if (s)
+                drain(fd, s);
+}
+
+static Told backup(Fixture *f, Sink *ret)
+{
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        Told t = {};
+        int fds[2];
+
+        assert_true(pipe2(fds, O_CLOEXEC) >= 0);
+        assert_true(fd_set_nonblock(fds[0], true) >= 0);
+        if (store_backup(f->store, fds[1], on_backup, &t, &e) < 0)
+                tell(&t, &e);
+        sd_bus_error_free(&e);
+        (void) close(fds[1]);
+        run_until(f, &t.answered, fds[0], ret);
+        (void) close(fds[0]);
+        return t;
+}
+
+static Told export_all(Fixture *f, const ExportOptions *o, Sink *ret)
+{
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        Told t = {};
+        int fds[2];
+
+        assert_true(pipe2(fds, O_CLOEXEC) >= 0);
+        assert_true(fd_set_nonblock(fds[0], true) >= 0);
+        if (store_export(f->store, fds[1], o, on_export, &t, &e) < 0)
+                tell(&t, &e);
+        sd_bus_error_free(&e);
+        (void) close(fds[1]);
+        run_until(f, &t.answered, fds[0], ret);
+        (void) close(fds[0]);
+        return t;
+}
+
+static int memory_file(const void *data, size_t size)
+{
+        int fd = memfd_create("test", MFD_CLOEXEC);
+
+        assert_true(fd >= 0);
+        assert_true(write_full(fd, data, size) >= 0);
+        assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+        return fd;
+}
+
+static Told import_text(Fixture *f, const char *text, size_t size, bool dry_run)
+{
+        const ImportOptions o = { .by = 7, .privileged = true, .dry_run = dry_run };
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        int fd = memory_file(text, size);
+        Told t = {};
+
+        if (store_import(f->store, fd, &o, on_import, &t, &e) < 0)
+                tell(&t, &e);
+        sd_bus_error_free(&e);
+        (void) close(fd);
+        run_until(f, &t.answered, -1, NULL);
+        return t;
+}
+
+static Told verify(Fixture *f)
+{
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        Told t = {};
+
+        if (store_verify(f->store, on_verified, &t, &e) < 0)
+                tell(&t, &e);
+        sd_bus_error_free(&e);
+        run_until(f, &t.answered, -1, NULL);
+        return t;
+}
+
+/* ---- contents ---- */
+
+/* Of everything that there can be. */
+static void fill(Fixture *f, unsigned n)
+{
+        char text[256];
+
+        (void) apply(f, "{\"kind\":\"namespace\",\"name\":\"prod\"}");
+        for (unsigned i = 0; i < n; i++) {
+                (void) snprintf(text, sizeof(text),
+                                "{\"kind\":\"widget\",\"name\":\"w-%u\",\"namespace\":\"%s\",\"x\":"
+                                "%u,\"labels\":{\"n\":\"%u\"}}",
+                                i % 50, i % 3 ? "prod" : "default", i, i % 7);
+                (void) apply(f, text);
+                if (i % 11 == 0) {
+                        (void) snprintf(text, sizeof(text), "w-%u", i % 50);
+                        (void) delete (f, "widget", i % 3 ? "prod" : "default", text);
+                }
+        }
+}
+
+static void copy_dir_name(const Fixture *f, const char *name, char ret[static 256])
+{
+        (void) snprintf(ret, 256, "%s/%s", f->dir, name);
+}
+
+/* The body of a backup: behind the three lines of its head. */
+static const char *body(const Sink *s, size_t *ret_size)
+{
+        const char *p = s->data;
+
+        for (unsigned i = 0; i < 3; i++) {
+                p = memchr(p, '\n', s->size - (size_t) (p - s->data));
+                assert_non_null(p);
+                p++;
+        }
+        *ret_size = s->size - (size_t) (p - s->data);
+        return p;
+}
+
+/* Restores @s into a directory of its own; what store_restore() said. */
+static int restore(const Fixture *f, const Sink *s, const char *dir)
+{
+        char path[256];
+        int fd, r;
+
+        copy_dir_name(f, "backup", path);
+        fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        assert_true(fd >= 0);
+        assert_true(write_full(fd, s->data, s->size) >= 0);
+        (void) close(fd);
+        r = store_restore(path, dir, f->logs);
+        assert_int_equal(unlink(path), 0);
+        return r;
+}
+
+/* ---- tests ---- */
+
+static void test_backup_and_back(void **state)
+{
+        CLEANUP(sink_done) Sink first = {}, second = {};
+        Fixture *f = *state, other = {};
+        uint64_t revision, compacted;
+        const char *a, *b;
+        size_t n, m;
+        Told t;
+
+        fill(f, 300);
+        revision = store_revision(f->store);
+        compacted = store_compacted_revision(f->store);
+        t = backup(f, &first);
+        assert_string_equal(t.error, "");
+        assert_int_equal(t.backup.revision, revision);
+        assert_int_equal(t.backup.bytes, first.size);
+
+        fixture_init(&other, NULL);
+        assert_int_equal(restore(f, &first, other.data), 0);
+        assert_int_equal(restore(f, &first, other.data), -ENOTEMPTY);
+        assert_true(fixture_open(&other) >= 0);
+        assert_false(store_is_degraded(other.store));
+        assert_int_equal(store_revision(other.store), revision);
+        assert_int_equal(store_compacted_revision(other.store), compacted);
+        /* Its revisions may come to mean something else: it is another one. */
+        assert_string_not_equal(store_database_id(other.store), store_database_id(f->store));
+        assert_string_equal(backup(&other, &second).error, "");
+        a = body(&first, &n);
+        b = body(&second, &m);
+        assert_int_equal(n, m);
+        assert_memory_equal(a, b, n);
+        t = verify(&other);
+        assert_string_equal(t.problem, "");
+        assert_string_equal(apply(&other, "{\"kind\":\"widget\",\"name\":\"new\"}").error, "");
+        fixture_done(&other);
+}
+
+/* Writes go on while the copy is made; it shows the moment at which it began. */
+static void test_backup_while_writing(void **state)
+{
+        CLEANUP(sink_done) Sink s = {};
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        Fixture *f = *state, other = {};
+        uint64_t revision, deadline = now_boottime_usec() + TIMEOUT_USEC;
+        unsigned written = 0;
+        Told t = {};
+        int fds[2];
+
+        fill(f, 1500);
+        revision = store_revision(f->store);
+        assert_true(pipe2(fds, O_CLOEXEC) >= 0);
+        assert_true(fd_set_nonblock(fds[0], true) >= 0);
+        assert_true(store_backup(f->store, fds[1], on_backup, &t, &e) >= 0);
+        (void) close(fds[1]);
+        while (!t.answered) {
+                char text[128];
+
+                assert_true(now_boottime_usec() < deadline);
+                (void) snprintf(text, sizeof(text),
+                                "{\"kind\":\"widget\",\"name\":\"w-%u\",\"while\":%u}",
+                                written % 50, written);
+                assert_string_equal(apply(f, text).error, "");
+                written++;
+                for (unsigned i = 0; i < 4; i++)
+                        assert_true(sd_event_run(f->event, USEC_PER_MSEC) >= 0);
+                if (written % 2 == 0)
+                        drain(fds[0], &s);
+        }
+        drain(fds[0], &s);
+        (void) close(fds[0]);
+        assert_string_equal(t.error, "");
+        assert_true(written > 3);
+
+        fixture_init(&other, NULL);
+        assert_int_equal(restore(f, &s, other.data), 0);
+        assert_true(fixture_open(&other) >= 0);
+        assert_int_equal(store_revision(other.store), revision);
+        assert_string_equal(verify(&other).problem, "");
+        fixture_done(&other);
+}
+
+static int in_memory(Fixture *f)
+{
+        const StoreOptions o = {};
+
+        return store_open(f->event, &o, &f->store);
+}
+
+static void test_from_memory(void **state)
+{
+        CLEANUP(sink_done) Sink s = {};
+        Fixture *f = *state, other = {};
+
+        fixture_init(&other, NULL);
+        assert_true(in_memory(&other) >= 0);
+        (void) apply(&other, "{\"kind\":\"widget\",\"name\":\"a\"}");
+        assert_string_equal(verify(&other).problem, "");
+        assert_string_equal(backup(&other, &s).error, "");
+        fixture_done(&other);
+
+        fixture_init(&other, NULL);
+        assert_int_equal(restore(f, &s, other.data), 0);
+        assert_true(fixture_open(&other) >= 0);
+        assert_int_equal(store_revision(other.store), 2);
+        fixture_done(&other);
+}
+
+/* Cut anywhere, changed anywhere: refused, and nothing is there. */
+static void test_damaged_backup(void **state)
+{
+        CLEANUP(sink_done) Sink s = {};
+        Fixture *f = *state;
+        char dir[256], path[300];
+        unsigned seed = (unsigned) now_boottime_usec();
+
+        print_message("seed %u\n", seed);
+        fill(f, 20);
+        assert_string_equal(backup(f, &s).error, "");
+        copy_dir_name(f, "restored", dir);
+        (void) snprintf(path, sizeof(path), "%s/db", dir);
+        for (unsigned i = 0; i < 30; i++) {
+                size_t at = (size_t) rand_r(&seed) % s.size, size = s.size;
+                char byte = s.data[at];
+
+                if (i % 3 == 0)
+                        s.size = at;
+                else
+                        s.data[at] = (char) (byte ^ (1 << (rand_r(&seed) % 8)));
+                assert_true(restore(f, &s, dir) < 0);
+                assert_int_equal(access(path, F_OK), -1);
+                s.size = size;
+                s.data[at] = byte;
+        }
+        assert_int_equal(restore(f, &s, dir), 0);
+        assert_int_equal(access(path, F_OK), 0);
+}
+
+static void test_nobody_reads(void **state)
+{
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        Fixture *f = *state;
+        Told t = {};
+        int fds[2];
+
+        fill(f, 50);
+        assert_true(pipe2(fds, O_CLOEXEC) >= 0);
+        assert_true(store_backup(f->store, fds[1], on_backup, &t, &e) >= 0);
+        (void) close(fds[1]);
+        (void) close(fds[0]);
+        run_until(f, &t.answered, -1, NULL);
+        assert_string_not_equal(t.error, "");
+        t = (Told){};
+        assert_true(store_backup(f->store, -1, on_backup, &t, &e) < 0);
+        sd_bus_error_free(&e);
+        assert_true(store_backup(f->store, STDIN_FILENO + 1000, on_backup, &t, &e) < 0);
+        sd_bus_error_free(&e);
+        /* The store ends while nobody reads. */
+        assert_true(pipe2(fds, O_CLOEXEC) >= 0);
+        assert_true(store_backup(f->store, fds[1], on_backup, &t, &e) >= 0);
+        fixture_close(f);
+        assert_string_equal(t.error, TANK_ERROR_UNAVAILABLE);
+        (void) close(fds[1]);
+        (void) close(fds[0]);
+        assert_true(fixture_open(f) >= 0);
+}
+
+static void test_export_and_import(void **state)
+{
+        CLEANUP(sink_done) Sink first = {}, second = {}, some = {};
+        Fixture *f = *state, other = {};
+        Told t;
+
+        fill(f, 200);
+        t = export_all(f, &(const ExportOptions){}, &first);
+        assert_string_equal(t.error, "");
+        assert_int_equal(t.export.revision, store_revision(f->store));
+        assert_true(t.export.count > 50);
+        /* Namespaces come first, whatever else is called. */
+        assert_non_null(memmem(first.data, 40, "\"kind\":\"namespace\"", 18));
+
+        fixture_init(&other, NULL);
+        assert_true(fixture_open(&other) >= 0);
+        t = import_text(&other, first.data, first.size, true);
+        if (*t.error)
+                print_message("%s\n", t.message);
+        assert_string_equal(t.error, "");
+        assert_int_equal(store_revision(other.store), 1);
+        assert_int_equal(t.import.created,
+                        export_all(f, &(const ExportOptions){}, &second).export.count - 2);
+        t = import_text(&other, first.data, first.size, false);
+        assert_string_equal(t.error, "");
+        assert_int_equal(t.import.unchanged, 2); /* default and system */
+        t = import_text(&other, first.data, first.size, false);
+        assert_string_equal(t.error, "");
+        assert_int_equal(t.import.created + t.import.updated, 0);
+        assert_string_equal(verify(&other).problem, "");
+
+        t = export_all(&other, &(const ExportOptions){ .type = "widget", .namespace = "prod" },
+                        &some);
+        assert_string_equal(t.error, "");
+        assert_true(t.export.count > 10 && t.export.count < 50);
+        assert_null(memmem(some.data, some.size, "\"namespace\":\"default\"", 21));
+        fixture_done(&other);
+}
+
+static void test_bad_import(void **state)
+{
+        static const struct {
+                const char *text, *error, *message;
+        } cases[] = {
+                { "{\"kind\":\"widget\",\"name\":\"a\"}\n\n{\"kind\":\"widget\"}\n",
+                                TANK_ERROR_INVALID_ARGUMENT, "line 3: name" },
+                { "{\"kind\":\"widget\",\"name\":\"a\"}\n[1]", TANK_ERROR_INVALID_ARGUMENT,
+                                "line 2: expected a map" },
+                { "{\"kind\":\"widget\",\"name\":\"a\"}\nx", TANK_ERROR_INVALID_ARGUMENT,
+                                "line 2: " },
+                { "{\"kind\":\"widget\",\"name\":\"a\"}\n{\"kind\":\"widget\",\"name\":\"a\"}",
+                                TANK_ERROR_INVALID_ARGUMENT,
+                                "line 2: widget default/a is on line 1 already" },
+                { "{\"kind\":\"widget\",\"name\":\"a\"}\n"
+                  "{\"kind\":\"widget\",\"name\":\"a\",\"namespace\":\"nowhere\"}",
+                                TANK_ERROR_NOT_FOUND, "line 2: there is no namespace 'nowhere'" },
+                { "{\"kind\":\"widget\",\"name\":\"a\"}\n"
+                  "{\"kind\":\"widget\",\"name\":\"b\",\"meta\":{\"unreadable\":true}}",
+                                TANK_ERROR_INVALID_ARGUMENT, "line 2: what stood there" },
+        };
+        Fixture *f = *state;
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                Told t = import_text(f, cases[i].text, strlen(cases[i].text), false);
+
+                assert_string_equal(t.error, cases[i].error);
+                assert_non_null(strstr(t.message, cases[i].message));
+                assert_int_equal(store_revision(f->store), 1);
+        }
+        assert_string_equal(import_text(f, "", 0, false).error, "");
+        assert_string_equal(import_text(f, "\0", 1, false).error, TANK_ERROR_INVALID_ARGUMENT);
+}
+
+/* ---- a database that is not well ---- */
+
+/* Whether verifying the closed database finds something. Its output is not for the test's. */
+static bool is_found(const Fixture *f)
+{
+        int out = dup(STDOUT_FILENO), null = open("/dev/null", O_WRONLY | O_CLOEXEC), r;
+
+        assert_true(out >= 0 && null >= 0);
+        (void) fflush(stdout);
+        assert_true(dup2(null, STDOUT_FILENO) >= 0);
+        r = store_verify_directory(f->data, f->logs);
+        (void) fflush(stdout);
+        assert_true(dup2(out, STDOUT_FILENO) >= 0);
+        (void) close(out);
+        (void) close(null);
+        return r != 0;
+}
+
+static void find_file(const Fixture *f, const char *pattern, char ret[static 512])
+{
+        char dir[256];
+        struct dirent *e;
+        off_t largest = -1;
+        DIR *d;
+
+        (void) snprintf(dir, sizeof(dir), "%s/db", f->data);
+        d = opendir(dir);
+        assert_non_null(d);
+        while ((e = readdir(d))) {
+                char path[512];
+                struct stat st;
+
+                (void) snprintf(path, sizeof(path), "%s/%.200s", dir, e->d_name);
+                if (fnmatch(pattern, e->d_name, 0) != 0 || stat(path, &st) < 0 ||
+                                st.st_size <= largest)
+                        continue;
+                largest = st.st_size;
+                (void) snprintf(ret, 512, "%s", path);
+        }
+        (void) closedir(d);
+        assert_true(largest > 0);
+}
+
+static void flip(const char *path, off_t at)
+{
+        unsigned char byte;
+        int fd = open(path, O_RDWR | O_CLOEXEC);
+
+        assert_true(fd >= 0);
+        assert_int_equal(pread(fd, &byte, 1, at), 1);
+        byte ^= 0x10;
+        assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+        (void) close(fd);
+}
+
+static void test_flipped_bytes(void **state)
+{
+        Fixture *f = *state;
+        char path[512];
+        struct stat st;
+
+        fill(f, 200);
+        fixture_close(f);
+        assert_false(is_found(f));
+        /* In the log, which is all that there is until now. */
+        find_file(f, "*.log", path);
+        assert_int_equal(stat(path, &st), 0);
+        for (unsigned i = 1; i < 8; i++) {
+                flip(path, st.st_size * i / 8);
+                assert_true(is_found(f));
+                flip(path, st.st_size * i / 8);
+        }
+        assert_false(is_found(f));
+        /* Opened anew, it is in tables. */
+        assert_true(fixture_open(f) >= 0);
+        fixture_close(f);
+        assert_false(is_found(f));
+        find_file(f, "*.sst", path);
+        assert_int_equal(stat(path, &st), 0);
+        for (unsigned i = 1; i < 6; i++) {
+                flip(path, st.st_size * i / 10);
+                assert_true(is_found(f));
+                flip(path, st.st_size * i / 10);
+        }
+        assert_false(is_found(f));
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(test_backup_and_back, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_backup_while_writing, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_from_memory, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_damaged_backup, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_nobody_reads, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_export_and_import, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_bad_import, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_flipped_bytes, setup, teardown),
+        };
+
+        (void) signal(SIGPIPE, SIG_IGN); /* as tankd-store does */
+        log_setup("test-store-backup");
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
