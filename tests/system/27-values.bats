@@ -196,6 +196,30 @@ missing() # KIND
   wait_for 20 has_another_pid web "$old"
 }
 
+@test "a store that is not the known one gives no values: a crashed container waits" {
+  [ -z "${TANK_INSTALLED-}" ] || skip "the database of an installed tank is not exchanged"
+  put config web '{a: "known"}'
+  start web '.update_on = ["config"] | .containers[0].env = {A: {config: "web/a"}}' -- sh -c "$stays"
+  local old workload
+  old=$(pid_of web) workload=$(workload_of web)
+  hold_daemon store
+  mv "$TANK_STATE_DIR/store" "$BATS_TEST_TMPDIR/store"
+  let_daemons_go
+  wait_for 20 grep -qF 'held: the store' "$TANK_SANDBOX_DIR/logs/reconcile"
+  tankctl apply -f - <<<"{kind: namespace, name: $NS}" >/dev/null
+  put config web '{a: "other"}'
+  [ -e "/proc/$workload" ]
+  kill -9 "$workload"
+  wait_for 10 grep -qF "$NS/web/main: waits for config web: nothing is taken from a store that" \
+    "$TANK_SANDBOX_DIR/logs/reconcile"
+  hold_daemon store
+  rm -rf "$TANK_STATE_DIR/store"
+  mv "$BATS_TEST_TMPDIR/store" "$TANK_STATE_DIR/store"
+  let_daemons_go
+  wait_for 20 has_another_pid web "$old"
+  [ "$(in_pod web -- sh -c 'echo "$A"')" = known ]
+}
+
 @test "a reconciler that is killed while a pod waits goes on waiting" {
   pod web '.containers[0].env = {A: {config: "late/a"}}' -- sh -c "$stays" | apply >/dev/null
   wait_for 10 waits_for web 'config late'
