@@ -7,6 +7,7 @@
 #include "ctl-resource.h"
 #include "ctl-text.h"
 #include "document.h"
+#include "names.h"
 #include "quantity.h"
 #include "strv.h"
 
@@ -266,7 +267,7 @@ int columns_new(const Arguments *a, const char *type, Columns **ret)
         CLEANUP(columns_freep) Columns *c = calloc(1, sizeof(Columns));
         size_t room = ARRAY_SIZE(known) + 1 + (a->columns ? strlen(a->columns) : 0);
         unsigned wanted = COLUMN_ALWAYS | (a->output == OUTPUT_WIDE ? COLUMN_WIDE : 0) |
-                          (a->all_namespaces && type_has_namespace(type) ? COLUMN_ALL_NS : 0);
+                          (a->all_namespaces && !type_is_global(type) ? COLUMN_ALL_NS : 0);
         int r;
 
         if (!c)

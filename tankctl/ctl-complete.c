@@ -132,7 +132,7 @@ static void offer_names(Completion *c, const char *type, const char *prefix)
         CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
         const ListQuery q = {
                 .type = type,
-                .namespace = type_has_namespace(type) ? c->namespace : "",
+                .namespace = !type_is_global(type) ? c->namespace : "",
         };
         CLEANUP_JSON json_t *docs = NULL;
         json_t *doc;

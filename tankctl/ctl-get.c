@@ -14,6 +14,7 @@
 #include "ctl-yaml.h"
 #include "document.h"
 #include "error.h"
+#include "names.h"
 #include "quantity.h"
 
 /* ---- showing ------------------------------------------------------------------------------- */
@@ -78,7 +79,7 @@ static int print_documents(const Arguments *a, const Resource *resource, const j
         case OUTPUT_WIDE:
                 if (json_array_size(docs) > 0)
                         return print_table(a, resource->type, docs);
-                if (a->all_namespaces || !type_has_namespace(resource->type))
+                if (a->all_namespaces || type_is_global(resource->type))
                         fprintf(stderr, "There is no %s.\n", resource->type);
                 else
                         fprintf(stderr, "There is no %s in namespace %s.\n", resource->type,

@@ -64,7 +64,7 @@ int reference_argument(const Arguments *a, const char *word, Reference *ret)
         if (ref.namespace[0] && a->namespace && !streq(ref.namespace, a->namespace))
                 return ctl_usage_error(
                                 "\"%s\" and -n %s name two namespaces", WORD(word), a->namespace);
-        if (!ref.namespace[0] && type_has_namespace(ref.type))
+        if (!ref.namespace[0] && !type_is_global(ref.type))
                 (void) snprintf(ref.namespace, sizeof(ref.namespace), "%s", arguments_namespace(a));
         r = ref.id[0] ? resolve(&ref) : 0;
         if (r != 0)

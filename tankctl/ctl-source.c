@@ -105,7 +105,7 @@ static int set_namespace(Loader *l, const char *file, const YamlDocument *d, jso
 {
         const char *kind = json_get_string(doc, "kind"), *own = json_get_string(doc, "namespace");
 
-        if (!l->namespace || (kind && !type_has_namespace(kind)))
+        if (!l->namespace || (kind && type_is_global(kind)))
                 return 0;
         if (own && !streq(own, l->namespace)) {
                 CLEANUP_FREE char *message = NULL;

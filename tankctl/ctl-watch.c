@@ -395,7 +395,7 @@ static int watch_position(StoreWatch *w)
 /* 0 or the exit code. */
 static int watch_init(StoreWatch *w, const Arguments *a, const Resource *x)
 {
-        bool everywhere = a->all_namespaces || (x->type && !type_has_namespace(x->type));
+        bool everywhere = a->all_namespaces || (x->type && type_is_global(x->type));
 
         w->type = strempty(x->type);
         w->namespace = everywhere ? "" : arguments_namespace(a);

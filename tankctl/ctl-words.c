@@ -8,11 +8,6 @@
 #include "error.h"
 #include "names.h"
 
-bool type_has_namespace(const char *type)
-{
-        return !type_is_global(type);
-}
-
 /* Cuts "TYPE/NAME" or "TYPE/NAMESPACE/NAME" in @text. */
 static void resource_split(char *text, const char **ret_namespace, const char **ret_name)
 {
@@ -57,16 +52,16 @@ int resource_parse(const Arguments *a, Resource *ret)
         if (name && !name_is_valid(name))
                 return ctl_usage_error("\"%s\" is no name: a-z, 0-9, and - between; at most 63",
                                 WORD(name));
-        if (namespace && (!name_is_valid(namespace) || !type_has_namespace(type)))
+        if (namespace && (!name_is_valid(namespace) || type_is_global(type)))
                 return ctl_usage_error("\"%s\" is not TYPE/NAMESPACE/NAME", WORD(a->words[0]));
         if (namespace && a->namespace && !streq(namespace, a->namespace))
                 return ctl_usage_error("\"%s\" and -n %s name two namespaces", WORD(a->words[0]),
                                 a->namespace);
         *ret = (Resource){
                 .type = type,
-                .namespace = !type_has_namespace(type) ? ""
-                             : namespace               ? namespace
-                                                       : arguments_namespace(a),
+                .namespace = type_is_global(type) ? ""
+                             : namespace          ? namespace
+                                                  : arguments_namespace(a),
                 .name = name,
                 .known = type != owned,
         };

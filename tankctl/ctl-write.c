@@ -13,6 +13,7 @@
 #include "ctl-write.h"
 #include "document.h"
 #include "error.h"
+#include "names.h"
 #include "log.h"
 
 typedef struct Writing {
@@ -45,7 +46,7 @@ static void put_in_order(Writing *w)
 
         for (unsigned pass = 0; pass < 2; pass++)
                 for (size_t i = 0; i < n; i++)
-                        if (type_has_namespace(w->declarations->items[i].type) == (pass == 1))
+                        if (!type_is_global(w->declarations->items[i].type) == (pass == 1))
                                 w->order[k++] = i;
         for (size_t i = 0; w->deletes && i < n / 2; i++) {
                 size_t other = w->order[n - 1 - i];

@@ -144,7 +144,6 @@ int resource_parse_named(const Arguments *a, const char *verb, Resource *ret);
 /* There is nothing of its type, which tank does not know: says what may have been meant. */
 int resource_type_unknown(const Resource *r, const char *verb);
 void resource_done(Resource *r);
-bool type_has_namespace(const char *type);
 
 /* POD or POD/CONTAINER, with -c as another way to say the container. */
 typedef struct Target {

@@ -65,12 +65,12 @@ struct Store {
 };
 
 /* store-state.c: the only place that changes the state. */
-void store_set_state(Store *s, StoreState state, const char *format, ...) PRINTF_LIKE(3, 4);
-
-/* store.c */
 const char *store_place(const Store *s); /* where the database is, for people */
 /* Sets the error of a write whose batch failed. */
 int store_write_failed(const Store *s, int error, sd_bus_error *reterr);
+void store_set_state(Store *s, StoreState state, const char *format, ...) PRINTF_LIKE(3, 4);
+
+/* store.c */
 void store_on_batch(const CommitBatch *batch, void *userdata);
 int store_on_failure(sd_event_source *source, void *userdata);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What the store can do now, with one setter.
+/* What the store is and says of itself; and what it can do now, with one setter.
  *
  *   ok      everything
  *   full    the disk is full. RocksDB's handle never heals, so the database was closed, the
@@ -17,8 +17,43 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "error.h"
 #include "log.h"
 #include "store-internal.h"
+
+const char *store_database_id(const Store *s)
+{
+        return s->database_id;
+}
+
+uint64_t store_revision(const Store *s)
+{
+        return s->revision;
+}
+
+uint64_t store_compacted_revision(const Store *s)
+{
+        return s->compacted;
+}
+
+int store_write_failed(const Store *s, int error, sd_bus_error *reterr)
+{
+        return tank_error_set(reterr, TANK_ERROR_DEGRADED,
+                        "the write could not be made durable in %s: %s; whether it counts will be "
+                        "known when the store is well again: read it back then",
+                        store_place(s),
+                        error == -ENOSPC ? "the disk is full: make room" : errno_words(error));
+}
+
+const char *store_place(const Store *s)
+{
+        return s->dir ? s->dir : "memory";
+}
+
+bool store_is_in_memory(const Store *s)
+{
+        return !s->dir;
+}
 
 bool store_is_degraded(const Store *s)
 {

@@ -21,40 +21,6 @@ void store_set_hooks(Store *s, const StoreHooks *hooks)
         s->hooks = *hooks;
 }
 
-const char *store_database_id(const Store *s)
-{
-        return s->database_id;
-}
-
-uint64_t store_revision(const Store *s)
-{
-        return s->revision;
-}
-
-uint64_t store_compacted_revision(const Store *s)
-{
-        return s->compacted;
-}
-
-int store_write_failed(const Store *s, int error, sd_bus_error *reterr)
-{
-        return tank_error_set(reterr, TANK_ERROR_DEGRADED,
-                        "the write could not be made durable in %s: %s; whether it counts will be "
-                        "known when the store is well again: read it back then",
-                        store_place(s),
-                        error == -ENOSPC ? "the disk is full: make room" : errno_words(error));
-}
-
-const char *store_place(const Store *s)
-{
-        return s->dir ? s->dir : "memory";
-}
-
-bool store_is_in_memory(const Store *s)
-{
-        return !s->dir;
-}
-
 /* Runs from the loop once a batch has failed; until then the queue takes nothing. */
 int store_on_failure(sd_event_source *source, void *userdata)
 {
