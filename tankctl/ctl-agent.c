@@ -36,7 +36,8 @@ static _Noreturn void agent_child(pid_t parent, int notify_fd)
         if (getppid() != parent || fcntl(notify_fd, F_SETFD, 0) < 0)
                 _exit(1);
         (void) snprintf(fd, sizeof(fd), "%d", notify_fd);
-        (void) execlp(AGENT_PROGRAM, AGENT_PROGRAM, "--notify-fd", fd, "--fallback", NULL);
+        /* Not --fallback: where there is no session polkit 122 would ask nobody. */
+        (void) execlp(AGENT_PROGRAM, AGENT_PROGRAM, "--notify-fd", fd, NULL);
         _exit(127);
 }
 

@@ -133,6 +133,16 @@ stranger()
   wait_for 60 gone_again
 }
 
+# The administrator is root, who has no password in this machine and so need not say one.
+@test "installed: at a terminal polkit asks an administrator, and the call goes on" {
+  start web -- sleep 1000
+  run stranger tankctl delete pod web -n "$NS"
+  [ "$status" -eq 1 ]
+  run timeout 100 runuser -u stranger -- script -qec "tankctl delete pod web -n $NS" /dev/null
+  echo "$output"
+  says 'deleted'
+}
+
 @test "installed: kill -9 and restart of both daemons: systemd brings them back, same process" {
   start web -- sleep 1000
   pid=$(pid_of web)
