@@ -196,7 +196,7 @@ static const Option store_options[] = {
         { 0, "versions", OPTION_STRING, FIELD(versions), "N",
                         "retention: of each thing; or all, default" },
         { 0, "age", OPTION_STRING, FIELD(age), "DURATION",
-                        "retention: since it was replaced; or forever, default" },
+                        "retention: since replaced; or forever, default" },
         { 0, "log-rows", OPTION_STRING, FIELD(log_rows), "N",
                         "retention: changes in the log; or all" },
         { 0, "log-size", OPTION_STRING, FIELD(log_size), "SIZE",

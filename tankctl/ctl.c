@@ -14,7 +14,8 @@
 #include "quantity.h"
 #include "strv.h"
 
-#define FIELD(f) offsetof(Arguments, f)
+#define FIELD(f)   offsetof(Arguments, f)
+#define HELP_WIDTH 80U
 
 static const Option global_options[] = {
         { 'n', "namespace", OPTION_STRING, FIELD(namespace), "NAMESPACE",
@@ -186,9 +187,33 @@ static void print_options(FILE *f, const Option *o)
         }
 }
 
+/* On further lines where one would be wider than a terminal. */
+static void print_usage(FILE *f, const Verb *v)
+{
+        size_t column = sizeof("Usage: tankctl ") - 1 + strlen(v->name), n;
+
+        fprintf(f, "Usage: tankctl %s", v->name);
+        for (const char *word = v->usage; *word; word += n + (word[n] == ' ')) {
+                size_t width = 0;
+
+                n = strcspn(word, " ");
+                for (size_t i = 0; i < n; i++)
+                        width += ((unsigned char) word[i] & 0xc0) != 0x80;
+                if (column + 1 + width > HELP_WIDTH) {
+                        fprintf(f, "\n        %.*s", (int) n, word);
+                        column = 8 + width;
+                } else {
+                        fprintf(f, " %.*s", (int) n, word);
+                        column += 1 + width;
+                }
+        }
+        fputc('\n', f);
+}
+
 void verb_print_help(FILE *f, const Verb *v)
 {
-        fprintf(f, "Usage: tankctl %s %s\n\n%s\n", v->name, v->usage, v->details);
+        print_usage(f, v);
+        fprintf(f, "\n%s\n", v->details);
         if (v->options && v->options->name) {
                 fputs("\nOptions:\n", f);
                 print_options(f, v->options);
