@@ -193,7 +193,7 @@ static Figures measure(sd_bus *bus, const Call *c)
         return (Figures){ .p50 = samples[n / 2], .p99 = samples[n * 99 / 100] };
 }
 
-static void row(const char *what, const Figures f[static 3])
+static void print_row(const char *what, const Figures f[static 3])
 {
         (void) printf("%-44s", what);
         for (size_t i = 0; i < 3; i++)
@@ -244,7 +244,7 @@ int main(int argc, char **argv)
         (void) printf("%-44s  %17s  %17s  %17s\n", "", "bus alone", "reconciler", "store");
         for (size_t i = 0; i < 3; i++)
                 quiet[i] = measure(bus, calls[i]);
-        row("quiet", quiet);
+        print_row("quiet", quiet);
         for (size_t n = 0; n < ARRAY_SIZE(floods); n++) {
                 pid_t pid;
 
@@ -259,7 +259,7 @@ int main(int argc, char **argv)
                         f[i] = measure(bus, calls[i]);
                 (void) kill(pid, SIGKILL);
                 (void) waitpid(pid, NULL, 0);
-                row(floods[n].what, f);
+                print_row(floods[n].what, f);
                 missed = missed || f[2].p99 > 2 * quiet[2].p99 + f[1].p99;
                 /* what is still in the queue is not the next one's */
                 (void) measure(bus, &call_get);

@@ -28,12 +28,12 @@ static inline uint64_t now_nsec(void)
         return (uint64_t) ts.tv_sec * 1000000000U + (uint64_t) ts.tv_nsec;
 }
 
-static inline void row(const char *what, double figure, const char *goal)
+static inline void print_row(const char *what, double figure, const char *goal)
 {
         (void) printf("%-58s %16.0f   %s\n", what, figure, goal);
 }
 
-static inline void row_pair(const char *what, double a, double b, const char *goal)
+static inline void print_pair(const char *what, double a, double b, const char *goal)
 {
         char text[64];
 
@@ -49,12 +49,12 @@ static inline int compare_u64(const void *a, const void *b)
 }
 
 /* The p50 and p99 of nanoseconds as milliseconds; sorts them. */
-static inline void row_latency(const char *what, uint64_t *nsec, size_t n, const char *goal)
+static inline void print_latency(const char *what, uint64_t *nsec, size_t n, const char *goal)
 {
         if (n == 0) {
                 (void) printf("%-58s %16s   %s\n", what, "nothing seen", goal);
                 return;
         }
         qsort(nsec, n, sizeof(*nsec), compare_u64);
-        row_pair(what, (double) nsec[n / 2] / 1e6, (double) nsec[n * 99 / 100] / 1e6, goal);
+        print_pair(what, (double) nsec[n / 2] / 1e6, (double) nsec[n * 99 / 100] / 1e6, goal);
 }

@@ -211,13 +211,13 @@ static void print_cpu_time(const CpuTime *before, const CpuTime *after, double r
         static const char *const labels[] = { "tankd-store", "bus", "tankd-reconcile", "client" };
         double applies = rate * (after->at - before->at);
 
-        row("one apply in sequence, µs", 1e6 / rate, "");
+        print_row("one apply in sequence, µs", 1e6 / rate, "");
         for (size_t i = 0; i < ARRAY_SIZE(labels); i++) {
                 char what[64];
 
                 (void) snprintf(what, sizeof(what), "  processor time of it: %s", labels[i]);
                 if (before->usec[i] >= 0 && after->usec[i] >= 0)
-                        row(what, (after->usec[i] - before->usec[i]) / applies, "");
+                        print_row(what, (after->usec[i] - before->usec[i]) / applies, "");
         }
 }
 
@@ -342,17 +342,17 @@ int main(int argc, char **argv)
         best = 1 / (1 / sync + 1 / trip);
         (void) snprintf(text, sizeof(text), ">= %.0f (%.0f %% of the floor; it is %.0f %%)",
                         best * GOAL_PERCENT / 100, GOAL_PERCENT, sequence * 100 / best);
-        row("one client in sequence", sequence, text);
+        print_row("one client in sequence", sequence, text);
         (void) snprintf(text, sizeof(text), ">= %.0f", GOAL_PIPELINED);
         char what[128];
         (void) snprintf(what, sizeof(what), "one client, 8 under way, %d subscribers", subscribers);
-        row(what, eight, "");
+        print_row(what, eight, "");
         (void) snprintf(what, sizeof(what), "one client, %u under way, %d subscribers", WINDOW,
                         subscribers);
-        row(what, pipelined, text);
-        row("floor: one sync and one round trip", best, "");
-        row("  a synced append of 1 KiB", sync, "");
-        row("  a round trip to the store (Ping)", trip, "");
+        print_row(what, pipelined, text);
+        print_row("floor: one sync and one round trip", best, "");
+        print_row("  a synced append of 1 KiB", sync, "");
+        print_row("  a round trip to the store (Ping)", trip, "");
         print_cpu_time(&before, &after, sequence);
         return sequence < best * GOAL_PERCENT / 100 || pipelined < GOAL_PIPELINED ? EXIT_MISSED : 0;
 }

@@ -103,7 +103,7 @@ static void measure_transactions(sd_bus *bus)
         do
                 transaction(bus, "apply", n++ * IN_ONE % OBJECTS, now_nsec());
         while (n < OBJECTS / IN_ONE || now_sec() - begun < seconds_per_part);
-        row("transactions of 1,000 applies: objects per second",
+        print_row("transactions of 1,000 applies: objects per second",
                         (double) n * IN_ONE / (now_sec() - begun), "");
 }
 
@@ -125,7 +125,7 @@ static void measure_gets(sd_bus *bus)
                         fail("Get", r, NULL);
                 sd_bus_message_unref(call(bus, m, "Get"));
         }
-        row("get, one client in sequence: per second", n / (now_sec() - begun), "");
+        print_row("get, one client in sequence: per second", n / (now_sec() - begun), "");
 }
 
 static unsigned list(sd_bus *bus)
@@ -170,7 +170,7 @@ static void measure_list(sd_bus *bus)
 
         for (; n == 0 || now_sec() - begun < seconds_per_part; n++)
                 seen = list(bus);
-        row_pair("list 10,000: ms, objects seen", (now_sec() - begun) * 1e3 / n, seen, "");
+        print_pair("list 10,000: ms, objects seen", (now_sec() - begun) * 1e3 / n, seen, "");
 }
 
 /* ---- watch --------------------------------------------------------------------------------- */
@@ -314,7 +314,7 @@ static void measure_watch(sd_bus *bus, unsigned watchers)
         (void) snprintf(what, sizeof(what),
                         "watch: apply sent to document seen, %u watcher%s, ms p50 / p99", watchers,
                         watchers == 1 ? "" : "s");
-        row_latency(what, all, n, "");
+        print_latency(what, all, n, "");
         (void) close(ready[0]);
         (void) munmap(seen, size);
         free(all);
@@ -371,8 +371,8 @@ static int measure_start(sd_bus *bus, const char *program)
         before = pss_mib(pid);
         (void) list(bus);
         listed = pss_mib(pid);
-        row("100,000 objects, store killed before: start until served, ms", served, "<= 300");
-        row_pair("  its memory then, and when all were listed, MiB (PSS)", before, listed, "");
+        print_row("100,000 objects, store killed before: start until served, ms", served, "<= 300");
+        print_pair("  its memory then, and when all were listed, MiB (PSS)", before, listed, "");
         (void) kill(pid, SIGTERM);
         (void) waitpid(pid, &status, 0);
         return served > GOAL_START ? EXIT_MISSED : 0;

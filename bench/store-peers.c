@@ -140,11 +140,11 @@ static void sqlite(const char *dir)
         begun = now_sec();
         for (n = 0; now_sec() - begun < seconds_per_part; n++)
                 lite_write(&l, n % 1000, 1, n);
-        row("SQLite, in process: durable writes in sequence", n / (now_sec() - begun), "");
+        print_row("SQLite, in process: durable writes in sequence", n / (now_sec() - begun), "");
         begun = now_sec();
         for (n = 0; n < OBJECTS / IN_ONE || now_sec() - begun < seconds_per_part; n++)
                 lite_write(&l, n * IN_ONE % OBJECTS, IN_ONE, n);
-        row("SQLite: transactions of 1,000: objects per second",
+        print_row("SQLite: transactions of 1,000: objects per second",
                         n * (double) IN_ONE / (now_sec() - begun), "");
         begun = now_sec();
         for (n = 0; now_sec() - begun < seconds_per_part; n++) {
@@ -156,11 +156,12 @@ static void sqlite(const char *dir)
                         fail("get", sqlite3_errmsg(l.db));
                 (void) sqlite3_reset(l.get);
         }
-        row("SQLite: get: per second", n / (now_sec() - begun), "");
+        print_row("SQLite: get: per second", n / (now_sec() - begun), "");
         begun = now_sec();
         for (n = 0; n == 0 || now_sec() - begun < seconds_per_part; n++)
                 seen = lite_list(&l);
-        row_pair("SQLite: list 10,000: ms, objects seen", (now_sec() - begun) * 1e3 / n, seen, "");
+        print_pair("SQLite: list 10,000: ms, objects seen", (now_sec() - begun) * 1e3 / n, seen,
+                        "");
         (void) sqlite3_finalize(l.object);
         (void) sqlite3_finalize(l.version);
         (void) sqlite3_finalize(l.change);
@@ -463,7 +464,7 @@ static void etcd_watch(unsigned watchers)
         (void) snprintf(what, sizeof(what),
                         "etcd: put sent to change seen, %u watcher%s, ms p50 / p99", watchers,
                         watchers == 1 ? "" : "s");
-        row_latency(what, nsec, n, "");
+        print_latency(what, nsec, n, "");
         for (unsigned i = 0; i < watchers; i++)
                 http_close(&h[i]);
         http_close(&writer);
@@ -477,23 +478,23 @@ static void etcd(const char *port)
         Http h;
 
         etcd_port = (in_port_t) strtoul(port, NULL, 10);
-        row("etcd, JSON gateway: durable puts in sequence", etcd_puts(1), "");
-        row("etcd: 8 under way, a connection each", etcd_puts(8), "");
-        row("etcd: 64 under way, a connection each", etcd_puts(DEEP), "");
+        print_row("etcd, JSON gateway: durable puts in sequence", etcd_puts(1), "");
+        print_row("etcd: 8 under way, a connection each", etcd_puts(8), "");
+        print_row("etcd: 64 under way, a connection each", etcd_puts(DEEP), "");
         http_open(&h);
         begun = now_sec();
         for (n = 0; n < OBJECTS / IN_ONE || now_sec() - begun < seconds_per_part; n++)
                 etcd_transaction(&h, n * IN_ONE % OBJECTS, n);
-        row("etcd: transactions of 1,000: keys per second",
+        print_row("etcd: transactions of 1,000: keys per second",
                         n * (double) IN_ONE / (now_sec() - begun), "");
         begun = now_sec();
         for (n = 0; now_sec() - begun < seconds_per_part; n++)
                 etcd_get(&h, n * 7919 % OBJECTS);
-        row("etcd: get, one client in sequence: per second", n / (now_sec() - begun), "");
+        print_row("etcd: get, one client in sequence: per second", n / (now_sec() - begun), "");
         begun = now_sec();
         for (n = 0; n == 0 || now_sec() - begun < seconds_per_part; n++)
                 seen = etcd_list(&h);
-        row_pair("etcd: list 10,000: ms, keys seen", (now_sec() - begun) * 1e3 / n, seen, "");
+        print_pair("etcd: list 10,000: ms, keys seen", (now_sec() - begun) * 1e3 / n, seen, "");
         http_close(&h);
         etcd_watch(1);
         etcd_watch(WATCHERS);

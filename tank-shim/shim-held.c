@@ -352,7 +352,7 @@ static void check_drained(Held *h)
 /* ---- the streams ---- */
 
 /* -EAGAIN: nothing there. -EPIPE: nobody can write any more. 0: there is more. */
-static int stream_read(HeldStream *t, unsigned reads)
+static int held_stream_read(HeldStream *t, unsigned reads)
 {
         char buf[READ_SIZE];
 
@@ -370,7 +370,7 @@ static int stream_read(HeldStream *t, unsigned reads)
         return 0;
 }
 
-static void stream_close(HeldStream *t)
+static void held_stream_close(HeldStream *t)
 {
         t->source = sd_event_source_disable_unref(t->source);
         t->fd = safe_close(t->fd);
@@ -386,7 +386,7 @@ static void stream_set_end(HeldStream *t, bool at_end)
                 (void) sd_event_source_set_io_events(
                                 t->source, at_end ? EPOLLIN | EPOLLET : EPOLLIN);
         else
-                stream_close(t);
+                held_stream_close(t);
 }
 
 static int on_stream(sd_event_source *source, int fd, uint32_t revents, void *userdata)
@@ -394,7 +394,7 @@ static int on_stream(sd_event_source *source, int fd, uint32_t revents, void *us
         HeldStream *t = userdata;
         int r;
 
-        r = stream_read(t, READS_PER_TURN);
+        r = held_stream_read(t, READS_PER_TURN);
         stream_set_end(t, r < 0 && r != -EAGAIN);
         check_drained(t->held);
         return 0;
@@ -418,7 +418,7 @@ void held_finish(Held *h, const RunResult *result, const char *message)
         h->input = safe_close(h->input);
         for (size_t n = 0; n < h->n_streams; n++)
                 if (h->streams[n].fd >= 0 && !h->streams[n].at_end) {
-                        int r = stream_read(&h->streams[n], READS_AT_END);
+                        int r = held_stream_read(&h->streams[n], READS_AT_END);
 
                         stream_set_end(&h->streams[n], r < 0 && r != -EAGAIN);
                 }
@@ -437,7 +437,7 @@ void held_hang_up(Held *h)
                 if (c->gone)
                         client_free(c);
         }
-        stream_close(&h->streams[0]);
+        held_stream_close(&h->streams[0]);
         check_drained(h);
 }
 
@@ -519,7 +519,7 @@ Held *held_free(Held *h)
         while (h->clients)
                 client_free(h->clients);
         for (size_t n = 0; n < STREAMS_MAX; n++) {
-                stream_close(&h->streams[n]);
+                held_stream_close(&h->streams[n]);
                 fanout_free(h->streams[n].fanout);
         }
         safe_close(h->input);

@@ -10,7 +10,7 @@ typedef struct Cursor {
         const char *p, *end;
 } Cursor;
 
-static inline bool take_literal(Cursor *c, const char *s)
+static inline bool cursor_literal(Cursor *c, const char *s)
 {
         size_t n = strlen(s);
 
@@ -20,12 +20,12 @@ static inline bool take_literal(Cursor *c, const char *s)
         return true;
 }
 
-static inline bool take_u64(Cursor *c, const char *before, uint64_t *ret)
+static inline bool cursor_u64(Cursor *c, const char *before, uint64_t *ret)
 {
         const char *first;
         uint64_t n = 0;
 
-        if (!take_literal(c, before))
+        if (!cursor_literal(c, before))
                 return false;
         first = c->p;
         for (; c->p < c->end && *c->p >= '0' && *c->p <= '9'; c->p++)

@@ -221,10 +221,10 @@ static bool decode_own(const char *p, const char *end, KvRecord *r)
 {
         Cursor c = { p, end };
 
-        if (!take_u64(&c, "\1{\"expires\":", &r->expires_usec) ||
-                        !take_u64(&c, ",\"revision\":", &r->revision) ||
-                        !take_u64(&c, ",\"updated\":", &r->updated_usec) ||
-                        !take_literal(&c, "}\n"))
+        if (!cursor_u64(&c, "\1{\"expires\":", &r->expires_usec) ||
+                        !cursor_u64(&c, ",\"revision\":", &r->revision) ||
+                        !cursor_u64(&c, ",\"updated\":", &r->updated_usec) ||
+                        !cursor_literal(&c, "}\n"))
                 return false;
         r->value = (KvBytes){ c.p, (size_t) (c.end - c.p) };
         return r->value.size <= LIMIT_KV_VALUE;

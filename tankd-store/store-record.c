@@ -101,10 +101,10 @@ int store_format_check(const void *data, size_t size)
 
 static bool take_operation(Cursor *c, const char *before, Operation *ret)
 {
-        if (!take_literal(c, before))
+        if (!cursor_literal(c, before))
                 return false;
         for (Operation o = 0; o < _OPERATION_MAX; o++)
-                if (take_literal(c, operation_table[o])) {
+                if (cursor_literal(c, operation_table[o])) {
                         *ret = o;
                         return true;
                 }
@@ -113,7 +113,7 @@ static bool take_operation(Cursor *c, const char *before, Operation *ret)
 
 static bool take_uid(Cursor *c, const char *before, char ret[static ID128_SIZE])
 {
-        if (!take_literal(c, before) || c->end - c->p < ID128_SIZE)
+        if (!cursor_literal(c, before) || c->end - c->p < ID128_SIZE)
                 return false;
         memcpy(ret, c->p, ID128_SIZE - 1);
         ret[ID128_SIZE - 1] = 0;
@@ -127,9 +127,9 @@ static bool take_sealed(Cursor *c, size_t *ret)
         Cursor before = *c;
         uint64_t n;
 
-        if (!take_literal(&before, ",\"sealed\":"))
+        if (!cursor_literal(&before, ",\"sealed\":"))
                 return true;
-        if (!take_u64(c, ",\"sealed\":", &n))
+        if (!cursor_u64(c, ",\"sealed\":", &n))
                 return false;
         *ret = n;
         return true;
@@ -139,12 +139,12 @@ static bool decode_own_header(const char *p, const char *end, StoreRecord *r)
 {
         Cursor c = { p, end };
 
-        return take_u64(&c, "{\"created\":", &r->created_usec) &&
-               take_u64(&c, ",\"generation\":", &r->generation) &&
+        return cursor_u64(&c, "{\"created\":", &r->created_usec) &&
+               cursor_u64(&c, ",\"generation\":", &r->generation) &&
                take_operation(&c, ",\"operation\":\"", &r->operation) &&
-               take_u64(&c, "\",\"revision\":", &r->revision) && take_sealed(&c, &r->sealed_size) &&
-               take_uid(&c, ",\"uid\":\"", r->uid) &&
-               take_u64(&c, "\",\"updated\":", &r->updated_usec) && take_literal(&c, "}") &&
+               cursor_u64(&c, "\",\"revision\":", &r->revision) &&
+               take_sealed(&c, &r->sealed_size) && take_uid(&c, ",\"uid\":\"", r->uid) &&
+               cursor_u64(&c, "\",\"updated\":", &r->updated_usec) && cursor_literal(&c, "}") &&
                c.p == end;
 }
 
