@@ -32,15 +32,25 @@ static bool depth_is_bounded(const char *text, size_t size)
         return true;
 }
 
+int document_refuse_size(size_t size, size_t max, sd_bus_error *reterr)
+{
+        return tank_error_set(reterr, TANK_ERROR_TOO_LARGE,
+                        "the document has %zu bytes, and may have at most %zu", size, max);
+}
+
 int document_parse(const char *text, size_t size, json_t **ret, sd_bus_error *reterr)
+{
+        return document_parse_bounded(text, size, LIMIT_DOCUMENT_MAX, ret, reterr);
+}
+
+int document_parse_bounded(
+                const char *text, size_t size, size_t max, json_t **ret, sd_bus_error *reterr)
 {
         CLEANUP_JSON json_t *doc = NULL;
         json_error_t e;
 
-        if (size > LIMIT_DOCUMENT_MAX)
-                return tank_error_set(reterr, TANK_ERROR_TOO_LARGE,
-                                "the document has %zu bytes, and may have at most %u", size,
-                                LIMIT_DOCUMENT_MAX);
+        if (size > max)
+                return document_refuse_size(size, max, reterr);
         if (!depth_is_bounded(text, size))
                 return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
                                 "nested deeper than %u levels: flatten it", LIMIT_DOCUMENT_DEPTH);

@@ -15,6 +15,10 @@
 /* An object of at most LIMIT_DOCUMENT_MAX bytes and LIMIT_DOCUMENT_DEPTH levels. On failure
  * InvalidArgument or TooLarge with "line L column C: …". */
 int document_parse(const char *text, size_t size, json_t **ret, sd_bus_error *reterr);
+/* The same with another bound in bytes; and a text that is within it is refused as beyond one. */
+int document_parse_bounded(
+                const char *text, size_t size, size_t max, json_t **ret, sd_bus_error *reterr);
+int document_refuse_size(size_t size, size_t max, sd_bus_error *reterr);
 /* Compact, keys sorted: the stored and hashed form. -ENOMEM. */
 int document_format(const json_t *doc, char **ret);
 /* SHA-256 of the compact form as 64 hex digits. */

@@ -10,6 +10,7 @@
 #include "base64.h"
 #include "document.h"
 #include "error.h"
+#include "limit.h"
 #include "log.h"
 #include "spec.h"
 #include "store-sealed.h"
@@ -96,6 +97,27 @@ static int normalize(Step *p, const json_t *doc, SpecError *reterr_spec)
         return document_format(p->document, &p->text);
 }
 
+/* A secret may be larger than what is stored of it as a document. */
+static int parse(const StoreOperation *o, json_t **ret, sd_bus_error *reterr)
+{
+        CLEANUP_JSON json_t *doc = NULL;
+        int r;
+
+        if (o->parsed) {
+                *ret = json_copy((json_t *) o->parsed);
+                return *ret ? 0 : oom(reterr);
+        }
+        r = document_parse_bounded(
+                        o->document, o->document_size, LIMIT_DATA_DOCUMENT_MAX, &doc, reterr);
+        if (r < 0)
+                return r;
+        if (o->document_size > LIMIT_DOCUMENT_MAX &&
+                        !streq_ptr(json_get_string(doc, "kind"), "secret"))
+                return document_refuse_size(o->document_size, LIMIT_DOCUMENT_MAX, reterr);
+        *ret = TAKE_PTR(doc);
+        return 0;
+}
+
 static int read_document(Step *p, sd_bus_error *reterr)
 {
         CLEANUP_JSON json_t *doc = NULL;
@@ -103,12 +125,7 @@ static int read_document(Step *p, sd_bus_error *reterr)
         SpecError e = {};
         int r;
 
-        if (p->operation->parsed) {
-                doc = json_copy((json_t *) p->operation->parsed);
-                r = doc ? 0 : oom(reterr);
-        } else
-                r = document_parse(
-                                p->operation->document, p->operation->document_size, &doc, reterr);
+        r = parse(p->operation, &doc, reterr);
         if (r < 0)
                 return r;
         if (json_object_get(doc, "status"))

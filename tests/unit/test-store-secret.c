@@ -195,6 +195,36 @@ static void test_bytes(void **state)
         setup_done(&x);
 }
 
+/* As much as there may be, in a document that is a third larger for it. */
+static void test_large(void **state)
+{
+        CLEANUP_FREE char *bytes = calloc(1, LIMIT_DATA_MAX), *text = NULL;
+        CLEANUP_JSON json_t *doc =
+                        json_pack("{s:s,s:s,s:{}}", "kind", "secret", "name", "l", "data");
+        json_t *value;
+        Outcome o;
+        Revealed r;
+        Setup x;
+
+        setup_init(&x);
+        assert_non_null(bytes);
+        assert_int_equal(data_encode(bytes, LIMIT_DATA_MAX, &value), 0);
+        assert_int_equal(json_object_set_new(json_object_get(doc, "data"), "k", value), 0);
+        text = json_dumps(doc, 0);
+        assert_true(strlen(text) > LIMIT_DOCUMENT_MAX);
+        o = set(&x, text);
+        assert_string_equal(o.error, "");
+        r = reveal_at(&x, "l", 0);
+        assert_true(json_equal(r.data, json_object_get(doc, "data")));
+        json_decref(r.data);
+
+        /* What is kept counts. */
+        o = set(&x, "{\"kind\":\"secret\",\"name\":\"l\",\"data\":{\"k\":{\"redacted\":true},"
+                    "\"more\":\"x\"}}");
+        assert_string_equal(o.error, TANK_ERROR_TOO_LARGE);
+        setup_done(&x);
+}
+
 static void test_rights(void **state)
 {
         static const char document[] = DB_JSON;
@@ -688,6 +718,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_life),
                 cmocka_unit_test(test_bytes),
+                cmocka_unit_test(test_large),
                 cmocka_unit_test(test_rights),
                 cmocka_unit_test(test_transaction),
                 cmocka_unit_test(test_under_way),
