@@ -53,6 +53,7 @@ struct Compactor {
         Store *store;
         Rules rules;
         bool running;
+        unsigned n_under_way; /* batches; more than one only behind a cycle that was given up */
         Phase phase;
         Request *requests;
 
@@ -83,6 +84,11 @@ bool store_is_compacting(const Store *s)
         return s->compactor->running;
 }
 
+bool store_is_giving_up(const Store *s)
+{
+        return s->compactor->n_under_way > 0;
+}
+
 /* ---- the end of a batch ---- */
 
 static void on_batch(int error, void *userdata)
@@ -91,6 +97,7 @@ static void on_batch(int error, void *userdata)
         Compactor *c = userdata;
         uint64_t compacted;
 
+        c->n_under_way--;
         if (!c->running)
                 return; /* it was given up meanwhile */
         if (error >= 0) {
@@ -111,6 +118,7 @@ static int submit(Compactor *c, Upkeep **u, sd_bus_error *reterr)
         if (r < 0)
                 return r;
         *u = NULL;
+        c->n_under_way++;
         return -EAGAIN;
 }
 

@@ -43,6 +43,8 @@ void compactor_note_batch(Compactor *c);
 void compactor_reload(Compactor *c);
 const Rules *compactor_rules(const Compactor *c);
 bool store_is_compacting(const Store *s); /* a cycle is under way */
+/* Rows that it gave up may still be there: its batch is under way. */
+bool store_is_giving_up(const Store *s);
 
 /* @error NULL: it is done, and the log is compacted up to there. */
 typedef void (*Compacted)(uint64_t compacted, const sd_bus_error *error, void *userdata);

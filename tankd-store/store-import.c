@@ -127,7 +127,8 @@ int import_parse_line(const char *text, size_t size, ImportLine *ret, sd_bus_err
         ObjectKey key;
         int r;
 
-        r = document_parse(text, size, &doc, reterr);
+        /* With what is sealed in it a line may be larger than a document. */
+        r = document_parse_bounded(text, size, LIMIT_DATA_DOCUMENT_MAX, &doc, reterr);
         if (r < 0)
                 return r;
         if (json_get_bool(json_object_get(doc, "meta"), "unreadable", false))

@@ -6,6 +6,7 @@
 #include "error.h"
 #include "limit.h"
 #include "log.h"
+#include "store-compact.h"
 #include "store-sealed.h"
 
 /* One slice: some ms of the loop, and one batch. */
@@ -310,8 +311,9 @@ static int on_slice(sd_event_source *source, void *userdata)
         Slice *slice = calloc(1, sizeof(*slice));
         int e = slice ? 1 : -ENOMEM;
 
-        /* The first one is empty: behind it nothing is under way that the old key sealed. */
-        if (e > 0 && r->started)
+        /* An empty slice waits for what is under way before it: at first for whatever the old key
+         * sealed, later for versions that are given up, which must not be written once more. */
+        if (e > 0 && r->started && !store_is_giving_up(r->store))
                 e = scan(r, slice);
         r->started = true;
         if (e == 0 && !next_family(r)) {

@@ -13,10 +13,12 @@
 #include <sys/stat.h>
 
 #include "data.h"
+#include "store-compact.h"
 #include "store-db.h"
 #include "store-fixture.h"
 #include "store-history.h"
 #include "store-internal.h"
+#include "store-retention.h"
 #include "store-rotate.h"
 #include "store-secret.h"
 
@@ -635,6 +637,69 @@ static void test_rotation(void **state)
         setup_done(&x);
 }
 
+static void on_rule(const sd_bus_error *error, void *userdata)
+{
+        assert_null(error);
+        *(bool *) userdata = true;
+}
+
+static void on_compacted(uint64_t compacted, const sd_bus_error *error, void *userdata)
+{
+        assert_null(error);
+        *(bool *) userdata = true;
+}
+
+static int count_version(const StoreVersion *v, void *userdata)
+{
+        ++*(unsigned *) userdata;
+        return 0;
+}
+
+/* The rotation begins @delay turns of the loop behind the compaction. */
+static void rotate_and_compact(unsigned delay)
+{
+        CLEANUP(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
+        const Retention newest = { .versions = 1 };
+        bool ruled = false, compacted = false;
+        CLEANUP_FREE char *next = NULL;
+        RotatedOnce o = {};
+        unsigned n = 0;
+        Setup x;
+
+        setup_init(&x);
+        for (int i = 0; i < 20; i++) {
+                char value[16];
+
+                (void) snprintf(value, sizeof(value), "%d", i);
+                (void) set_value(&x, "s", value);
+        }
+        assert_int_equal(store_set_retention(x.f.store, "secret", &newest, on_rule, &ruled, &e), 0);
+        while (!ruled)
+                turn(&x);
+        assert_int_equal(store_compact(x.f.store, store_revision(x.f.store), on_compacted,
+                                         &compacted, &e),
+                        0);
+        for (unsigned i = 0; !(compacted && o.done); i++) {
+                if (i == delay)
+                        assert_int_equal(store_rotate_key(x.f.store, on_rotated, &o, &e), 0);
+                (void) sd_event_run(x.f.event, i < delay ? 0 : UINT64_C(10000000));
+        }
+        assert_string_equal(o.error, "");
+        assert_int_equal(store_history(x.f.store, "secret", "default", "s", 0, "", count_version,
+                                         &n, &next, &e),
+                        0);
+        assert_int_equal(n, 1);
+        check_value(&x, "s", 0, "k", "19");
+        setup_done(&x);
+}
+
+/* Side by side: what goes is gone, what stays is sealed anew. */
+static void test_rotation_and_compaction(void **state)
+{
+        for (unsigned delay = 0; delay < 3; delay++)
+                rotate_and_compact(delay);
+}
+
 /* A row that nothing opens is counted and left as it is. */
 static void test_rotation_passes_over(void **state)
 {
@@ -729,6 +794,7 @@ int main(void)
                 cmocka_unit_test(test_without_key),
                 cmocka_unit_test(test_export),
                 cmocka_unit_test(test_rotation),
+                cmocka_unit_test(test_rotation_and_compaction),
                 cmocka_unit_test(test_rotation_passes_over),
                 cmocka_unit_test(test_nothing_in_clear),
         };
