@@ -7,10 +7,14 @@
 #include "bus-names.h"
 #include "ctl.h"
 #include "ctl-bus.h"
+#include "ctl-store.h"
 #include "ctl-text.h"
 #include "ctl-verbs.h"
+#include "document.h"
 #include "error.h"
 #include "log.h"
+
+#define VERIFY_TIMEOUT_USEC (UINT64_C(120) * USEC_PER_SEC)
 
 typedef struct Property {
         const char *name;
@@ -59,6 +63,29 @@ static bool examine(sd_bus *bus, const char *program, const char *name, const ch
         return healthy;
 }
 
+/* Prints what is wrong with the database; false: something is. Who may not ask is told so. */
+static bool examine_database(sd_bus *bus)
+{
+        CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
+        CLEANUP_JSON json_t *problems = NULL;
+        const json_t *problem;
+        char text[64];
+        uint64_t rows;
+        size_t i;
+
+        if (store_ask_problems(bus, VERIFY_TIMEOUT_USEC, &problems, &rows, &e) < 0) {
+                print_line("not verified:", e.message ? e.message : "the store does not answer");
+                return true;
+        }
+        (void) snprintf(text, sizeof(text), "%llu rows, nothing is wrong",
+                        (unsigned long long) rows);
+        if (json_array_size(problems) == 0)
+                print_line("verified:", text);
+        json_array_foreach (problems, i, problem)
+                print_line("problem:", json_string_value(problem));
+        return json_array_size(problems) == 0;
+}
+
 static int accept_store(sd_bus *bus)
 {
         CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
@@ -87,6 +114,8 @@ int verb_doctor(const Arguments *a)
         if (a->accept_store)
                 return accept_store(bus);
         store_healthy = examine(bus, "tankd-store", TANK_STORE_NAME, TANK_STORE_PATH, store);
+        if (store_healthy)
+                store_healthy = examine_database(bus);
         reconcile_healthy = examine(bus, "tankd-reconcile", TANK_RECONCILE_NAME,
                         TANK_RECONCILE_PATH, reconcile);
         return store_healthy && reconcile_healthy ? 0 : EXIT_CODE_FAILED;

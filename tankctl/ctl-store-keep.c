@@ -15,10 +15,10 @@
 #include "names.h"
 #include "quantity.h"
 
-/* What takes as long as it takes. */
-static int call(sd_bus *bus, sd_bus_message *m, sd_bus_message **ret, sd_bus_error *reterr)
+static int call(sd_bus *bus, sd_bus_message *m, uint64_t timeout, sd_bus_message **ret,
+                sd_bus_error *reterr)
 {
-        int r = sd_bus_call(bus, m, UINT64_MAX, reterr, ret);
+        int r = sd_bus_call(bus, m, timeout, reterr, ret);
 
         if (r < 0)
                 ctl_bus_translate(reterr, ctl_store_admin.name);
@@ -27,7 +27,8 @@ static int call(sd_bus *bus, sd_bus_message *m, sd_bus_message **ret, sd_bus_err
 
 /* ---- verify -------------------------------------------------------------------------------- */
 
-int store_ask_problems(sd_bus *bus, json_t **ret_problems, uint64_t *ret_rows, sd_bus_error *reterr)
+int store_ask_problems(sd_bus *bus, uint64_t timeout, json_t **ret_problems, uint64_t *ret_rows,
+                sd_bus_error *reterr)
 {
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL, *reply = NULL;
         CLEANUP_JSON json_t *problems = json_array();
@@ -38,7 +39,7 @@ int store_ask_problems(sd_bus *bus, json_t **ret_problems, uint64_t *ret_rows, s
                 return -ENOMEM;
         if ((r = ctl_bus_new_call(bus, &ctl_store_admin, "Verify", &m)) < 0 ||
                         (r = sd_bus_message_append(m, "a{sv}", 0)) < 0 ||
-                        (r = call(bus, m, &reply, reterr)) < 0 ||
+                        (r = call(bus, m, timeout, &reply, reterr)) < 0 ||
                         (r = sd_bus_message_enter_container(reply, 'a', "s")) < 0)
                 return r;
         while ((r = sd_bus_message_read(reply, "s", &problem)) > 0)
@@ -64,7 +65,7 @@ int store_verify(const Arguments *a)
         r = ctl_bus_open(&bus);
         if (r != 0)
                 return r;
-        r = store_ask_problems(bus, &problems, &rows, &e);
+        r = store_ask_problems(bus, UINT64_MAX, &problems, &rows, &e);
         if (r < 0)
                 return ctl_bus_failure(NULL, &e, r);
         json_array_foreach (problems, i, problem) {
@@ -96,7 +97,7 @@ int store_compact(const Arguments *a)
                         (r = a->revision ? sd_bus_message_append(
                                                            m, "a{sv}", 1, "revision", "t", revision)
                                          : sd_bus_message_append(m, "a{sv}", 0)) < 0 ||
-                        (r = call(bus, m, &reply, &e)) < 0 ||
+                        (r = call(bus, m, UINT64_MAX, &reply, &e)) < 0 ||
                         (r = sd_bus_message_read(reply, "t", &compacted)) < 0)
                 return ctl_bus_failure(NULL, &e, r);
         printf("the changes up to revision %" PRIu64 " are given up\n", compacted);
