@@ -19,9 +19,12 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include "store-compact.h"
 #include "store-fixture.h"
+#include "store-history.h"
 #include "store-kv.h"
 #include "store-meta.h"
+#include "store-retention.h"
 
 static Fixture fixture;
 static bool own_mounts;
@@ -335,6 +338,79 @@ static void test_full_disk(void **state)
         (void) rmdir(dir);
 }
 
+/* ---- giving up on a full disk ---- */
+
+static void told(const sd_bus_error *error, void *userdata)
+{
+        assert_null(error);
+        *(bool *) userdata = true;
+}
+
+static void compacted(uint64_t revision, const sd_bus_error *error, void *userdata)
+{
+        told(error, userdata);
+}
+
+static int count_version(const StoreVersion *v, void *userdata)
+{
+        (*(unsigned *) userdata)++;
+        return 0;
+}
+
+static void wait_told(Fixture *f, const bool *done)
+{
+        uint64_t deadline = now_boottime_usec() + 60 * USEC_PER_SEC;
+
+        while (!*done) {
+                assert_true(now_boottime_usec() < deadline);
+                assert_true(sd_event_run(f->event, USEC_PER_SEC) >= 0);
+        }
+}
+
+/* What makes room is taken like a delete. */
+static void test_compact_on_full_disk(void **state)
+{
+        char dir[] = "/tmp/tank-test-full-XXXXXX", path[128], text[128];
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        const Retention rule = { 1, 0 };
+        bool set = false, done = false;
+        CLEANUP_FREE char *next = NULL;
+        unsigned n = 0;
+        Fixture f;
+
+        if (!own_mounts)
+                skip();
+        assert_non_null(mkdtemp(dir));
+        assert_int_equal(mount("tmpfs", dir, "tmpfs", 0, "size=96m"), 0);
+        fixture_init(&f, dir);
+        assert_true(fixture_open(&f) >= 0);
+        for (unsigned i = 0; i < 20; i++) {
+                (void) snprintf(text, sizeof(text), "{\"kind\":\"widget\",\"name\":\"v\",\"x\":%u}",
+                                i);
+                assert_string_equal(apply(&f, text).error, "");
+        }
+        (void) snprintf(path, sizeof(path), "%s/filler", dir);
+        make_filler(path);
+        (void) fill(&f, 0);
+
+        assert_true(store_set_retention(f.store, "", &rule, told, &set, &e) >= 0);
+        wait_told(&f, &set);
+        assert_true(store_compact(f.store, store_revision(f.store), compacted, &done, &e) >= 0);
+        wait_told(&f, &done);
+        assert_true(store_is_degraded(f.store));
+        assert_int_equal(store_compacted_revision(f.store), store_revision(f.store));
+        assert_true(store_history(f.store, "widget", "default", "v", 0, NULL, count_version, &n,
+                                    &next, &e) >= 0);
+        assert_int_equal(n, 1);
+        assert_int_equal(unlink(path), 0);
+        assert_string_equal(apply(&f, "{\"kind\":\"widget\",\"name\":\"small\"}").error, "");
+        fixture_close(&f);
+        sd_event_unref(f.event);
+        (void) remove_tree_at(AT_FDCWD, f.logs);
+        assert_int_equal(umount(dir), 0);
+        (void) rmdir(dir);
+}
+
 /* ---- keys on a full disk ---- */
 
 static void kv_answered(const KvOutcome *outcome, const sd_bus_error *error, void *userdata)
@@ -550,6 +626,7 @@ int main(void)
                 TEST(test_newer_format),
                 TEST(test_unreadable_record),
                 cmocka_unit_test(test_full_disk),
+                cmocka_unit_test(test_compact_on_full_disk),
                 cmocka_unit_test(test_full_disk_of_keys),
                 cmocka_unit_test(test_crammed_disk),
         };
