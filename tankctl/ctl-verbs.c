@@ -420,11 +420,13 @@ const Verb ctl_verbs[] = {
                         kv_options, 0, OUTPUTS_NAME | OUTPUT_BIT(OUTPUT_JSON), 1, 4,
                         EXIT_CODE_USAGE, verb_kv },
         { "doctor", "", "look after the daemons",
-                        "Shows the state of both daemons, and what is wrong with the database. Exits "
-                        "with\n"
-                        "1 when something is not well. When the reconciler is held, because the store is not the one it knew, "
-                        "--accept-store\n"
-                        "tells it to go on with this one: pods that it does not name are stopped.",
+                        "Shows the state of both daemons, and what is wrong with the database. "
+                        "Exits\n"
+                        "with 1 when something is not well. When the reconciler is held, because "
+                        "the\n"
+                        "store is not the one it knew, --accept-store tells it to go on with this "
+                        "one:\n"
+                        "pods that it does not name are stopped.",
                         doctor_options, 0, OUTPUTS_NONE, 0, 0, EXIT_CODE_USAGE, verb_doctor },
         { "completion", "bash|words [WORD…]", "complete words in a shell",
                         "\"completion bash\" prints a script for bash: source <(tankctl "

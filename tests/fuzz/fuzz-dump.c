@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A backup that somebody wants to be restored. It is read as it is; and, since nothing that was made
- * up has a right digest, its bytes are also what rows are made of, in a backup that is written,
+/* A backup that somebody wants to be restored. It is read as it is; and, since nothing that was
+ * made up has a right digest, its bytes are also what rows are made of, in a backup that is written,
  * read, cut and changed. */
 
 #include "fuzz.h"
