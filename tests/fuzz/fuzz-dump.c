@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* A backup that somebody wants to be restored. It is read as it is; and, since nothing that was
- * made up has a right digest, its bytes are also what rows are made of, in a backup that is written,
- * read, cut and changed. */
+ * made up has a right digest, its bytes are also what rows are made of, in a backup that is
+ * written, read, cut and changed. */
 
 #include "fuzz.h"
 #include "store-dump.h"
