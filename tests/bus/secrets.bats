@@ -307,3 +307,29 @@ END
   [ "$(tankctl secret get db password --reveal)" = "$value" ]
   [ ! -e "$key" ]
 }
+
+@test "X26: backup and export are ciphertext unless told otherwise, and come back where the key is" {
+  start_store
+  tankctl secret create db --from-literal "password=$value" --type login
+  tankctl store backup "$dir/backup" >/dev/null
+  tankctl store export "$dir/lines" >/dev/null
+  nowhere "$value"
+  tankctl store verify >/dev/null
+  [ "$(tankctl store export --reveal | jq -r 'select(.kind == "secret").data.password')" = "$value" ]
+
+  tankctl secret delete db >/dev/null
+  tankctl store import -f "$dir/lines" >/dev/null
+  [ "$(tankctl secret get db password --reveal)" = "$value" ]
+  [ "$(tankctl get secret db -o json | jq -r .type)" = login ]
+  # As another secret it is nothing.
+  sed 's/"name":"db"/"name":"other"/' "$dir/lines" >"$dir/moved"
+  run -1 --separate-stderr tankctl store import -f "$dir/moved"
+  [[ $stderr == *'is not what was sealed there'* ]]
+
+  tankctl secret rotate-key
+  tankctl store verify >/dev/null
+  # What the old key sealed stays shut from now on.
+  run -1 --separate-stderr tankctl store import -f "$dir/lines"
+  [[ $stderr == *'which is not here'* ]]
+  nowhere "$value"
+}
