@@ -7,6 +7,7 @@
 
 #include "error.h"
 #include "history-run.h"
+#include "quantity.h"
 
 static Change change_from(const char *s)
 {
@@ -22,6 +23,42 @@ static void know(Run *u, Key key, uint32_t revision, uint32_t tag)
         u->known[key].revision = revision;
         if (tag > 0)
                 u->known[key].tag = tag;
+}
+
+/* Accepted alone, it may still be lost. */
+static void read_pair_write(Op *op, sd_bus_message *m)
+{
+        uint64_t revision;
+        int existed = true;
+
+        if (op->steps->verb == VERB_DELETE)
+                must(sd_bus_message_read(m, "b", &existed) >= 0);
+        must(sd_bus_message_read(m, "t", &revision) >= 0);
+        op->revision = (uint32_t) revision;
+        *op->answers = (StepAnswer){ .change = op->steps->verb == VERB_APPLY ? CHANGE_UPDATED
+                                               : existed                     ? CHANGE_DELETED
+                                                                             : CHANGE_ABSENT,
+                .revision = existed ? (uint32_t) revision : 0 };
+        if (op->accepted)
+                op->result = RESULT_UNKNOWN;
+}
+
+static void read_pair_get(Run *u, Op *op, sd_bus_message *m)
+{
+        uint64_t revision, expires, tag = 0;
+        const void *value;
+        char text[16] = "";
+        size_t size;
+        int found;
+
+        must(sd_bus_message_read(m, "b", &found) >= 0);
+        must(sd_bus_message_read_array(m, 'y', &value, &size) >= 0 && size < sizeof(text));
+        must(sd_bus_message_read(m, "tt", &revision, &expires) >= 0);
+        memcpy(text, value, size);
+        must(!found || parse_u64(text, &tag) >= 0);
+        op->items->revision = found ? (uint32_t) revision : 0;
+        op->items->tag = (uint32_t) tag;
+        know(u, op->items->key, op->items->revision, 0);
 }
 
 static void read_write(Op *op, sd_bus_message *m)
@@ -179,6 +216,14 @@ static const char *read_answer(Run *u, Op *op, sd_bus_message *m)
 {
         const char *next = "";
 
+        if (op_is_of_pair(op)) {
+                if (op->kind == OP_GET)
+                        read_pair_get(u, op, m);
+                else
+                        read_pair_write(op, m);
+                know_all(u, op);
+                return "";
+        }
         switch (op->kind) {
         case OP_WRITE: read_write(op, m); break;
         case OP_TRANSACTION: read_transaction(op, m); break;

@@ -135,7 +135,12 @@ static bool answers_are(uint32_t revision, const Op *op, const Outcome *o)
         for (unsigned s = 0; s < op->n; s++) {
                 const StepAnswer *a = &op->answers[s];
                 bool effect = a->change >= CHANGE_CREATED;
+                Key key = op->steps[s].key;
 
+                /* Whether it was there is not told of a key that is set. */
+                if (key_is_pair(key) && effect && o->steps[s].change >= CHANGE_CREATED &&
+                                a->revision == revision)
+                        continue;
                 if (a->change != o->steps[s].change ||
                                 a->revision != (effect ? revision : o->steps[s].revision))
                         return false;
@@ -201,7 +206,9 @@ static bool own_open(Check *c, uint32_t revision, const Open *open)
                 Op *op = &c->r->ops[open->ops[i]];
                 Outcome o;
 
-                if (op->effect > 0 || !touches(op, key) || open->low[op->invoked] >= revision ||
+                if (op->effect > 0 || !touches(op, key) ||
+                                (op->accepted && op->revision > 0 && op->revision != revision) ||
+                                open->low[op->invoked] >= revision ||
                                 op->life < open->life[revision] ||
                                 op->life > open->life_behind[revision])
                         continue;
@@ -357,7 +364,8 @@ static bool concerns(const Op *op, const Op *q)
 {
         for (unsigned s = 0; s <= op->refused_step; s++)
                 for (unsigned i = 0; i < q->n; i++) {
-                        Key key = op->steps[s].key, other = q->steps[i].key;
+                        Key key = op->n > 0 ? op->steps[s].key : op->items->key;
+                        Key other = q->steps[i].key;
 
                         if (other == key || (key_is_space(key) != key_is_space(other) &&
                                                             key_space(key) == key_space(other)))
@@ -373,7 +381,8 @@ bool history_excuses(const Recording *r, const Op *op)
         while (q > r->ops && q[-1].life == op->life)
                 q--;
         for (; q < end && q->invoked < op->answered; q++)
-                if (was_left_open(q) && (q->answered == 0 || q->answered > op->invoked) &&
+                if (was_left_open(q) &&
+                                (q->answered == 0 || q->answered > op->invoked || q->accepted) &&
                                 concerns(op, q))
                         return true;
         return false;
@@ -401,7 +410,8 @@ static bool on_answer(Check *c, const Op *op)
         uint32_t place;
 
         if (op->effect > 0) {
-                c->low = MAX(c->low, op->effect);
+                if (!op->accepted)
+                        c->low = MAX(c->low, op->effect);
                 return true;
         }
         if (op->result == RESULT_UNKNOWN || op->refusal == REFUSAL_STATE)
@@ -409,11 +419,11 @@ static bool on_answer(Check *c, const Op *op)
         place = find_place(c, op);
         if (place != UINT32_MAX) {
                 count(c->found, op);
-                if (op->result == RESULT_OK && op->list_at == 0)
+                if (op->result == RESULT_OK && op->list_at == 0 && !op->accepted)
                         c->low = MAX(c->low, place);
                 return true;
         }
-        if (op->result == RESULT_REFUSED && history_excuses(c->r, op)) {
+        if ((op->result == RESULT_REFUSED || op->accepted) && history_excuses(c->r, op)) {
                 c->found->excused++;
                 return true;
         }
@@ -480,7 +490,9 @@ static Change seen_as(const Log *l, const Stream *s, const Row *row)
         const Version *before = log_find(l, row->revision - 1, row->key);
         bool is = row->change != CHANGE_DELETED, was = before;
 
-        if (s->type >= 0 && (key_is_space(row->key) || row->key / N_NAMES / N_SPACES != s->type))
+        if (key_is_pair(row->key) ||
+                        (s->type >= 0 && (key_is_space(row->key) ||
+                                                         row->key / N_NAMES / N_SPACES != s->type)))
                 return CHANGE_UNCHANGED;
         if (s->color >= 0) {
                 is = is && tag_color(row->tag) == s->color;

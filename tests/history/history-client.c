@@ -33,6 +33,24 @@ static uint32_t random_revision(Client *c, Key key)
         return chance(c, 80) ? c->run->known[key].revision : draw(&c->random, 1000);
 }
 
+static Key random_pair(Client *c)
+{
+        return N_DOCUMENTS + (Key) draw(&c->random, N_KEYS - N_DOCUMENTS);
+}
+
+/* Each value is another: whether a key was set to what it had is not told. */
+static Step random_pair_step(Client *c)
+{
+        Step s = { .key = random_pair(c), .verb = chance(c, 70) ? VERB_APPLY : VERB_DELETE };
+
+        if (s.verb == VERB_APPLY)
+                s.tag = ++c->run->tags;
+        s.has_if = chance(c, 25);
+        if (s.has_if)
+                s.if_revision = random_revision(c, s.key);
+        return s;
+}
+
 static Step random_step(Client *c, bool in_transaction)
 {
         static const Verb verbs[] = { VERB_CREATE, VERB_CREATE, VERB_CREATE, VERB_APPLY, VERB_APPLY,
@@ -120,6 +138,33 @@ static void append_list(sd_bus_message *m, const Op *op, const char *token)
         must(sd_bus_message_close_container(m) >= 0);
 }
 
+static sd_bus_message *message_of_pair(Client *c, const Op *op)
+{
+        const Step *s = op->kind == OP_WRITE ? op->steps : NULL;
+        const char *method = !s ? "Get" : s->verb == VERB_APPLY ? "Set" : "Remove";
+        Key key = s ? s->key : op->items->key;
+        char name[16], value[16];
+        sd_bus_message *m;
+
+        must(sd_bus_message_new_method_call(c->bus, &m, TANK_STORE_NAME, TANK_STORE_PATH,
+                             TANK_STORE_INTERFACE ".KeyValue", method) >= 0);
+        must(sd_bus_message_append(m, "s", PAIRS_STORE) >= 0);
+        must(sd_bus_message_append_array(
+                             m, 'y', key_name(key, name), strlen(key_name(key, name))) >= 0);
+        if (!s)
+                return m;
+        (void) snprintf(value, sizeof(value), "%u", s->tag);
+        if (s->verb == VERB_APPLY)
+                must(sd_bus_message_append_array(m, 'y', value, strlen(value)) >= 0);
+        must(sd_bus_message_open_container(m, 'a', "{sv}") >= 0);
+        if (s->has_if)
+                must(append_u64(m, "if-revision", s->if_revision) >= 0);
+        if (op->accepted)
+                must(sd_bus_message_append(m, "{sv}", "wait", "b", false) >= 0);
+        must(sd_bus_message_close_container(m) >= 0);
+        return m;
+}
+
 static sd_bus_message *message_of(Client *c, const Op *op, const char *token)
 {
         static const char *const methods[] = { "Create", "Apply", "Update", "Delete", "Rollback" };
@@ -186,9 +231,14 @@ static void fill(Client *c, Op *op)
         }
         for (unsigned i = 0; i < op->n; i++)
                 op->steps[i] = random_step(c, op->kind == OP_TRANSACTION);
+        if (op->kind == OP_WRITE && chance(c, 20)) {
+                *op->steps = random_pair_step(c);
+                op->accepted = chance(c, 30);
+        }
         if (op->kind == OP_GET) {
                 must((op->items = calloc(1, sizeof(Item))) != NULL);
-                op->items->key = random_key(c);
+                op->accepted = chance(c, 20);
+                op->items->key = op->accepted ? random_pair(c) : random_key(c);
                 op->n_items = 1;
         }
         op->list_type = (int) draw(&c->random, N_TYPES);
@@ -207,7 +257,8 @@ static void send_call(Client *c, size_t i, const char *token)
 
         must(call != NULL);
         *call = (Call){ c, c->generation, i };
-        m = message_of(c, &c->run->r->ops[i], token);
+        m = op_is_of_pair(&c->run->r->ops[i]) ? message_of_pair(c, &c->run->r->ops[i])
+                                              : message_of(c, &c->run->r->ops[i], token);
         must(sd_bus_call_async(c->bus, &slot, m, on_answer, call, 60 * USEC_PER_SEC) >= 0);
         must(sd_bus_slot_set_destroy_callback(slot, free_call) >= 0);
         must(sd_bus_slot_set_floating(slot, true) >= 0);

@@ -19,18 +19,24 @@ bool history_quiet;
 
 const char *key_type(Key k)
 {
+        if (key_is_pair(k))
+                return "key";
         return key_is_space(k) ? "namespace" : type_names[k / N_NAMES / N_SPACES];
 }
 
 const char *key_namespace(Key k)
 {
-        return key_is_space(k) ? "" : space_names[key_space(k)];
+        return key_is_space(k) || key_is_pair(k) ? "" : space_names[key_space(k)];
 }
 
 const char *key_name(Key k, char buf[static 16])
 {
         if (key_is_space(k))
                 return space_names[key_space(k)];
+        if (key_is_pair(k)) {
+                (void) snprintf(buf, 16, "p/%d~", k - N_DOCUMENTS);
+                return buf;
+        }
         (void) snprintf(buf, 16, "n%d", k % N_NAMES);
         return buf;
 }
@@ -134,6 +140,10 @@ static bool row_is_possible(const Log *l, const Row *row, const Version *before)
                                 key_type(row->key), key_namespace(row->key),
                                 key_name(row->key, name), change_names[row->change],
                                 stood ? "stood there" : "did not stand there");
+        if (key_is_pair(row->key))
+                return row->change == CHANGE_CREATED || row->old_tag == before->tag ||
+                       history_wrong("revision %u: the old value is %u, and was %u", row->revision,
+                                       row->old_tag, before->tag);
         if (row->change == CHANGE_CREATED && row->generation != 1)
                 return history_wrong("revision %u: generation %u is the first", row->revision,
                                 row->generation);
@@ -191,7 +201,7 @@ static bool add_rows(Log *l)
                         if (log_version(l, r, row->key))
                                 return history_wrong("revision %u: one object twice", r);
                         add_version(l, row);
-                        if (!key_is_space(row->key) && row->change != CHANGE_UPDATED)
+                        if (row->key < N_OBJECTS && row->change != CHANGE_UPDATED)
                                 counts[key_space(row->key)] +=
                                                 row->change == CHANGE_CREATED ? 1U : -1U;
                 }

@@ -46,7 +46,7 @@ static int refuse(Model *m, Refusal refusal, uint32_t revision)
 
 static bool has_space(const Model *m, Key key)
 {
-        return key_is_space(key) || key_space(key) == 0 || stands(m, space_key(key_space(key)));
+        return key >= N_OBJECTS || key_space(key) == 0 || stands(m, space_key(key_space(key)));
 }
 
 static uint32_t count_space(const Model *m, int space)
@@ -54,7 +54,7 @@ static uint32_t count_space(const Model *m, int space)
         uint32_t n = m->log->counts[space][m->revision];
 
         for (unsigned i = 0; i < m->at; i++) {
-                if (key_is_space(m->op->steps[i].key) || key_space(m->op->steps[i].key) != space)
+                if (m->op->steps[i].key >= N_OBJECTS || key_space(m->op->steps[i].key) != space)
                         continue;
                 if (m->outcome->steps[i].change == CHANGE_CREATED)
                         n++;

@@ -11,7 +11,15 @@
 #define N_CLIENTS 8
 #define IN_FLIGHT 6 /* calls of each client */
 
+#define PAIRS_STORE "history" /* where the keys are */
+
 typedef struct Run Run;
+
+static inline bool op_is_of_pair(const Op *op)
+{
+        return (op->kind == OP_GET && key_is_pair(op->items->key)) ||
+               (op->kind == OP_WRITE && key_is_pair(op->steps->key));
+}
 
 typedef struct Client {
         Run *run;
@@ -62,6 +70,7 @@ struct Run {
         } known[N_KEYS]; /* what a client heard of it last */
         uint32_t tags;
         Faults faults;
+        size_t n_pairs;    /* changes of key-value data */
         size_t unexpected; /* errors that no call should give */
 };
 

@@ -100,12 +100,13 @@ static bool refused_conflict(const Recording *r, const Op *op)
 static bool read_something(const Recording *r, const Op *op)
 {
         return op->kind == OP_GET && op->result == RESULT_OK && op->items->revision > 0 &&
-               op->revision == 0 && op->items->revision < r->log.n / 2;
+               op->items->key < N_DOCUMENTS && op->items->revision < r->log.n / 2;
 }
 
 static bool read_old(const Recording *r, const Op *op)
 {
-        return op->kind == OP_GET && op->result == RESULT_OK && op->items->revision > r->log.n / 2;
+        return op->kind == OP_GET && op->result == RESULT_OK && op->items->key < N_DOCUMENTS &&
+               op->items->revision > r->log.n / 2;
 }
 
 static bool listed(const Recording *r, const Op *op)
@@ -145,7 +146,7 @@ static bool happen_twice(Recording *r)
 {
         Row *row = &r->log.rows[r->log.n_rows];
 
-        for (Key k = 0; k < N_KEYS; k++) {
+        for (Key k = 0; k < N_DOCUMENTS; k++) {
                 const Version *v = log_find(&r->log, r->log.n, k);
 
                 if (!v)

@@ -15,6 +15,7 @@
 #include "bus-util.h"
 #include "clock.h"
 #include "history-run.h"
+#include "quantity.h"
 
 #define TIMEOUT_USEC (60 * USEC_PER_SEC)
 #define SPARE        (256 * 1024) /* bytes that are left free on a disk that is to become full */
@@ -158,6 +159,115 @@ static void read_log(Run *u, sd_bus *bus)
         }
 }
 
+static uint32_t read_tag(sd_bus_message *m)
+{
+        const void *value;
+        char text[16] = "";
+        uint64_t tag = 0;
+        size_t size;
+
+        must(sd_bus_message_read_array(m, 'y', &value, &size) >= 0 && size < sizeof(text));
+        memcpy(text, value, size);
+        must(size == 0 || parse_u64(text, &tag) >= 0);
+        return (uint32_t) tag;
+}
+
+static bool read_pairs_page(Log *l, size_t *allocated, sd_bus_message *m, uint64_t *ret_revision)
+{
+        const char *operation;
+        const void *name;
+        uint64_t revision;
+        int had, has, more;
+        char text[16];
+        size_t size;
+
+        must(sd_bus_message_enter_container(m, 'a', "(tsaybaybay)") >= 0);
+        while (sd_bus_message_enter_container(m, 'r', "tsaybaybay") > 0) {
+                Row row = {};
+
+                must(sd_bus_message_read(m, "ts", &revision, &operation) >= 0);
+                must(sd_bus_message_read_array(m, 'y', &name, &size) >= 0 && size < sizeof(text));
+                memcpy(text, name, size);
+                text[size] = 0;
+                must(sd_bus_message_read(m, "b", &had) >= 0);
+                row.old_tag = read_tag(m);
+                must(sd_bus_message_read(m, "b", &has) >= 0);
+                row.tag = read_tag(m);
+                must(sd_bus_message_exit_container(m) >= 0);
+                row.revision = (uint32_t) revision;
+                row.key = key_find("key", "", text);
+                row.change = !has ? CHANGE_DELETED : had ? CHANGE_UPDATED : CHANGE_CREATED;
+                must(row.key >= 0 && streq(operation, has ? "set" : "removed"));
+                if (!has)
+                        row.tag = row.old_tag;
+                add_row(l, allocated, row);
+        }
+        must(sd_bus_message_exit_container(m) >= 0);
+        must(sd_bus_message_read(m, "bt", &more, ret_revision) >= 0);
+        return more;
+}
+
+static int by_revision(const void *a, const void *b)
+{
+        const Row *x = a, *y = b;
+
+        if (x->revision != y->revision)
+                return x->revision < y->revision ? -1 : 1;
+        return x->place < y->place ? -1 : 1;
+}
+
+/* Of the same revisions, in a log of their own: what has one kind of change has no other. */
+static void read_pairs(Run *u, sd_bus *bus)
+{
+        Log *l = &u->r->log, pairs = {};
+        size_t allocated = 0;
+        uint64_t revision = 1;
+        bool more = true;
+
+        while (more) {
+                CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
+
+                must(sd_bus_call_method(bus, TANK_STORE_NAME, TANK_STORE_PATH,
+                                     TANK_STORE_INTERFACE ".KeyValue", "GetChanges", NULL, &reply,
+                                     "ssta{sv}", u->database_id, PAIRS_STORE, revision, 0) >= 0);
+                more = read_pairs_page(&pairs, &allocated, reply, &revision);
+        }
+        must(revision == l->n);
+        must((l->rows = reallocarray(l->rows, l->n_rows + pairs.n_rows + 1, sizeof(Row))) != NULL);
+        if (pairs.n_rows > 0)
+                memcpy(l->rows + l->n_rows, pairs.rows, pairs.n_rows * sizeof(Row));
+        for (size_t i = 0; i < pairs.n_rows; i++) /* each has a revision of its own */
+                must(i == 0 || pairs.rows[i].revision > pairs.rows[i - 1].revision);
+        l->n_rows += pairs.n_rows;
+        u->n_pairs = pairs.n_rows;
+        free(pairs.rows);
+        /* The rows of one transaction stay in their order. */
+        for (size_t i = 0; i < l->n_rows; i++)
+                l->rows[i].place = (uint32_t) i;
+        qsort(l->rows, l->n_rows, sizeof(Row), by_revision);
+}
+
+static void read_standing_pair(Run *u, sd_bus *bus, Key key)
+{
+        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
+        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
+        uint64_t revision;
+        char name[16];
+        int found;
+
+        u->r->standing[key] = (Item){ .key = key };
+        must(sd_bus_message_new_method_call(bus, &m, TANK_STORE_NAME, TANK_STORE_PATH,
+                             TANK_STORE_INTERFACE ".KeyValue", "Get") >= 0);
+        must(sd_bus_message_append(m, "s", PAIRS_STORE) >= 0);
+        must(sd_bus_message_append_array(
+                             m, 'y', key_name(key, name), strlen(key_name(key, name))) >= 0);
+        must(sd_bus_call(bus, m, 0, NULL, &reply) >= 0);
+        must(sd_bus_message_read(reply, "b", &found) >= 0);
+        u->r->standing[key].tag = read_tag(reply);
+        must(sd_bus_message_read(reply, "t", &revision) >= 0);
+        u->r->standing[key].revision = found ? (uint32_t) revision : 0;
+}
+
 static void read_standing(Run *u, sd_bus *bus, Key key)
 {
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
@@ -183,6 +293,9 @@ void store_read_all(Run *u)
 
         must(sd_bus_open_system(&bus) >= 0);
         read_log(u, bus);
-        for (Key k = 0; k < N_KEYS; k++)
+        read_pairs(u, bus);
+        for (Key k = 0; k < N_DOCUMENTS; k++)
                 read_standing(u, bus, k);
+        for (Key k = N_DOCUMENTS; k < N_KEYS; k++)
+                read_standing_pair(u, bus, k);
 }

@@ -28,7 +28,8 @@
 #define N_SPACES     3 /* the first is "default", which always is */
 #define N_NAMES      12
 #define N_OBJECTS    (N_TYPES * N_SPACES * N_NAMES)
-#define N_KEYS       (N_OBJECTS + N_SPACES - 1) /* the other namespaces are objects, too */
+#define N_DOCUMENTS  (N_OBJECTS + N_SPACES - 1) /* the other namespaces are objects, too */
+#define N_KEYS       (N_DOCUMENTS + 24)         /* and behind them keys of the key-value data */
 #define N_COLORS     3
 #define STEPS_MAX    8U
 #define REVISION_MAX 0xffffffffU
@@ -37,7 +38,13 @@ typedef int Key; /* (type * N_SPACES + space) * N_NAMES + name; behind them the 
 
 static inline bool key_is_space(Key k)
 {
-        return k >= N_OBJECTS;
+        return k >= N_OBJECTS && k < N_DOCUMENTS;
+}
+
+/* Of the key-value data: "apply" sets it, "delete" removes it. */
+static inline bool key_is_pair(Key k)
+{
+        return k >= N_DOCUMENTS;
 }
 
 static inline int key_space(Key k)
@@ -137,6 +144,7 @@ typedef struct Op {
         Refusal refusal;
         uint8_t refused_step;
         bool has_refused_revision;
+        bool accepted;              /* key-value data: answered, or read, before it is durable */
         uint8_t n;                  /* steps; 1 of a single write */
         uint32_t refused_revision;  /* what a Conflict or AlreadyExists told */
         uint32_t invoked, answered; /* 0: never */
@@ -160,6 +168,8 @@ typedef struct Row { /* of the change log */
         uint32_t tag, generation;
         uint32_t document_revision; /* of the document that came with it */
         uint64_t uid;               /* half of it */
+        uint32_t place;             /* while it is sorted */
+        uint32_t old_tag;           /* of key-value data alone, which has none of these three */
 } Row;
 
 typedef struct Version {

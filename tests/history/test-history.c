@@ -338,6 +338,7 @@ static int report(uint32_t seed, uint64_t usec)
         for (unsigned i = 0; i < N_STREAMS; i++)
                 (void) printf("# watcher %s: %zu changes\n", recording.streams[i].name,
                                 recording.streams[i].n);
+        (void) printf("# %zu changes of key-value data\n", run.n_pairs);
         (void) printf("%sok 1 - %zu calls, --seed %u\n", ok ? "" : "not ", run.made, seed);
         if (ok)
                 return spoil_all(seed);
