@@ -460,3 +460,22 @@ seen_is()
   wait_for changes_seen 13
   [ "$(jq -rs '.[12].name' "$dir/seen")" = e ]
 }
+
+@test "tankctl watch: what was compacted while it did not look is a resync, and what stands" {
+  widget a
+  follow watch widget -o json
+  wait_for seen_is 'created a, synced 2'
+  kill -STOP "$follower"
+  widget b
+  tankctl delete widget b
+  widget c
+  tankctl store compact
+  run tankctl watch widget --since 2 --no-follow
+  [ "$status" = 1 ]
+  [[ $output == *'the changes up to revision 5 are gone'* ]]
+  [ "$(tankctl watch widget --since 5 --no-follow -o name)" = '' ]
+  kill -CONT "$follower"
+  wait_for seen_is 'created a, synced 2, resync 2, created a, created c, synced 5'
+  widget d
+  wait_for seen_is 'created a, synced 2, resync 2, created a, created c, synced 5, created d'
+}
