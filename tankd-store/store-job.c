@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Two sources drive the same turn: one of idle priority, so that jobs run at once where nobody else
- * does and the commit queue (which gathers until the loop is idle) is not held up; and a timer, for
- * a loop that is never idle. Both are off while no job can run. */
+/* Two timers drive the same turn: one that is over at once, of idle priority, so that jobs run at
+ * once where nobody else does and the commit queue (which gathers until the loop is idle) is not
+ * held up; and one for a loop that is never idle. Both are off while no job can run. The first is
+ * no defer source: those are always pending, and the one that was made first would go before all
+ * others of its priority for as long as it is on. */
 
 #include "store-job.h"
 
@@ -57,7 +59,8 @@ static void arm(Jobs *q)
 {
         int on = find_ready(q) ? SD_EVENT_ONESHOT : SD_EVENT_OFF, r;
 
-        if ((r = sd_event_source_set_enabled(q->idle, on)) < 0 ||
+        if ((on && (r = sd_event_source_set_time(q->idle, 0)) < 0) ||
+                        (r = sd_event_source_set_enabled(q->idle, on)) < 0 ||
                         (on && (r = sd_event_source_set_time_relative(q->timer, SHARE_USEC)) < 0) ||
                         (r = sd_event_source_set_enabled(q->timer, on)) < 0)
                 (void) log_error_errno(r, "cannot arrange for the next slice of a job");
@@ -90,12 +93,6 @@ static void turn(Jobs *q)
         } else
                 end(q, j, r < 0 ? &e : NULL);
         arm(q);
-}
-
-static int on_idle(sd_event_source *source, void *userdata)
-{
-        turn(userdata);
-        return 0;
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
@@ -154,7 +151,7 @@ int jobs_new(sd_event *event, Jobs **ret)
 
         if (!q)
                 return -ENOMEM;
-        if ((r = sd_event_add_defer(event, &q->idle, on_idle, q)) < 0 ||
+        if ((r = sd_event_add_time(event, &q->idle, CLOCK_MONOTONIC, 0, 1, on_timer, q)) < 0 ||
                         (r = sd_event_source_set_enabled(q->idle, SD_EVENT_OFF)) < 0 ||
                         (r = sd_event_source_set_priority(q->idle, SD_EVENT_PRIORITY_IDLE)) < 0 ||
                         (r = sd_event_add_time(event, &q->timer, CLOCK_MONOTONIC, 0, 0, on_timer,
