@@ -108,7 +108,7 @@ static void wake_up(Census *c)
         (void) sd_event_source_set_enabled(c->source, SD_EVENT_ONESHOT);
 }
 
-static int on_idle(sd_event_source *source, void *userdata)
+static int on_idle(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Census *c = userdata;
         int r;
@@ -176,7 +176,9 @@ int census_new(sd_event *event, Store *s, Census **ret)
         if (!c)
                 return -ENOMEM;
         c->store = s;
-        if ((r = sd_event_add_defer(event, &c->source, on_idle, c)) < 0 ||
+        /* No defer source: one that is always on goes before all others of its priority, and what
+         * waits for the disk is let go from there. */
+        if ((r = sd_event_add_time(event, &c->source, CLOCK_MONOTONIC, 0, 1, on_idle, c)) < 0 ||
                         (r = sd_event_source_set_priority(c->source, SD_EVENT_PRIORITY_IDLE)) < 0)
                 return r;
         *ret = TAKE_PTR(c);

@@ -153,32 +153,6 @@ END
   grep -q 'was shown the secret default/db' "$dir/store.log"
 }
 
-@test "group tank may declare, and neither read nor write a secret" {
-  getent group tank >/dev/null || skip 'there is no group tank'
-  start_store
-  tankctl secret create db --from-literal "password=$value"
-  as_member()
-  {
-    setpriv --reuid 65534 --regid 65534 --groups "$(getent group tank | cut -d: -f3)" -- "$@"
-  }
-  chmod 755 "$dir"
-  for method in Set Reveal; do
-    signature='ssa{sv}' arguments=(default db 0)
-    [ "$method" = Reveal ] || signature='ssa{say}a{sv}' arguments=(default db 0 0)
-    run -1 as_member busctl --system call org.tankd.Store1 /org/tankd/Store1 \
-      org.tankd.Store1.Secrets "$method" "$signature" "${arguments[@]}"
-    [[ $output == *"'secrets'"* ]]
-  done
-  run -1 as_member busctl --system call org.tankd.Store1 /org/tankd/Store1 org.tankd.Store1.Secrets \
-    RotateKey 'a{sv}' 0
-  run -1 as_member busctl --system call org.tankd.Store1 /org/tankd/Store1 org.tankd.Store1 \
-    Apply 'sa{sv}' '{"kind":"secret","name":"db","data":{}}' 0
-  [[ $output == *"'secrets'"* ]]
-  run -1 as_member busctl --system call org.tankd.Store1 /org/tankd/Store1 org.tankd.Store1 \
-    Delete 'sssa{sv}' secret default db 0
-  [ "$(tankctl secret get db password --reveal)" = "$value" ]
-}
-
 @test "X31: the key is rotated while everything goes on, and the old one opens nothing" {
   start_store
   tankctl secret create db --from-literal "password=$value"
