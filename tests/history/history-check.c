@@ -410,7 +410,8 @@ static bool on_answer(Check *c, const Op *op)
         uint32_t place;
 
         if (op->effect > 0) {
-                if (!op->accepted)
+                /* Of those that were left open it may have been another one. */
+                if (op->result == RESULT_OK)
                         c->low = MAX(c->low, op->effect);
                 return true;
         }
