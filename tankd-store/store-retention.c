@@ -41,7 +41,7 @@ static void on_written(int error, void *userdata)
 /* The rules are one row: who changes it next begins with what this one wrote. */
 static int begin(Store *s, RuleSet done, void *userdata, Setting **ret, sd_bus_error *reterr)
 {
-        Setting *x;
+        Setting *x = NULL; /* gcc does not see that begin() sets it */
 
         if (s->setting)
                 return tank_error_set(reterr, TANK_ERROR_BUSY,
@@ -77,7 +77,7 @@ int store_set_retention(Store *s, const char *type, const Retention *rule, RuleS
                 void *userdata, sd_bus_error *reterr)
 {
         CLEANUP_FREE char *text = NULL;
-        Setting *x;
+        Setting *x = NULL; /* gcc does not see that begin() sets it */
         int r = begin(s, done, userdata, &x, reterr);
 
         if (r < 0)
@@ -90,7 +90,7 @@ int store_set_log_retention(Store *s, const LogRetention *rule, RuleSet done, vo
                 sd_bus_error *reterr)
 {
         CLEANUP_FREE char *text = NULL;
-        Setting *x;
+        Setting *x = NULL; /* gcc does not see that begin() sets it */
         int r = begin(s, done, userdata, &x, reterr);
 
         if (r < 0)
