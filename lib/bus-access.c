@@ -16,6 +16,7 @@
 
 #include <grp.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "bus-access.h"
 #include "bus-polkit.h"
@@ -445,7 +446,8 @@ static int read_credentials(sd_bus_message *m, BusAccess *a, BusCaller *ret)
                         if (r < 0)
                                 return r;
                         who.uid = uid;
-                        who.root = uid == 0;
+                        /* Whoever is what we are can do as it likes with our files and our memory. */
+                        who.root = uid == 0 || uid == geteuid();
                         have_uid = true;
                 } else if (streq(key, "UnixGroupIDs")) {
                         const uint32_t *gids;

@@ -6,8 +6,8 @@
  * message, so every method is SD_BUS_VTABLE_UNPRIVILEGED and decided here. Fails closed: no
  * credentials, no access.
  *
- * Root may everything; group `tank` everything but PRIVILEGED, SECRETS and ADMIN. For all else
- * polkit is asked, for the action org.tankd.RIGHT, and its answer remembered until it says that
+ * Root may everything, and so may the daemon's own user, whose files and memory they are; group
+ * `tank` everything but PRIVILEGED, SECRETS and ADMIN. For all else polkit is asked, for the action org.tankd.RIGHT, and its answer remembered until it says that
  * something changed: without polkit nobody else may anything. Meanwhile the calls of this caller
  * wait, and nobody else's. Only a call that allows it makes polkit ask people for a password.
  *
