@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <fnmatch.h>
 #include <rocksdb/c.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -66,6 +67,7 @@ static const char *const family_names[_DB_FAMILY_MAX] = {
 struct Db {
         rocksdb_t *db;
         rocksdb_env_t *env; /* in memory; NULL: the disk's */
+        atomic_bool damaged;
         rocksdb_options_t *options;
         rocksdb_readoptions_t *read_options;
         rocksdb_writeoptions_t *write_options;
@@ -87,6 +89,7 @@ struct DbBatch {
 };
 
 struct DbIter {
+        Db *db;
         rocksdb_iterator_t *iter; /* NULL: of a family that is not there */
 };
 
@@ -126,6 +129,20 @@ static int check(char *text, const char *what)
         log_error("%s: RocksDB says: %s", what, text);
         rocksdb_free(text);
         return r;
+}
+
+static int check_io(Db *db, char *text, const char *what)
+{
+        int r = check(text, what);
+
+        if (r == -EBADMSG)
+                db->damaged = true;
+        return r;
+}
+
+bool db_is_damaged(const Db *db)
+{
+        return db->damaged;
 }
 
 /* @log_dir NULL: beside the database. */
@@ -497,7 +514,7 @@ int db_write(Db *db, DbBatch *b)
         if (r < 0)
                 return r;
         rocksdb_write(db->db, db->write_options, b->batch, &error);
-        return check(error, "write to the database");
+        return check_io(db, error, "write to the database");
 }
 
 int db_view_new(Db *db, DbView **ret)
@@ -534,7 +551,7 @@ int db_get(Db *db, const DbView *view, DbFamily family, DbKey key, char **ret, s
                 return -ENOENT;
         value = rocksdb_get_cf(db->db, view ? view->read_options : db->read_options,
                         db->families[family], key.data, key.size, &size, &error);
-        r = check(error, "read of the database");
+        r = check_io(db, error, "read of the database");
         if (r < 0)
                 return r;
         if (!value)
@@ -550,6 +567,7 @@ int db_iter_new(Db *db, const DbView *view, DbFamily family, DbIter **ret)
 
         if (!i)
                 return -ENOMEM;
+        i->db = db;
         if (db->families[family])
                 i->iter = rocksdb_create_iterator_cf(db->db,
                                 view ? view->read_options : db->read_options, db->families[family]);
@@ -618,5 +636,5 @@ int db_iter_status(const DbIter *i)
         if (!i->iter)
                 return 0;
         rocksdb_iter_get_error(i->iter, &error);
-        return check(error, "read of the database");
+        return check_io(i->db, error, "read of the database");
 }

@@ -77,6 +77,9 @@ typedef enum DbNumber {
 } DbNumber;
 uint64_t db_number(Db *db, DbNumber number); /* 0 when it is not known */
 
+/* Something that was read had a wrong checksum or structure. */
+bool db_is_damaged(const Db *db);
+
 typedef struct DbBatch DbBatch;
 int db_batch_new(DbBatch **ret);
 DbBatch *db_batch_free(DbBatch *b);

@@ -20,5 +20,3 @@ int store_admin_method_get_retention(sd_bus_message *m, void *userdata, sd_bus_e
 int store_admin_method_set_log_retention(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int store_admin_method_get_log_retention(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int store_admin_method_reset(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
-/* The connection is gone: nobody waits for an answer any more. */
-void store_bus_admin_forget_callers(StoreBus *b);

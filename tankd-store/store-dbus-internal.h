@@ -13,10 +13,8 @@
 
 #define STORE_BUS_INTERFACES 4U /* at most */
 
-typedef struct Errand Errand;   /* a call that a job will answer */
-typedef struct Reply Reply;     /* a write that is not answered yet */
+typedef struct Reply Reply;     /* a call that is answered later */
 typedef struct Listing Listing; /* a list or a count that is not answered yet */
-typedef struct KvReply KvReply; /* the same of key-value data */
 
 struct StoreBus {
         Store *store;
@@ -26,11 +24,7 @@ struct StoreBus {
         Census *census;
         sd_bus_slot *vtable_slots[STORE_BUS_INTERFACES], *name_slot, *acquired_slot;
         Reply *replies;
-        Errand *errands;
         Listing *listings;
-        sd_bus_message *rotation; /* RotateKey that is not answered yet */
-        MetricsCall rotation_call;
-        KvReply *kv_replies;
         StoreBusNamed named;
         void *userdata;
 };
@@ -44,6 +38,10 @@ static inline BusAccess *store_bus_access(void *userdata)
 {
         return ((StoreBus *) userdata)->access;
 }
+
+/* store-dbus-reply.c */
+/* The connection is gone: nobody waits for an answer any more. */
+void store_bus_forget_callers(StoreBus *b);
 
 /* store-dbus-write.c */
 int store_method_create(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
@@ -59,8 +57,6 @@ int store_bus_check_deadline(uint64_t deadline_usec, sd_bus_error *reterr);
  * what the handler returns. */
 int store_bus_apply(StoreBus *b, sd_bus_message *m, const BusCaller *caller,
                 const StoreOperation *o, const StoreBusApply *options, sd_bus_error *reterr);
-/* The connection is gone: nobody waits for an answer any more. */
-void store_bus_forget_callers(StoreBus *b);
 
 /* store-dbus-query.c */
 int store_method_list(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
@@ -79,4 +75,3 @@ int store_method_get_changes(sd_bus_message *m, void *userdata, sd_bus_error *re
 
 /* store-dbus-secrets.c */
 extern const sd_bus_vtable store_secrets_vtable[];
-void store_bus_forget_rotation(StoreBus *b);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Keeping the database: copies, looking at it, giving up what is old. Most of it takes longer than
- * a call of the loop: the message is kept in an Errand until a job answers. When the connection
+ * a call of the loop: the message is kept in an Reply until a job answers. When the connection
  * goes first, the errand stays behind without a message and the job goes on. */
 
 #include "store-dbus-admin.h"
@@ -13,68 +13,29 @@
 #include "store-compact.h"
 #include "store-export.h"
 #include "store-import.h"
+#include "store-dbus-reply.h"
 #include "store-retention.h"
 #include "store-verify.h"
 
-struct Errand {
-        StoreBus *bus;
-        Errand *next, **link;
-        sd_bus_message *message; /* NULL: nobody waits any more */
-        MetricsCall call;
-};
-
-static Errand *errand_new(StoreBus *b, sd_bus_message *m)
-{
-        Errand *e = malloc(sizeof(*e));
-
-        if (!e)
-                return NULL;
-        *e = (Errand){
-                .bus = b,
-                .next = b->errands,
-                .link = &b->errands,
-                .message = sd_bus_message_ref(m),
-        };
-        if (e->next)
-                e->next->link = &e->next;
-        b->errands = e;
-        return e;
-}
-
-static void errand_free(Errand *e)
-{
-        *e->link = e->next;
-        if (e->next)
-                e->next->link = e->link;
-        sd_bus_message_unref(e->message);
-        free(e);
-}
-
-void store_bus_admin_forget_callers(StoreBus *b)
-{
-        for (Errand *e = b->errands; e; e = e->next)
-                e->message = sd_bus_message_unref(e->message);
-}
-
 /* @r: what sending came to. */
-static void errand_done(Errand *e, int r, bool failed)
+static void errand_done(Reply *e, int r, bool failed)
 {
         if (r < 0)
                 (void) log_warning_errno(r, "cannot answer a call, ignoring");
         metrics_answered(&e->call, 0, failed);
-        errand_free(e);
+        reply_free(e);
 }
 
-static void errand_fail(Errand *e, const sd_bus_error *error)
+static void errand_fail(Reply *e, const sd_bus_error *error)
 {
         errand_done(e, e->message ? sd_bus_reply_method_error(e->message, error) : 0, true);
 }
 
 /* @r: of beginning what answers @e. */
-static int errand_begun(Errand *e, int r)
+static int errand_begun(Reply *e, int r)
 {
         if (r < 0) {
-                errand_free(e);
+                reply_free(e);
                 return r;
         }
         e->call = metrics_later(e->bus->metrics);
@@ -90,7 +51,7 @@ static int read_no_options(sd_bus_message *m, sd_bus_error *reterr)
 
 static void on_backup(const BackupResult *result, const sd_bus_error *error, void *userdata)
 {
-        Errand *e = userdata;
+        Reply *e = userdata;
 
         if (error)
                 errand_fail(e, error);
@@ -106,19 +67,19 @@ static int store_admin_method_backup_authorized(
                 sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
 {
         StoreBus *b = userdata;
-        Errand *e;
+        Reply *e;
         int r, fd;
 
         if ((r = sd_bus_message_read(m, "h", &fd)) < 0 || (r = read_no_options(m, reterr)) < 0)
                 return r;
-        e = errand_new(b, m);
+        e = reply_new(b, m);
         return e ? errand_begun(e, store_backup(b->store, fd, on_backup, e, reterr)) : -ENOMEM;
 }
 BUS_METHOD_SHARED(store_admin_method_backup, BUS_ADMIN, store_bus_access)
 
 static void on_export(const ExportResult *result, const sd_bus_error *error, void *userdata)
 {
-        Errand *e = userdata;
+        Reply *e = userdata;
 
         if (error)
                 errand_fail(e, error);
@@ -140,7 +101,7 @@ static int store_admin_method_export_authorized(
                 { "reveal", 'b', &o.reveal, NULL },
                 { "type", 's', &o.type, NULL },
         };
-        Errand *e;
+        Reply *e;
         int r, fd;
 
         if ((r = sd_bus_message_read(m, "h", &fd)) < 0 ||
@@ -149,13 +110,13 @@ static int store_admin_method_export_authorized(
         if (o.reveal && !bus_caller_may(caller, BUS_SECRETS))
                 return tank_error_set(reterr, TANK_ERROR_ACCESS_DENIED,
                                 "option \"reveal\": needs the right 'secrets': be root");
-        e = errand_new(b, m);
+        e = reply_new(b, m);
         return e ? errand_begun(e, store_export(b->store, fd, &o, on_export, e, reterr)) : -ENOMEM;
 }
 BUS_METHOD_SHARED(store_admin_method_export, BUS_ADMIN, store_bus_access)
 
 /* What was written before it failed stays: that is part of the sentence. */
-static void fail_import(Errand *e, const ImportResult *result, const sd_bus_error *error)
+static void fail_import(Reply *e, const ImportResult *result, const sd_bus_error *error)
 {
         CLEANUP(sd_bus_error_free) sd_bus_error told = SD_BUS_ERROR_NULL;
         uint64_t n = result->created + result->updated;
@@ -172,7 +133,7 @@ static void fail_import(Errand *e, const ImportResult *result, const sd_bus_erro
 
 static void on_import(const ImportResult *result, const sd_bus_error *error, void *userdata)
 {
-        Errand *e = userdata;
+        Reply *e = userdata;
 
         if (error)
                 fail_import(e, result, error);
@@ -195,13 +156,13 @@ static int store_admin_method_import_authorized(
                 .secrets = bus_caller_may(caller, BUS_SECRETS),
         };
         const BusOption options[] = { { "dry-run", 'b', &o.dry_run, NULL } };
-        Errand *e;
+        Reply *e;
         int r, fd;
 
         if ((r = sd_bus_message_read(m, "h", &fd)) < 0 ||
                         (r = bus_read_options(m, options, ARRAY_SIZE(options), reterr)) < 0)
                 return r;
-        e = errand_new(b, m);
+        e = reply_new(b, m);
         return e ? errand_begun(e, store_import(b->store, fd, &o, on_import, e, reterr)) : -ENOMEM;
 }
 BUS_METHOD_SHARED(store_admin_method_import, BUS_ADMIN, store_bus_access)
@@ -223,7 +184,7 @@ static int send_verified(sd_bus_message *m, const Verifier *v)
 
 static void on_verified(const Verifier *v, const sd_bus_error *error, void *userdata)
 {
-        Errand *e = userdata;
+        Reply *e = userdata;
 
         if (error)
                 errand_fail(e, error);
@@ -235,12 +196,12 @@ static int store_admin_method_verify_authorized(
                 sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
 {
         StoreBus *b = userdata;
-        Errand *e;
+        Reply *e;
         int r = read_no_options(m, reterr);
 
         if (r < 0)
                 return r;
-        e = errand_new(b, m);
+        e = reply_new(b, m);
         return e ? errand_begun(e, store_verify(b->store, on_verified, e, reterr)) : -ENOMEM;
 }
 BUS_METHOD_SHARED(store_admin_method_verify, BUS_ADMIN, store_bus_access)
@@ -249,7 +210,7 @@ BUS_METHOD_SHARED(store_admin_method_verify, BUS_ADMIN, store_bus_access)
 
 static void on_compacted(uint64_t compacted, const sd_bus_error *error, void *userdata)
 {
-        Errand *e = userdata;
+        Reply *e = userdata;
 
         if (error)
                 errand_fail(e, error);
@@ -266,12 +227,12 @@ static int store_admin_method_compact_authorized(
         StoreBus *b = userdata;
         uint64_t revision = store_revision(b->store);
         const BusOption options[] = { { "revision", 't', &revision, NULL } };
-        Errand *e;
+        Reply *e;
         int r = bus_read_options(m, options, ARRAY_SIZE(options), reterr);
 
         if (r < 0)
                 return r;
-        e = errand_new(b, m);
+        e = reply_new(b, m);
         return e ? errand_begun(e, store_compact(b->store, revision, on_compacted, e, reterr))
                  : -ENOMEM;
 }
@@ -279,7 +240,7 @@ BUS_METHOD_SHARED(store_admin_method_compact, BUS_ADMIN, store_bus_access)
 
 static void on_rule_set(const sd_bus_error *error, void *userdata)
 {
-        Errand *e = userdata;
+        Reply *e = userdata;
 
         if (error)
                 errand_fail(e, error);
@@ -294,13 +255,13 @@ static int store_admin_method_set_retention_authorized(
         StoreBus *b = userdata;
         Retention rule;
         const char *type;
-        Errand *e;
+        Reply *e;
         int r;
 
         r = sd_bus_message_read(m, "stt", &type, &rule.versions, &rule.age_usec);
         if (r < 0)
                 return r;
-        e = errand_new(b, m);
+        e = reply_new(b, m);
         return e ? errand_begun(e, store_set_retention(
                                                    b->store, type, &rule, on_rule_set, e, reterr))
                  : -ENOMEM;
@@ -333,13 +294,13 @@ static int store_admin_method_set_log_retention_authorized(
 {
         StoreBus *b = userdata;
         LogRetention rule;
-        Errand *e;
+        Reply *e;
         int r;
 
         r = sd_bus_message_read(m, "tt", &rule.rows, &rule.bytes);
         if (r < 0)
                 return r;
-        e = errand_new(b, m);
+        e = reply_new(b, m);
         return e ? errand_begun(e, store_set_log_retention(b->store, &rule, on_rule_set, e, reterr))
                  : -ENOMEM;
 }

@@ -11,54 +11,35 @@
 #include "error.h"
 #include "limit.h"
 #include "log.h"
+#include "store-dbus-reply.h"
 
 /* ---- answers ------------------------------------------------------------------------------- */
 
 typedef int (*SendKv)(sd_bus_message *m, const KvOutcome *o);
 
-struct KvReply {
-        StoreBus *bus;
-        KvReply *next, **link;
-        sd_bus_message *message; /* NULL: nobody waits any more */
-        sd_event_source *timer;  /* NULL: the caller has all the time */
+typedef struct KvReply {
+        Reply reply;
+        sd_event_source *timer; /* NULL: the caller has all the time */
         SendKv send;
-        MetricsCall call;
-};
+} KvReply;
 
-static KvReply *reply_new(StoreBus *b, sd_bus_message *m, SendKv send)
+static KvReply *kv_reply_new(StoreBus *b, sd_bus_message *m, SendKv send)
 {
-        KvReply *r = malloc(sizeof(*r));
+        KvReply *r = calloc(1, sizeof(*r));
 
         if (!r)
                 return NULL;
-        *r = (KvReply){
-                .bus = b,
-                .next = b->kv_replies,
-                .link = &b->kv_replies,
-                .message = sd_bus_message_ref(m),
-                .send = send,
-                .call = metrics_later(b->metrics),
-        };
-        if (r->next)
-                r->next->link = &r->next;
-        b->kv_replies = r;
+        reply_init(&r->reply, b, m);
+        r->reply.call = metrics_later(b->metrics);
+        r->send = send;
         return r;
 }
 
-static void reply_free(KvReply *r)
+static void kv_reply_free(KvReply *r)
 {
-        *r->link = r->next;
-        if (r->next)
-                r->next->link = r->link;
         sd_event_source_disable_unref(r->timer);
-        sd_bus_message_unref(r->message);
+        reply_done(&r->reply);
         free(r);
-}
-
-void store_bus_kv_forget_callers(StoreBus *b)
-{
-        for (KvReply *r = b->kv_replies; r; r = r->next)
-                r->message = sd_bus_message_unref(r->message);
 }
 
 /* Behind the sentence: whether the write is durable. Were it, there would be an answer. */
@@ -80,9 +61,9 @@ static int send_timed_out(sd_bus_message *m)
 static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
 {
         KvReply *r = userdata;
-        int e = r->message ? send_timed_out(r->message) : 0;
+        int e = r->reply.message ? send_timed_out(r->reply.message) : 0;
 
-        r->message = sd_bus_message_unref(r->message);
+        r->reply.message = sd_bus_message_unref(r->reply.message);
         if (e < 0)
                 (void) log_warning_errno(e, "cannot answer a write, ignoring");
         return 0;
@@ -162,13 +143,13 @@ static void on_answered(const KvOutcome *outcome, const sd_bus_error *error, voi
         KvReply *r = userdata;
         int e = 0;
 
-        if (r->message)
-                e = error ? sd_bus_reply_method_error(r->message, error)
-                          : r->send(r->message, outcome);
+        if (r->reply.message)
+                e = error ? sd_bus_reply_method_error(r->reply.message, error)
+                          : r->send(r->reply.message, outcome);
         if (e < 0)
                 (void) log_warning_errno(e, "cannot answer a write, ignoring");
-        metrics_answered(&r->call, 0, is_failure(r, outcome));
-        reply_free(r);
+        metrics_answered(&r->reply.call, 0, is_failure(r, outcome));
+        kv_reply_free(r);
 }
 
 /* ---- calls --------------------------------------------------------------------------------- */
@@ -228,7 +209,7 @@ static int begin(StoreBus *b, sd_bus_message *m, const BusCaller *caller, const 
                 return r;
         for (size_t i = 0; i < n; i++)
                 metrics_in(b->metrics, operations[i].value.size);
-        call.userdata = reply = reply_new(b, m, send);
+        call.userdata = reply = kv_reply_new(b, m, send);
         if (!reply)
                 return -ENOMEM;
         if (c->wait && c->has_timeout)
@@ -239,8 +220,8 @@ static int begin(StoreBus *b, sd_bus_message *m, const BusCaller *caller, const 
                 r = operations ? store_kv_write(b->store, c->store, operations, n, &call, reterr)
                                : store_kv_clear(b->store, c->store, &call, reterr);
         if (r < 0) {
-                metrics_answered(&reply->call, 0, true);
-                reply_free(reply);
+                metrics_answered(&reply->reply.call, 0, true);
+                kv_reply_free(reply);
         }
         return r < 0 ? r : 1;
 }

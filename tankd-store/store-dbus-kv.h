@@ -10,8 +10,6 @@
 extern const sd_bus_vtable store_kv_vtable[];
 /* A batch is durable; NULL: something changed. */
 void store_bus_kv_changed(StoreBus *b, sd_bus *bus, const CommitBatch *batch);
-/* The connection is gone. */
-void store_bus_kv_forget_callers(StoreBus *b);
 
 /* store-dbus-kv-read.c */
 int kv_method_get(sd_bus_message *m, void *userdata, sd_bus_error *reterr);

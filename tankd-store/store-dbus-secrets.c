@@ -3,7 +3,7 @@
 /* org.tankd.Store1.Secrets: the only way by which a value goes out. Messages are sensitive: sd-bus
  * overwrites them when it frees them. */
 
-#include "store-dbus-internal.h"
+#include "store-dbus-reply.h"
 
 #include "bus-options.h"
 #include "data.h"
@@ -161,40 +161,40 @@ BUS_METHOD(store_method_reveal, BUS_SECRETS, store_bus_access)
 
 /* ---- the key ---- */
 
-void store_bus_forget_rotation(StoreBus *b)
-{
-        b->rotation = sd_bus_message_unref(b->rotation);
-}
-
 static void on_rotated(const RotateResult *result, const sd_bus_error *error, void *userdata)
 {
-        StoreBus *b = userdata;
+        Reply *reply = userdata;
         int r = 0;
 
-        if (b->rotation)
-                r = error ? sd_bus_reply_method_error(b->rotation, error)
-                          : sd_bus_reply_method_return(b->rotation, "stt", result->key_id,
+        if (reply->message)
+                r = error ? sd_bus_reply_method_error(reply->message, error)
+                          : sd_bus_reply_method_return(reply->message, "stt", result->key_id,
                                             result->rewrapped, result->failed);
         if (r < 0)
                 (void) log_warning_errno(r, "cannot answer RotateKey, ignoring");
-        metrics_answered(&b->rotation_call, 0, error != NULL);
-        store_bus_forget_rotation(b);
+        metrics_answered(&reply->call, 0, error != NULL);
+        reply_free(reply);
 }
 
 static int store_method_rotate_key_authorized(
                 sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
 {
         StoreBus *b = userdata;
+        Reply *reply;
         int r;
 
         r = bus_read_options(m, NULL, 0, reterr);
-        if (r >= 0)
-                r = store_rotate_key(b->store, on_rotated, b, reterr);
         if (r < 0)
                 return r;
-        assert(!b->rotation);
-        b->rotation = sd_bus_message_ref(m);
-        b->rotation_call = metrics_later(b->metrics);
+        reply = reply_new(b, m);
+        if (!reply)
+                return -ENOMEM;
+        r = store_rotate_key(b->store, on_rotated, reply, reterr);
+        if (r < 0) {
+                reply_free(reply);
+                return r;
+        }
+        reply->call = metrics_later(b->metrics);
         return 1;
 }
 BUS_METHOD(store_method_rotate_key, BUS_ADMIN, store_bus_access)

@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-#include "store-dbus-internal.h"
+#include "store-dbus-reply.h"
 
 #include "bus-options.h"
 #include "clock.h"
@@ -18,61 +18,41 @@
 
 typedef int (*SendOutcome)(sd_bus_message *m, const StoreOutcome *o);
 
-struct Reply {
-        StoreBus *bus;
-        Reply *next, **link;
-        sd_bus_message *message; /* NULL: nobody waits any more */
+typedef struct WriteReply {
+        Reply reply;
         SendOutcome send;
-        MetricsCall call;
-};
+} WriteReply;
 
-static Reply *reply_new(StoreBus *b, sd_bus_message *m, SendOutcome send)
+static WriteReply *write_reply_new(StoreBus *b, sd_bus_message *m, SendOutcome send)
 {
-        Reply *r = malloc(sizeof(*r));
+        WriteReply *r = malloc(sizeof(*r));
 
         if (!r)
                 return NULL;
-        *r = (Reply){
-                .bus = b,
-                .next = b->replies,
-                .link = &b->replies,
-                .message = sd_bus_message_ref(m),
-                .send = send,
-                .call = metrics_later(b->metrics),
-        };
-        if (r->next)
-                r->next->link = &r->next;
-        b->replies = r;
+        reply_init(&r->reply, b, m);
+        r->reply.call = metrics_later(b->metrics);
+        r->send = send;
         return r;
 }
 
-static void reply_free(Reply *r)
+static void write_reply_free(WriteReply *r)
 {
-        *r->link = r->next;
-        if (r->next)
-                r->next->link = r->link;
-        sd_bus_message_unref(r->message);
+        reply_done(&r->reply);
         free(r);
-}
-
-void store_bus_forget_callers(StoreBus *b)
-{
-        for (Reply *r = b->replies; r; r = r->next)
-                r->message = sd_bus_message_unref(r->message);
 }
 
 static void on_answered(const StoreOutcome *outcome, const sd_bus_error *error, void *userdata)
 {
-        Reply *r = userdata;
+        WriteReply *r = userdata;
+        sd_bus_message *m = r->reply.message;
         int e = 0;
 
-        if (r->message)
-                e = error ? sd_bus_reply_method_error(r->message, error)
-                          : r->send(r->message, outcome);
+        if (m)
+                e = error ? sd_bus_reply_method_error(m, error) : r->send(m, outcome);
         if (e < 0)
                 (void) log_warning_errno(e, "cannot answer a write, ignoring");
-        metrics_answered(&r->call, 0, error != NULL);
-        reply_free(r);
+        metrics_answered(&r->reply.call, 0, error != NULL);
+        write_reply_free(r);
 }
 
 static int send_created(sd_bus_message *m, const StoreOutcome *o)
@@ -220,7 +200,7 @@ static void request_init(Request *q, StoreBus *b, sd_bus_message *m, const BusCa
 static int begin(Request *q, const StoreOperation *operations, size_t n, SendOutcome send,
                 sd_bus_error *reterr)
 {
-        Reply *reply;
+        WriteReply *reply;
         int r;
 
         r = store_bus_check_deadline(q->deadline_usec, reterr);
@@ -228,14 +208,14 @@ static int begin(Request *q, const StoreOperation *operations, size_t n, SendOut
                 return r;
         for (size_t i = 0; i < n; i++)
                 metrics_in(q->bus->metrics, operations[i].document_size);
-        reply = reply_new(q->bus, q->message, send);
+        reply = write_reply_new(q->bus, q->message, send);
         if (!reply)
                 return -ENOMEM;
         q->write.userdata = reply;
         r = store_write(q->bus->store, operations, n, &q->write, &q->at, reterr);
         if (r < 0) {
-                metrics_now(q->bus->metrics, &reply->call);
-                reply_free(reply);
+                metrics_now(q->bus->metrics, &reply->reply.call);
+                write_reply_free(reply);
         }
         return r < 0 ? r : 1;
 }

@@ -307,10 +307,7 @@ static void on_disconnected(void *userdata)
         StoreBus *b = userdata;
 
         store_bus_forget_callers(b);
-        store_bus_admin_forget_callers(b);
         store_bus_forget_listings(b);
-        store_bus_forget_rotation(b);
-        store_bus_kv_forget_callers(b);
         b->name_slot = sd_bus_slot_unref(b->name_slot);
         b->acquired_slot = sd_bus_slot_unref(b->acquired_slot);
         for (size_t i = 0; i < ARRAY_SIZE(b->vtable_slots); i++)
@@ -359,7 +356,7 @@ StoreBus *store_bus_free(StoreBus *b)
         if (bus)
                 (void) sd_bus_release_name_async(bus, NULL, TANK_STORE_NAME, NULL, NULL);
         bus_link_free(b->link); /* flushes */
-        assert(!b->replies && !b->listings && !b->kv_replies);
+        assert(!b->replies && !b->listings);
         census_free(b->census);
         metrics_free(b->metrics);
         free(b);

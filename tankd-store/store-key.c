@@ -173,10 +173,11 @@ int id_key_encode(const char *uid, StoreKey *ret)
 
         for (; uid[0] && uid[1]; uid += 2) {
                 int high = hex_value(uid[0]), low = hex_value(uid[1]);
-                char byte = (char) (high << 4 | low);
+                char byte;
 
                 if (high < 0 || low < 0 || k.size == 16)
                         return -EINVAL;
+                byte = (char) (high << 4 | low);
                 append(&k, &byte, 1);
         }
         if (uid[0] || k.size != 16)

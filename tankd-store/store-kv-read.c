@@ -240,7 +240,6 @@ int store_kv_list(Store *s, const char *store, const KvListOptions *o, KvEach ea
         List l = {
                 .store = store,
                 .options = o,
-                .prefix = kv_prefix_data(store),
                 .limit = o->limit == 0 ? LIMIT_PAGE_ENTRIES : MIN(o->limit, LIMIT_PAGE_ENTRIES),
                 .now = now_realtime_usec(),
                 .each = each,
@@ -248,8 +247,15 @@ int store_kv_list(Store *s, const char *store, const KvListOptions *o, KvEach ea
         };
         int r;
 
-        if ((r = kv_refuse_store(store, reterr)) < 0 || (r = kv_ready(s->kv, reterr)) < 0 ||
-                        (r = list(s, &l, reterr)) < 0)
+        if ((r = kv_refuse_store(store, reterr)) < 0 || (r = kv_ready(s->kv, reterr)) < 0)
+                return r;
+        if (o->prefix.size > LIMIT_KV_KEY)
+                return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
+                                "option \"prefix\": longer than any key can be, %u bytes",
+                                LIMIT_KV_KEY);
+        l.prefix = kv_prefix_data(store);
+        r = list(s, &l, reterr);
+        if (r < 0)
                 return r;
         *ret_revision = l.revision;
         *ret_next = NULL;

@@ -25,6 +25,7 @@ static void try_leave_full(Store *s)
 
 int store_check_writable(Store *s, bool is_delete, sd_bus_error *reterr)
 {
+        store_look_for_damage(s);
         /* Nothing is under way in this state, so that the database can be exchanged. */
         if (s->state == STORE_CRAMMED && guard_has_room_to_open(s->guard))
                 (void) store_reopen(s);

@@ -305,7 +305,7 @@ static void finish(Rotation *r)
         end(r, keyring_rotate_end(r->store->keyring, &e) < 0 ? &e : NULL);
 }
 
-static int on_slice(sd_event_source *source, void *userdata)
+static int on_slice(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Rotation *r = userdata;
         Slice *slice = calloc(1, sizeof(*slice));
@@ -355,7 +355,8 @@ int store_rotate_key(Store *s, Rotated done, void *userdata, sd_bus_error *reter
                 .family = DB_HISTORY,
                 .first_pass = true,
         };
-        e = sd_event_add_defer(s->event, &r->source, on_slice, r);
+        /* No defer source: one that is always on goes before all others of its priority. */
+        e = sd_event_add_time(s->event, &r->source, CLOCK_MONOTONIC, 0, 1, on_slice, r);
         if (e < 0)
                 (void) tank_error_set_errno(reterr, e, "cannot rotate the key");
         else
@@ -369,8 +370,8 @@ int store_rotate_key(Store *s, Rotated done, void *userdata, sd_bus_error *reter
         return 0;
 }
 
-void store_rotate_forget(Store *s)
+void store_end_rotation(Store *s)
 {
         if (s->rotation)
-                s->rotation->done = NULL;
+                fail(s->rotation, -ECANCELED, "tankd-store ends");
 }

@@ -26,6 +26,6 @@ typedef struct Rotation Rotation;
 /* Busy: one is under way. When it fails later, the old key is kept, and the next one goes on where
  * this one ended. */
 int store_rotate_key(Store *s, Rotated done, void *userdata, sd_bus_error *reterr);
-/* Nobody is told any more. */
-void store_rotate_forget(Store *s);
+/* The one under way fails. */
+void store_end_rotation(Store *s);
 Rotation *rotation_free(Rotation *r);

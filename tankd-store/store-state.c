@@ -55,19 +55,32 @@ bool store_is_in_memory(const Store *s)
         return !s->dir;
 }
 
-bool store_is_degraded(const Store *s)
+/* Whoever reads finds the damage; whoever asks next is told of it. */
+void store_look_for_damage(Store *s)
 {
+        if (s->state != STORE_BROKEN && s->db && db_is_damaged(s->db))
+                store_set_state(s, STORE_BROKEN,
+                                "the database in %s is damaged: what can be read is served; "
+                                "\"tankctl store verify\" tells what cannot; restore a copy of it, "
+                                "then restart tankd-store",
+                                store_place(s));
+}
+
+bool store_is_degraded(Store *s)
+{
+        store_look_for_damage(s);
         return s->state != STORE_OK;
 }
 
-const char *store_degraded_reason(const Store *s)
+const char *store_degraded_reason(Store *s)
 {
+        store_look_for_damage(s);
         return s->reason;
 }
 
 void store_set_state(Store *s, StoreState state, const char *format, ...)
 {
-        bool was = store_is_degraded(s);
+        bool was = s->state != STORE_OK;
         va_list ap;
 
         free(s->reason);
@@ -85,6 +98,6 @@ void store_set_state(Store *s, StoreState state, const char *format, ...)
                 s->reason = NULL;
         } else
                 log_error("degraded: %s", strempty(s->reason));
-        if (was != store_is_degraded(s) && s->hooks.state_changed)
+        if (was != (state != STORE_OK) && s->hooks.state_changed)
                 s->hooks.state_changed(s->hooks.userdata);
 }

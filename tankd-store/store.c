@@ -115,6 +115,7 @@ int store_reset(Store *s)
 void store_end_jobs(Store *s)
 {
         jobs_end(s->jobs, true, "tankd-store ends");
+        store_end_rotation(s);
 }
 
 static int use_directories(Store *s, const StoreOptions *o)

@@ -51,8 +51,8 @@ int store_reset(Store *s);
 const char *store_database_id(const Store *s);
 uint64_t store_revision(const Store *s);           /* of the newest durable write */
 uint64_t store_compacted_revision(const Store *s); /* changes up to here are gone */
-bool store_is_degraded(const Store *s);
-const char *store_degraded_reason(const Store *s); /* what is wrong and what to do; NULL when ok */
+bool store_is_degraded(Store *s);
+const char *store_degraded_reason(Store *s); /* what is wrong and what to do; NULL when ok */
 
 /* The objects that a transaction of a batch changes, in their order: how many. 0 for those that
  * change none. */
