@@ -169,7 +169,7 @@ static int check_empty(int dir_fd, const char *dir)
 }
 
 /* What root restores belongs to whom the directory belongs to: tankd-store could not open it. */
-static int become_owner(int dir_fd)
+static int become_owner(int dir_fd, const char *log_dir)
 {
         struct stat st;
 
@@ -179,6 +179,9 @@ static int become_owner(int dir_fd)
                 return -errno;
         if (st.st_uid == 0)
                 return 0;
+        /* Made just now, or of an earlier try: systemd takes it away with the service. */
+        if (chown(log_dir, st.st_uid, st.st_gid) < 0)
+                return -errno;
         if (setgroups(0, NULL) < 0 || setresgid(st.st_gid, st.st_gid, st.st_gid) < 0 ||
                         setresuid(st.st_uid, st.st_uid, st.st_uid) < 0)
                 return -errno;
@@ -217,7 +220,7 @@ int store_restore(const char *from, const char *dir, const char *log_dir)
         dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (dir_fd < 0)
                 return log_error_errno(-errno, "cannot use the directory %s", dir);
-        r = become_owner(dir_fd);
+        r = become_owner(dir_fd, log_dir);
         if (r < 0)
                 return log_error_errno(r, "cannot become the owner of %s", dir);
         r = check_empty(dir_fd, dir);

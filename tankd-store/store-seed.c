@@ -20,9 +20,15 @@ typedef struct SeedLine {
         unsigned number;
 } SeedLine;
 
-static void skip(Seed *seed, unsigned number, const sd_bus_error *e)
+/* What is wrong with a line is told with a piece of it, and that may be a secret's value. */
+static void skip(Seed *seed, unsigned number, const char *text, const sd_bus_error *e)
 {
-        log_warning("%s:%u: %s, passing over it", seed->path, number, e->message);
+        bool tell = !text || !strstr(text, "secret");
+
+        log_warning("%s:%u: %s, passing over it", seed->path, number,
+                        tell ? e->message
+                             : "it is about a secret, so what is wrong with it is not logged: "
+                               "\"tankctl validate\" tells");
         seed->skipped++;
 }
 
@@ -31,7 +37,7 @@ static void on_answer(const StoreOutcome *outcome, const sd_bus_error *error, vo
         SeedLine *line = userdata;
 
         if (error)
-                skip(line->seed, line->number, error);
+                skip(line->seed, line->number, NULL, error); /* of the disk */
         else
                 line->seed->created++;
         free(line);
@@ -66,7 +72,7 @@ static bool seed_line(Store *s, Seed *seed, unsigned number, const char *text, s
         if (sd_bus_error_has_name(&e, TANK_ERROR_ALREADY_EXISTS))
                 seed->present++;
         else if (!again)
-                skip(seed, number, &e);
+                skip(seed, number, text, &e);
         sd_bus_error_free(&e);
         return !again;
 }

@@ -307,3 +307,13 @@ END
   [[ $stderr == *'which is not here'* ]]
   nowhere "$value"
 }
+
+@test "what is wrong with a secret in a seed is not told in the log" {
+  printf '%s\n' '{"kind":"secret","name":"a","data":"hunter8"}' '{"kind":"secret","data":{"p":"hunter3"}' \
+    '{"kind":"widget","name":"Bad","x":"told"}' >"$dir/seed"
+  start_store --seed "$dir/seed"
+  run -1 grep hunter "$dir/store.log"
+  grep -q 'seed:1: it is about a secret' "$dir/store.log"
+  grep -q 'seed:2: it is about a secret' "$dir/store.log"
+  grep -q 'seed:3: name: ' "$dir/store.log"
+}

@@ -202,6 +202,21 @@ versions() # NAME
   done
 }
 
+@test "what root restores belongs to whom the data directory belongs to" {
+  start_store
+  run -0 ctl store backup "$dir/a.backup"
+  end "$store_pid"
+  chmod 755 "$dir"
+  mkdir "$dir/theirs" "$dir/run2"
+  chown 65534:65534 "$dir/theirs"
+  chmod 755 "$dir/run2"
+  run -0 "$build/tankd-store/tankd-store" --restore "$dir/a.backup" --data-dir "$dir/theirs" --run-dir "$dir/run2"
+  [ -z "$(find "$dir/theirs" ! -uid 65534)" ]
+  [ "$(stat -c %u "$dir/run2/store")" = 65534 ]
+  cp "$build/tankd-store/tankd-store" "$dir/tankd-store"
+  run -0 setpriv --reuid 65534 --regid 65534 --clear-groups "$dir/tankd-store" --verify --data-dir "$dir/theirs" --run-dir "$dir/run2"
+}
+
 @test "kill -9 in the middle of a backup, and of a restore" {
   start_store
   fill 40
