@@ -446,7 +446,7 @@ static int read_credentials(sd_bus_message *m, BusAccess *a, BusCaller *ret)
                         if (r < 0)
                                 return r;
                         who.uid = uid;
-                        /* Whoever is what we are can do as it likes with our files and our memory. */
+                        /* Whoever is what we are can do as it likes with our files and memory. */
                         who.root = uid == 0 || uid == geteuid();
                         have_uid = true;
                 } else if (streq(key, "UnixGroupIDs")) {

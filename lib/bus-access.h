@@ -7,9 +7,10 @@
  * credentials, no access.
  *
  * Root may everything, and so may the daemon's own user, whose files and memory they are; group
- * `tank` everything but PRIVILEGED, SECRETS and ADMIN. For all else polkit is asked, for the action org.tankd.RIGHT, and its answer remembered until it says that
- * something changed: without polkit nobody else may anything. Meanwhile the calls of this caller
- * wait, and nobody else's. Only a call that allows it makes polkit ask people for a password.
+ * `tank` everything but PRIVILEGED, SECRETS and ADMIN. For all else polkit is asked, for the action
+ * org.tankd.RIGHT, and its answer remembered until it says that something changed: without polkit
+ * nobody else may anything. Meanwhile the calls of this caller wait, and nobody else's. Only a call
+ * that allows it makes polkit ask people for a password.
  *
  * Handler order: read → authorise → validate → mutate → reply. A handler may need another right
  * besides the one of its method, and asks with bus_caller_may(). When it answers AccessDenied, with

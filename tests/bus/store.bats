@@ -265,13 +265,13 @@ changes_since() # REVISION [OPTION…]
     cp "$table" "$dir/table"
     printf '\377\377' | dd of="$table" bs=1 seek=$((size * position / 16)) conv=notrunc status=none
     start_store
-    call List ssa{sv} widget '' 0 >/dev/null 2>&1 || true
-    call History sssa{sv} widget default w7 0 >/dev/null 2>&1 || true
-    call List ssa{sv} widget '' 1 revision t 2 >/dev/null 2>&1 || true
+    call List 'ssa{sv}' widget '' 0 >/dev/null 2>&1 || true
+    call History 'sssa{sv}' widget default w7 0 >/dev/null 2>&1 || true
+    call List 'ssa{sv}' widget '' 1 revision t 2 >/dev/null 2>&1 || true
     [ "$(property State)" = degraded ]
     [[ $(property DegradedReason) == *'damaged'*'restore a copy'* ]]
     refused 'damaged' Apply 'sa{sv}' '{"kind":"widget","name":"new"}' 0
-    call List ssa{sv} namespace '' 0
+    call List 'ssa{sv}' namespace '' 0
     end "$store_pid"
     cp "$dir/table" "$table"
   done
