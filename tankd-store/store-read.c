@@ -33,11 +33,52 @@ int store_read_failed(int r, sd_bus_error *reterr)
                         errno_words(r));
 }
 
+/* The newest row of the history is byte for byte that of the object, or a tombstone. */
+static int row_of_history(Store *s, const ObjectKey *key, char **ret, size_t *ret_size)
+{
+        CLEANUP(db_iter_freep) DbIter *i = NULL;
+        StoreKey prefix = key_prefix_history(key);
+        StoreKey behind = history_key_encode(key, UINT64_MAX, UINT32_MAX);
+        StoreRecord record;
+        const char *k, *row;
+        size_t size;
+        int r;
+
+        r = db_iter_new(s->db, NULL, DB_HISTORY, &i);
+        if (r < 0)
+                return r;
+        db_iter_seek_before(i, DB_KEY(&behind));
+        if (!db_iter_valid(i)) {
+                r = db_iter_status(i);
+                return r < 0 ? r : -ENOENT;
+        }
+        k = db_iter_key(i, &size);
+        if (!key_has_prefix(k, size, &prefix))
+                return -ENOENT;
+        row = db_iter_value(i, &size);
+        if (store_record_decode(row, size, &record) >= 0 && record.operation == OPERATION_DELETED)
+                return -ENOENT;
+        *ret = malloc(size);
+        if (!*ret)
+                return -ENOMEM;
+        memcpy(*ret, row, size);
+        *ret_size = size;
+        return 0;
+}
+
+/* An object's row; from the history where the object's own is in what is damaged. */
+static int read_row(Store *s, const ObjectKey *key, char **ret, size_t *ret_size)
+{
+        StoreKey k = object_key_encode(key);
+        int r = db_get(s->db, NULL, DB_OBJECTS, DB_KEY(&k), ret, ret_size);
+
+        return r == -EBADMSG ? row_of_history(s, key, ret, ret_size) : r;
+}
+
 int store_lookup(Store *s, const ObjectKey *key, StoreRecord *ret, char **ret_buffer)
 {
         CLEANUP_FREE char *value = NULL;
         const Op *pending = overlay_find(s, key);
-        StoreKey k = object_key_encode(key);
         size_t size;
         int r;
 
@@ -47,7 +88,7 @@ int store_lookup(Store *s, const ObjectKey *key, StoreRecord *ret, char **ret_bu
                 *ret = pending->record;
                 return 0;
         }
-        r = db_get(s->db, NULL, DB_OBJECTS, DB_KEY(&k), &value, &size);
+        r = read_row(s, key, &value, &size);
         if (r >= 0)
                 r = store_record_decode(value, size, ret);
         if (r >= 0)
@@ -100,14 +141,12 @@ int store_get(Store *s, const char *type, const char *namespace, const char *nam
         char text[OBJECT_KEY_TEXT_SIZE];
         StoreRecord record;
         ObjectKey key;
-        StoreKey k;
         size_t size;
         int r;
 
         if (object_key_init(&key, type, namespace, name) < 0)
                 return store_refuse_key(type, namespace, name, reterr);
-        k = object_key_encode(&key);
-        r = db_get(s->db, NULL, DB_OBJECTS, DB_KEY(&k), &value, &size);
+        r = read_row(s, &key, &value, &size);
         if (r == -ENOENT)
                 return tank_error_set(reterr, TANK_ERROR_NOT_FOUND, "there is no %s",
                                 object_key_format(&key, text));

@@ -18,12 +18,15 @@ struct Scan {
         DbView *view;
         DbIter *iter;
         bool newest;
+        bool by_history; /* which family is read; that of the objects only at the newest */
         uint64_t revision;
         char namespace[LIMIT_NAME_MAX + 1]; /* "": every one, or it is in the prefix */
         StoreKey prefix;
 
-        bool told; /* of the newest: the iterator stands at the row that was told last */
-        char *row; /* a copy: an earlier one, or scan_get()'s */
+        bool told; /* by objects: the iterator stands at the row that was told last */
+        bool has_last;
+        ObjectKey last; /* that was told, or that it all begins behind */
+        char *row;      /* a copy: an earlier one, or scan_get()'s */
         size_t size, allocated;
 };
 
@@ -38,15 +41,35 @@ Scan *scan_free(Scan *s)
         return NULL;
 }
 
-static void scan_start(Scan *s, const ObjectKey *behind)
+/* Of the family that is read, behind the object that was told last. */
+static int scan_start(Scan *s)
 {
         StoreKey first = s->prefix;
+        int r;
 
+        s->iter = db_iter_free(s->iter);
+        r = db_iter_new(s->db, s->view, s->by_history ? DB_HISTORY : DB_OBJECTS, &s->iter);
+        if (r < 0)
+                return r;
         /* The least key behind an object's is its own with a NUL. */
-        if (behind)
-                first = s->newest ? key_prefix_history(behind)
-                                  : history_key_encode(behind, UINT64_MAX, UINT32_MAX);
+        if (s->has_last)
+                first = s->by_history ? history_key_encode(&s->last, UINT64_MAX, UINT32_MAX)
+                                      : key_prefix_history(&s->last);
         db_iter_seek(s->iter, DB_KEY(&first));
+        return 0;
+}
+
+/* Where the rows of the objects cannot be read any further. -EAGAIN: the history goes on. */
+static int go_by_history(Scan *s, int error)
+{
+        int r;
+
+        if (error != -EBADMSG || s->by_history)
+                return error;
+        s->by_history = true;
+        s->told = false;
+        r = scan_start(s);
+        return r < 0 ? r : -EAGAIN;
 }
 
 int scan_new(Db *db, uint64_t revision, const ScanRange *range, Scan **ret)
@@ -65,16 +88,20 @@ int scan_new(Db *db, uint64_t revision, const ScanRange *range, Scan **ret)
         if (s->revision > newest)
                 return -ERANGE;
         s->newest = s->revision == newest;
-        r = db_iter_new(db, s->view, s->newest ? DB_OBJECTS : DB_HISTORY, &s->iter);
-        if (r < 0)
-                return r;
+        s->by_history = !s->newest;
         if (isempty(range->type))
                 (void) snprintf(s->namespace, sizeof(s->namespace), "%s", range->namespace);
         else
                 s->prefix = isempty(range->namespace)
                                             ? key_prefix_type(range->type)
                                             : key_prefix_namespace(range->type, range->namespace);
-        scan_start(s, range->behind);
+        if (range->behind) {
+                s->last = *range->behind;
+                s->has_last = true;
+        }
+        r = scan_start(s);
+        if (r < 0)
+                return r;
         *ret = TAKE_PTR(s);
         return 0;
 }
@@ -179,19 +206,20 @@ int scan_next(Scan *s, ObjectKey *ret, const char **ret_row, size_t *ret_size)
                 db_iter_next(s->iter);
         s->told = false;
         if (!db_iter_valid(s->iter))
-                return db_iter_status(s->iter);
+                return go_by_history(s, db_iter_status(s->iter));
         k = db_iter_key(s->iter, &size);
         if (!key_has_prefix(k, size, &s->prefix))
                 return 0;
-        if (!s->newest && size <= POSITION_SIZE)
+        if (s->by_history && size <= POSITION_SIZE)
                 return -EBADMSG;
-        r = object_key_decode(k, s->newest ? size : size - POSITION_SIZE, &key);
+        r = object_key_decode(k, s->by_history ? size - POSITION_SIZE : size, &key);
         if (r >= 0)
                 r = pass_namespaces(s, &key);
         if (r < 0)
                 return r; /* not by this program's hand: do not guess */
-        if (s->newest) {
-                s->told = true;
+        if (!s->by_history) {
+                s->told = s->has_last = true;
+                s->last = key;
                 *ret_row = db_iter_value(s->iter, ret_size);
                 *ret = key;
                 return 1;
@@ -237,8 +265,10 @@ static int get_earlier(Scan *s, const ObjectKey *key)
 
 int scan_get(Scan *s, const ObjectKey *key, const char **ret_row, size_t *ret_size)
 {
-        int r = s->newest ? get_newest(s, key) : get_earlier(s, key);
+        int r = s->by_history ? get_earlier(s, key) : get_newest(s, key);
 
+        if (go_by_history(s, r) == -EAGAIN)
+                r = get_earlier(s, key);
         if (r < 0)
                 return r;
         *ret_row = s->row;

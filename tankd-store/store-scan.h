@@ -7,7 +7,10 @@
  * At the newest revision these are the objects' own rows. Before it, of each object that there ever
  * was, the newest row of its history that is not behind the revision; an object whose row is a
  * tombstone, or that has none, was not there. Behind the compacted revision the history has all
- * that this needs, so whoever asks makes sure that the revision is not before it. */
+ * that this needs, so whoever asks makes sure that the revision is not before it.
+ *
+ * The history has the newest revision, too: where the objects' own rows are damaged, it stands in
+ * for them. */
 
 #include "store-db.h"
 #include "store-key.h"
