@@ -267,7 +267,7 @@ changes_since() # REVISION [OPTION…]
     start_store
     [ "$(call Count 'ssa{sv}' widget '' 0 | jq '.[0]')" = 300 ]
     [[ $(call List 'ssa{sv}' widget '' 0) != *unreadable* ]]
-    for i in 1 77 150 222 300; do call Get sss widget default "w$i" >/dev/null; done
+    for i in $(seq 5 10 300); do [[ $(call Get sss widget default "w$i") == *color* ]]; done
     call History 'sssa{sv}' widget default w7 0 >/dev/null 2>&1 || true
     call List 'ssa{sv}' widget '' 1 revision t 2 >/dev/null 2>&1 || true
     [ "$(property State)" = degraded ]
