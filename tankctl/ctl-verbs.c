@@ -53,9 +53,9 @@ static const Option seed_options[] = {
 };
 
 static const Option get_options[] = {
-        { 'l', "selector", OPTION_STRING, FIELD(selector), "SELECTOR",
+        { 'l', "selector", OPTION_TERMS, FIELD(selector), "SELECTOR",
                         "by labels: KEY, KEY=VALUE, KEY!=VALUE, ..." },
-        { 0, "fields", OPTION_STRING, FIELD(fields), "SELECTOR",
+        { 0, "fields", OPTION_TERMS, FIELD(fields), "SELECTOR",
                         "by fields: containers[*].image=/srv/web, ..." },
         { 'w', "watch", OPTION_FLAG, FIELD(watch), NULL, "go on with what changes" },
         { 0, "sort-by", OPTION_STRING, FIELD(sort_by), "COLUMN",
@@ -82,7 +82,7 @@ static const Option events_options[] = {
 
 static const Option watch_options[] = {
         { 0, "since", OPTION_STRING, FIELD(since), "REVISION", "changes behind this revision" },
-        { 'l', "selector", OPTION_STRING, FIELD(selector), "SELECTOR",
+        { 'l', "selector", OPTION_TERMS, FIELD(selector), "SELECTOR",
                         "by labels: KEY, KEY=VALUE, KEY in (A,B)" },
         { 0, "prefix", OPTION_STRING, FIELD(name_prefix), "PREFIX", "names that begin so" },
         OPTION_NO_FOLLOW,

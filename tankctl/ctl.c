@@ -287,6 +287,19 @@ static int output_parse(const Parser *p, const char *value, OutputFormat *ret)
         return parser_exit_code(p);
 }
 
+static int append_term(char **field, const char *value)
+{
+        char *both;
+
+        if (!*field)
+                return free_and_strdup(field, value);
+        if (asprintf(&both, "%s,%s", *field, value) < 0)
+                return -ENOMEM;
+        free(*field);
+        *field = both;
+        return 0;
+}
+
 /* @value: NULL for a flag. */
 static int option_store(Parser *p, const Option *o, const char *value)
 {
@@ -297,6 +310,7 @@ static int option_store(Parser *p, const Option *o, const char *value)
         case OPTION_FLAG: *(bool *) field = true; return 0;
         case OPTION_STRING: r = free_and_strdup(field, value); break;
         case OPTION_LIST: r = strv_append(field, value); break;
+        case OPTION_TERMS: r = append_term(field, value); break;
         case OPTION_OUTPUT: return output_parse(p, value, field);
         case OPTION_NOT_YET:
                 ctl_error("%s --%s is not supported yet", p->verb->name, o->name);

@@ -55,6 +55,7 @@ typedef enum OptionKind {
         OPTION_FLAG,
         OPTION_STRING,
         OPTION_LIST,
+        OPTION_TERMS, /* a string; given again, both hold */
         OPTION_OUTPUT,
         OPTION_NOT_YET, /* known, refused */
 } OptionKind;

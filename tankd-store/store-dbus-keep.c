@@ -110,6 +110,9 @@ static int store_admin_method_export_authorized(
         if (o.reveal && !bus_caller_may(caller, BUS_SECRETS))
                 return tank_error_set(reterr, TANK_ERROR_ACCESS_DENIED,
                                 "option \"reveal\": needs the right 'secrets': be root");
+        /* Who got to see what shall be known afterwards. */
+        if (o.reveal)
+                log_info("uid %u exports secrets with their values", (unsigned) caller->uid);
         e = reply_new(b, m);
         return e ? errand_begun(e, store_export(b->store, fd, &o, on_export, e, reterr)) : -ENOMEM;
 }

@@ -212,7 +212,8 @@ static int begin(StoreBus *b, sd_bus_message *m, const BusCaller *caller, const 
         call.userdata = reply = kv_reply_new(b, m, send);
         if (!reply)
                 return -ENOMEM;
-        if (c->wait && c->has_timeout)
+        /* What is no time that will ever come is none. */
+        if (c->wait && c->has_timeout && c->timeout <= (uint64_t) INT64_MAX)
                 r = sd_event_add_time_relative(sd_bus_get_event(sd_bus_message_get_bus(m)),
                                 &reply->timer, CLOCK_BOOTTIME, c->timeout, USEC_PER_MSEC,
                                 on_timeout, reply);

@@ -87,6 +87,9 @@ journeys()
   [ "$(tankctl kv get s k)" = 2 ]
   run -5 tankctl kv set s k 3 --timeout 0
   [[ $output == *'may still count'* ]]
+  # A time that never comes is no limit.
+  busctl --system call org.tankd.Store1 /org/tankd/Store1 org.tankd.Store1.KeyValue Set 'sayaya{sv}' \
+    s 1 107 1 51 1 timeout t 18446744073709551615
 
   run -0 tankctl kv list s --prefix e -o json
   [ "$(jq -c 'map([.key, .value])' <<<"$output")" = '[["empty",""]]' ]

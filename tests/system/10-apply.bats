@@ -273,6 +273,7 @@ END
   [ "$(tankctl get pods -A -o json | jq -r --arg ns "$NS" \
     'map(select(.namespace == $ns).name) | join(" ")')" = "db web" ]
   [ "$(tankctl get pods -n "$NS" -l app=web -o name)" = pod/web ]
+  [ "$(tankctl get pods -n "$NS" -l app=web -l app!=web -o name)" = '' ] # both have to hold
   run -0 tankctl get pods -n "$NS"
   says '^NAME'
   says '^web +.*running'
