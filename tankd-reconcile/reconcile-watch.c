@@ -100,6 +100,8 @@ static void watch_check(Watch *w, int r, const char *what)
 
 /* ---- position ---- */
 
+/* -ENOMEDIUM: there is a store, and it has no database that it could open. */
+
 static int read_position(
                 sd_bus_message *reply, char ret_id[static ID128_SIZE], uint64_t *ret_revision)
 {
@@ -129,6 +131,8 @@ static int read_position(
         }
         if (r < 0)
                 return r;
+        if (streq_ptr(id, ""))
+                return -ENOMEDIUM;
         if (!id || !id_is_valid(id) || !have_revision)
                 return -EBADMSG;
         (void) snprintf(ret_id, ID128_SIZE, "%s", id);
@@ -148,6 +152,10 @@ static int on_position(sd_bus_message *reply, void *userdata, sd_bus_error *rete
                 return 0;
         }
         r = read_position(reply, w->database_id, &revision);
+        if (r == -ENOMEDIUM) { /* why, it says itself; here that is as if it were not there */
+                watch_gone(w);
+                return 0;
+        }
         if (r < 0) {
                 watch_check(w, r, "read the store's position");
                 return 0;

@@ -251,10 +251,10 @@ static int run(const Options *o)
                 return log_error_errno(r, "cannot make the event loop");
         r = store_open(event, &where, &store);
         if (r >= 0)
-                r = use_keys(store, o, data_dir);
+                r = store_is_closed(store) ? 0 : use_keys(store, o, data_dir);
         if (r < 0)
                 return r;
-        if (o->seed) {
+        if (o->seed && !store_is_closed(store)) {
                 r = store_seed(store, o->seed);
                 if (r < 0)
                         return r;

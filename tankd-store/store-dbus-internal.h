@@ -22,7 +22,7 @@ struct StoreBus {
         BusAccess *access;
         Metrics *metrics;
         Census *census;
-        sd_bus_slot *vtable_slots[STORE_BUS_INTERFACES], *name_slot, *acquired_slot;
+        sd_bus_slot *vtable_slots[STORE_BUS_INTERFACES], *name_slot, *acquired_slot, *closed_slot;
         Reply *replies;
         Listing *listings;
         StoreBusNamed named;

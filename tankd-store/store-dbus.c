@@ -237,6 +237,30 @@ static void on_state_changed(void *userdata)
                 (void) log_warning_errno(r, "cannot tell of the changed state, ignoring");
 }
 
+/* ---- a closed store ---- */
+
+static int refuse_closed(
+                sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
+{
+        const StoreBus *b = userdata;
+
+        return tank_error_set(reterr, TANK_ERROR_DEGRADED, "nothing is served: %s",
+                        strempty(store_degraded_reason(b->store)));
+}
+
+/* Before any of the methods: none of them has to know. Properties stay. */
+static int on_call_closed(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+{
+        const char *interface = sd_bus_message_get_interface(m);
+        StoreBus *b = userdata;
+
+        if (!sd_bus_message_is_method_call(m, NULL, NULL) ||
+                        !streq_ptr(sd_bus_message_get_path(m), TANK_STORE_PATH) || !interface ||
+                        !startswith(interface, TANK_STORE_INTERFACE))
+                return 0;
+        return bus_access_dispatch(b->access, m, BUS_INSPECT, refuse_closed, b, reterr);
+}
+
 /* ---- the connection ---- */
 
 static int on_name_acquired(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
@@ -297,6 +321,9 @@ static int on_connected(sd_bus *bus, void *userdata)
                                          "org.freedesktop.DBus", "NameAcquired", on_name_acquired,
                                          NULL, b)) < 0)
                 return r;
+        if (store_is_closed(b->store) &&
+                        (r = sd_bus_add_filter(bus, &b->closed_slot, on_call_closed, b)) < 0)
+                return r;
         /* Queued: a predecessor that was killed may still be leaving the bus. */
         return sd_bus_request_name_async(bus, &b->name_slot, TANK_STORE_NAME, SD_BUS_NAME_QUEUE,
                         on_name_requested, b);
@@ -310,6 +337,7 @@ static void on_disconnected(void *userdata)
         store_bus_forget_listings(b);
         b->name_slot = sd_bus_slot_unref(b->name_slot);
         b->acquired_slot = sd_bus_slot_unref(b->acquired_slot);
+        b->closed_slot = sd_bus_slot_unref(b->closed_slot);
         for (size_t i = 0; i < ARRAY_SIZE(b->vtable_slots); i++)
                 b->vtable_slots[i] = sd_bus_slot_unref(b->vtable_slots[i]);
         b->access = bus_access_free(b->access);

@@ -59,6 +59,7 @@ struct Store {
         struct Rotation *rotation; /* under way, or NULL */
 
         StoreState state;
+        bool closed; /* broken, and what is open is no database of anybody's */
         char *reason;
         int failure; /* of the newest failed batch */
         sd_event_source *failure_source;

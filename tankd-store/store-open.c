@@ -9,7 +9,10 @@
  *   both, revision below it      acknowledged writes are missing: reads only
  *   disk full                    ballast given up, tried again: deletes only; else reads only,
  *                                both until there is room
- *   damaged, read-only           reads only, where reading works */
+ *   damaged, read-only           reads only, where reading works
+ *   none of it can be opened     nothing is served but why that is: a process that ends is one that
+ *                                is started again and again, and says it to nobody. Where the
+ *                                database would be there is an empty one in memory */
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -75,7 +78,7 @@ static int initialize(Store *s)
         meta_put_u64(b, s->db, META_LOG_ROWS, log.rows);
         meta_put_u64(b, s->db, META_LOG_BYTES, log.bytes);
         r = db_write(s->db, b);
-        if (r >= 0)
+        if (r >= 0 && !s->closed)
                 log_info("made the database %s in %s", id, store_place(s));
         return r;
 }
@@ -105,16 +108,31 @@ static int read_format(Store *s, uint64_t *ret)
         int r;
 
         r = meta_get_u64(s->db, NULL, META_FORMAT, ret);
-        if (r < 0)
-                return log_error_errno(
-                                r, "the database in %s does not say its format", store_place(s));
+        if (r < 0) {
+                store_set_state(s, STORE_BROKEN,
+                                "the database in %s does not say its format (%s): restore a copy "
+                                "of it, then restart tankd-store",
+                                store_place(s), errno_words(r));
+                return r;
+        }
         if (*ret >= 1 && *ret <= STORE_FORMAT)
                 return 0;
-        log_error("the database in %s has format %" PRIu64 ", this tankd-store knows %d: %s",
+        store_set_state(s, STORE_BROKEN,
+                        "the database in %s has format %" PRIu64
+                        ", this tankd-store knows %d: %s, then restart tankd-store",
                         store_place(s), *ret, STORE_FORMAT,
                         *ret > STORE_FORMAT ? "install the newer tank that made it"
-                                            : "it is damaged");
+                                            : "it is damaged, restore a copy of it");
         return -EPROTONOSUPPORT;
+}
+
+static int refuse_meta(Store *s, int r, const char *what)
+{
+        store_set_state(s, STORE_BROKEN,
+                        "the database in %s does not say %s (%s): restore a copy of it, then "
+                        "restart tankd-store",
+                        store_place(s), what, errno_words(r));
+        return r;
 }
 
 static int read_meta(Store *s)
@@ -124,14 +142,12 @@ static int read_meta(Store *s)
         if ((r = meta_get_id(s->db, s->database_id)) < 0 ||
                         (r = meta_get_u64(s->db, NULL, META_REVISION, &s->revision)) < 0 ||
                         (r = meta_get_u64(s->db, NULL, META_COMPACTED, &s->compacted)) < 0)
-                return log_error_errno(
-                                r, "the database in %s lacks its id or revision", store_place(s));
+                return refuse_meta(s, r, "its id or revision");
         /* Read-only, an older format has none of these. */
         if (((r = meta_get_u64(s->db, NULL, META_LOG_ROWS, &s->log.rows)) < 0 && r != -ENOENT) ||
                         ((r = meta_get_u64(s->db, NULL, META_LOG_BYTES, &s->log.bytes)) < 0 &&
                                         r != -ENOENT))
-                return log_error_errno(r, "the database in %s does not say how long its log is",
-                                store_place(s));
+                return refuse_meta(s, r, "how long its log is");
         s->allocated = s->revision;
         return 0;
 }
@@ -147,7 +163,7 @@ CommitStart store_commit_start(const Store *s)
 }
 
 /* Says why there is no store. */
-static int refuse_open(const Store *s, int r)
+static int refuse_open(Store *s, int r)
 {
         switch (r) {
         case -EBUSY:
@@ -156,18 +172,23 @@ static int refuse_open(const Store *s, int r)
                                 s->dir);
                 break;
         case -ENOENT:
-                log_error("%s/witness tells of a database, but %s is gone: bring it back, or "
-                          "remove the witness to begin anew, with nothing",
-                                s->dir, s->db_dir);
+                store_set_state(s, STORE_BROKEN,
+                                "%s/witness tells of a database, but there is none in %s: bring "
+                                "it back, or remove the witness and %s to begin anew, with "
+                                "nothing, then restart tankd-store",
+                                s->dir, s->db_dir, s->db_dir);
                 break;
         case -EPROTONOSUPPORT:
-                log_error("the database in %s was made by a newer tank: install that", s->dir);
+                store_set_state(s, STORE_BROKEN,
+                                "the database in %s was made by a newer tank: install that, then "
+                                "restart tankd-store",
+                                s->dir);
                 break;
         default:
-                (void) log_error_errno(r,
-                                "cannot open the database in %s; where it is damaged, restore a "
-                                "copy",
-                                s->dir);
+                store_set_state(s, STORE_BROKEN,
+                                "the database in %s cannot be opened: %s; where it is damaged, "
+                                "restore a copy of it, then restart tankd-store",
+                                s->dir, errno_words(r));
         }
         return r;
 }
@@ -226,15 +247,19 @@ typedef struct Witness {
         uint64_t revision;
 } Witness;
 
-static int read_witness(const Store *s, Witness *ret)
+static int read_witness(Store *s, Witness *ret)
 {
         Witness w = {};
         int r;
 
         r = guard_read_witness(s->guard, w.id, &w.revision);
-        if (r == -EPROTONOSUPPORT)
-                return log_error_errno(
-                                r, "%s/witness was written by a newer tank: install that", s->dir);
+        if (r == -EPROTONOSUPPORT) {
+                store_set_state(s, STORE_BROKEN,
+                                "%s/witness was written by a newer tank: install that, then "
+                                "restart tankd-store",
+                                s->dir);
+                return r;
+        }
         w.present = r != -ENOENT;
         w.readable = r >= 0;
         if (w.present && !w.readable)
@@ -318,9 +343,21 @@ static int open_in_memory(Store *s)
         return read_meta(s);
 }
 
+/* Another process may give it up, and memory may come back: a new process finds out. */
+static bool may_pass(int error)
+{
+        return error == -EBUSY || error == -ENOMEM;
+}
+
 int store_open_database(Store *s)
 {
-        return store_is_in_memory(s) ? open_in_memory(s) : open_on_disk(s);
+        int r = store_is_in_memory(s) ? open_in_memory(s) : open_on_disk(s);
+
+        if (r >= 0 || store_is_in_memory(s) || may_pass(r))
+                return r;
+        s->closed = true;
+        s->db = db_close(s->db);
+        return open_in_memory(s);
 }
 
 int store_reopen(Store *s)

@@ -8,7 +8,7 @@
  *           asks looks whether there is room again; nothing polls.
  *   crammed the room that the ballast left was taken by others, too: the database could be opened
  *           for reading only. Every write that asks looks whether there is room to open it.
- *   broken  reads only, until the daemon is started anew.
+ *   broken  reads only, until the daemon is started anew; or, closed, not even those.
  *
  * All but the first are "degraded" on the bus. */
 
@@ -23,12 +23,12 @@
 
 const char *store_database_id(const Store *s)
 {
-        return s->database_id;
+        return s->closed ? "" : s->database_id;
 }
 
 uint64_t store_revision(const Store *s)
 {
-        return s->revision;
+        return s->closed ? 0 : s->revision;
 }
 
 uint64_t store_compacted_revision(const Store *s)
@@ -48,6 +48,11 @@ int store_write_failed(const Store *s, int error, sd_bus_error *reterr)
 const char *store_place(const Store *s)
 {
         return s->dir ? s->dir : "memory";
+}
+
+bool store_is_closed(const Store *s)
+{
+        return s->closed;
 }
 
 bool store_is_in_memory(const Store *s)

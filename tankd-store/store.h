@@ -34,7 +34,8 @@ typedef struct StoreOptions {
         const char *log_dir; /* takes RocksDB's info log; NULL in memory */
 } StoreOptions;
 
-/* Failures are logged in full. A database that can only be read gives a degraded store. */
+/* Failures are logged in full. A database that can only be read gives a degraded store; one that
+ * cannot even be opened, a closed one. */
 int store_open(sd_event *event, const StoreOptions *options, Store **ret);
 Store *store_free(Store *s); /* what waits is written and answered first */
 DEFINE_CLEANUP(Store *, store_freep, store_free);
@@ -45,6 +46,8 @@ void store_flush(Store *s);
 /* Backups and the like that are under way are given up: before those go who wait for them. */
 void store_end_jobs(Store *s);
 
+/* Degraded, and there is no database at all: nobody may read or write. */
+bool store_is_closed(const Store *s);
 bool store_is_in_memory(const Store *s);
 /* In memory only: as newly made, under another database id. -EOPNOTSUPP on disk. */
 int store_reset(Store *s);

@@ -282,6 +282,53 @@ changes_since() # REVISION [OPTION…]
   apply new
 }
 
+# spoil HOW: what makes it impossible to open the database
+spoil()
+{
+  local db=$TANK_STATE_DIR/store/db file
+  case $1 in
+  current) rm "$db/CURRENT" ;;
+  manifest) truncate -s 20 "$db"/MANIFEST-* ;;
+  log)
+    file=$(du -b "$db"/*.log | sort -rn | head -n 1 | cut -f2)
+    printf '\377\377' | dd of="$file" bs=1 seek=$(($(stat -c %s "$file") / 3)) conv=notrunc status=none
+    ;;
+  table) rm "$(du -b "$db"/*.sst | sort -rn | head -n 1 | cut -f2)" ;;
+  database) rm -r "$db" ;;
+  esac
+}
+
+@test "a database that cannot be opened: the store says why to whoever asks, and stays" {
+  local how
+  start_store
+  apply a
+  end "$store_pid"
+  start_store
+  apply b
+  end "$store_pid" KILL || true
+  cp -a "$TANK_STATE_DIR/store" "$dir/good"
+  for how in current manifest log table database; do
+    spoil "$how"
+    start_store
+    [ "$(property State)" = degraded ]
+    [[ $(property DegradedReason) == *"$TANK_STATE_DIR/store"*'then restart tankd-store' ]] || {
+      echo "$how: $(property DegradedReason)"
+      false
+    }
+    [ "$(property DatabaseId)" = '' ]
+    refused 'nothing is served: ' List 'ssa{sv}' widget '' 0
+    refused 'nothing is served: ' Apply 'sa{sv}' '{"kind":"widget","name":"new"}' 0
+    run -1 busctl --system call org.tankd.Store1 /org/tankd/Store1 org.tankd.Store1.KeyValue Stores
+    [[ $output == *'nothing is served: '* ]]
+    end "$store_pid"
+    rm -rf "$TANK_STATE_DIR/store"
+    cp -a "$dir/good" "$TANK_STATE_DIR/store"
+  done
+  start_store
+  [ "$(property State)" = ok ]
+  call Get sss widget default b
+}
+
 @test "whoever is neither root nor in the group is refused by the store itself" {
   kill -KILL "$bus_pid"
   wait_for eval "! busctl --system status >/dev/null 2>&1"
