@@ -79,6 +79,9 @@ uint64_t db_number(Db *db, DbNumber number); /* 0 when it is not known */
 
 /* Something that was read had a wrong checksum or structure. */
 bool db_is_damaged(const Db *db);
+/* A write failed in the middle of what RocksDB cannot undo: closing the handle would abort the
+ * process. db_close() leaves it alone then, and only another process can open the database. */
+bool db_is_stuck(const Db *db);
 
 typedef struct DbBatch DbBatch;
 int db_batch_new(DbBatch **ret);

@@ -16,6 +16,8 @@
 #include "store-kv.h"
 #include "store-job.h"
 
+#define EXIT_AGAIN 75 /* EX_TEMPFAIL of sysexits.h */
+
 void store_set_hooks(Store *s, const StoreHooks *hooks)
 {
         s->hooks = *hooks;
@@ -41,6 +43,14 @@ int store_on_failure(sd_event_source *source, void *userdata)
                 return 0;
         }
 
+        if (db_is_stuck(s->db)) {
+                log_warning("the disk of %s has no room for another file, and the database cannot "
+                            "be "
+                            "opened anew in this process: ending, to be started again",
+                                s->dir);
+                (void) sd_event_exit(s->event, EXIT_AGAIN);
+                return 0;
+        }
         if (store_reopen(s) < 0)
                 return 0; /* there is no reading either: the end */
         /* A batch can reach the log and fail all the same. */
