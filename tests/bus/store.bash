@@ -92,6 +92,7 @@ teardown()
   # Not a child of this shell, but of the substitution that it was read through.
   [ -z "${bus_pid-}" ] || kill -KILL "$bus_pid" 2>/dev/null || true
   [ "${BATS_TEST_COMPLETED-}" = 1 ] || cat "$dir/store.log" >&2 || true
+  ! mountpoint -q "$TANK_STATE_DIR" || umount -l "$TANK_STATE_DIR"
   rm -rf "${dir:?}"
 }
 

@@ -282,6 +282,32 @@ changes_since() # REVISION [OPTION…]
   apply new
 }
 
+# RocksDB's handle is beyond closing then, so the process ends, once.
+@test "no file can be made any more: the write is answered, and the next process takes deletes" {
+  local n=0 text refusal=''
+  mkdir -p "$TANK_STATE_DIR"
+  mount -t tmpfs -o size=100m,nr_inodes=120 tmpfs "$TANK_STATE_DIR"
+  start_store
+  apply small
+  while true >"$TANK_STATE_DIR/file$((n++))"; do :; done 2>/dev/null
+  text=$(head -c 20000 /dev/zero | tr '\0' x)
+  for n in $(seq 400); do
+    refusal=$(busctl --system call org.tankd.Store1 /org/tankd/Store1 org.tankd.Store1 Apply 'sa{sv}' \
+      "$(widget "w$n" "\"text\":\"$text\"")" 0 2>&1 >/dev/null) || break
+  done
+  [[ $refusal == *'the disk is full: make room'* ]]
+  run -75 wait "$store_pid"
+  start_store
+  [ "$(property State)" = degraded ]
+  [[ $(call Delete 'sssa{sv}' widget default small 0) == *true* ]]
+  rm "$TANK_STATE_DIR"/file*
+  apply again
+  [ "$(property State)" = ok ]
+  call Get sss widget default "w$((n - 1))" >/dev/null
+  end "$store_pid"
+  umount "$TANK_STATE_DIR"
+}
+
 # spoil HOW: what makes it impossible to open the database
 spoil()
 {
