@@ -289,7 +289,7 @@ changes_since() # REVISION [OPTION…]
   mount -t tmpfs -o size=100m,nr_inodes=120 tmpfs "$TANK_STATE_DIR"
   start_store
   apply small
-  while true >"$TANK_STATE_DIR/file$((n++))"; do :; done 2>/dev/null
+  while n=$((n + 1)) && true >"$TANK_STATE_DIR/file$n"; do :; done 2>/dev/null
   text=$(head -c 20000 /dev/zero | tr '\0' x)
   for n in $(seq 400); do
     refusal=$(busctl --system call org.tankd.Store1 /org/tankd/Store1 org.tankd.Store1 Apply 'sa{sv}' \
