@@ -37,7 +37,7 @@ struct BusTurns {
         sd_bus_slot *filter;
         BusQueue *first, *last; /* in the order of their turns */
         unsigned n, n_read;
-        size_t bytes;
+        size_t bytes, held_bytes; /* the second is part of the first */
 };
 
 /* ---- what a message weighs ---- */
@@ -155,6 +155,8 @@ static BusWaiting *queue_take(BusTurns *t, BusQueue *q)
         q->bytes -= w->weight;
         t->n--;
         t->bytes -= w->weight;
+        if (q->held)
+                t->held_bytes -= w->weight;
         return w;
 }
 
@@ -225,7 +227,8 @@ static bool queue_takes(const BusTurns *t, const BusQueue *q, size_t weight)
                 return true;
         return q->n < LIMIT_BUS_WAITING_EACH && t->n < LIMIT_BUS_WAITING &&
                (q->n == 0 || q->bytes + weight <= LIMIT_BUS_EACH_BYTES) &&
-               t->bytes + weight <= LIMIT_BUS_WAITING_BYTES;
+               (q->held ? t->held_bytes + weight <= LIMIT_BUS_HELD_BYTES
+                        : t->bytes - t->held_bytes + weight <= LIMIT_BUS_WAITING_BYTES);
 }
 
 int bus_queue_add(BusTurns *t, BusQueue *q, sd_bus_message *m, const BusCall *call)
@@ -251,6 +254,8 @@ int bus_queue_add(BusTurns *t, BusQueue *q, sd_bus_message *m, const BusCall *ca
                 q->bytes += weight;
                 t->n++;
                 t->bytes += weight;
+                if (q->held)
+                        t->held_bytes += weight;
         }
         count_read(t);
         return w ? 0 : -ENOBUFS;
@@ -258,9 +263,12 @@ int bus_queue_add(BusTurns *t, BusQueue *q, sd_bus_message *m, const BusCall *ca
 
 int bus_queue_hold(BusTurns *t, BusQueue *q, sd_bus_message *m, const BusCall *call)
 {
+        size_t weight = message_weight(m);
         BusWaiting *w;
         int r;
 
+        if (t->held_bytes + q->bytes + weight > LIMIT_BUS_HELD_BYTES)
+                return -EBUSY;
         /* It is read from its beginning again. */
         r = sd_bus_message_rewind(m, true);
         if (r < 0)
@@ -271,16 +279,17 @@ int bus_queue_hold(BusTurns *t, BusQueue *q, sd_bus_message *m, const BusCall *c
         *w = (BusWaiting){
                 .next = q->first,
                 .message = sd_bus_message_ref(m),
-                .weight = message_weight(m),
+                .weight = weight,
                 .call = *call,
         };
         q->first = w;
         if (!q->last)
                 q->last = w;
         q->n++;
-        q->bytes += w->weight;
+        q->bytes += weight;
         t->n++;
-        t->bytes += w->weight;
+        t->bytes += weight;
+        t->held_bytes += q->bytes;
         turns_remove(t, q);
         q->held = true;
         return 0;
@@ -288,6 +297,8 @@ int bus_queue_hold(BusTurns *t, BusQueue *q, sd_bus_message *m, const BusCall *c
 
 void bus_queue_ready(BusTurns *t, BusQueue *q)
 {
+        if (q->held)
+                t->held_bytes -= q->bytes;
         q->held = false;
         if (!q->first || q->in_turn)
                 return;

@@ -23,6 +23,7 @@ typedef struct Fixture {
         int other;
         BusTurns *turns;
         BusQueue queues[3], *holds;
+        int held;       /* what holding is expected to come to */
         char order[64]; /* the numbers of the queues that were served */
 } Fixture;
 
@@ -35,7 +36,7 @@ static void note(BusQueue *q, sd_bus_message *m, const BusCall *call, void *user
         f->order[n] = (char) ('0' + (q - f->queues));
         if (f->holds == q) {
                 f->holds = NULL;
-                assert_int_equal(bus_queue_hold(f->turns, q, m, call), 0);
+                assert_int_equal(bus_queue_hold(f->turns, q, m, call), f->held);
         }
 }
 
@@ -142,6 +143,47 @@ static void who_is_held_goes_on_where_he_was(void **state)
         assert_int_equal(f->queues[0].bytes, 0);
 }
 
+/* Whoever is held, with as much as he can send, takes nothing of the room that the others have. */
+static void what_is_held_has_its_own_room(void **state)
+{
+        static char large[LIMIT_BUS_HELD_BYTES / 2];
+        BusQueue others[LIMIT_BUS_WAITING_BYTES / sizeof(large)] = {};
+        Fixture *f = *state;
+
+        memset(large, 'x', sizeof(large) - 1);
+        f->holds = &f->queues[0];
+        assert_int_equal(add(f, 0, large), 0);
+        bus_queue_ready(f->turns, &f->queues[0]);
+        run(f);
+        assert_true(f->queues[0].held);
+        /* A second one that is as large cannot be held, and is refused by who wanted to. */
+        f->held = -EBUSY;
+        f->holds = &f->queues[1];
+        assert_int_equal(add(f, 1, large), 0);
+        bus_queue_ready(f->turns, &f->queues[1]);
+        run(f);
+        assert_false(f->queues[1].held);
+        assert_null(f->holds);
+        /* All that may wait, waits, beside what is held. */
+        for (size_t i = 0; i < ARRAY_SIZE(others) - 1; i++)
+                assert_int_equal(add_to(f, &others[i], large), 0);
+        assert_int_equal(add_to(f, &others[ARRAY_SIZE(others) - 1], large), -ENOBUFS);
+        for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+                bus_queue_clear(f->turns, &others[i], forget);
+        /* What is served leaves the room to the next one. */
+        bus_queue_ready(f->turns, &f->queues[0]);
+        run(f);
+        f->held = 0;
+        f->holds = &f->queues[1];
+        assert_int_equal(add(f, 1, large), 0);
+        bus_queue_ready(f->turns, &f->queues[1]);
+        run(f);
+        assert_true(f->queues[1].held);
+        bus_queue_ready(f->turns, &f->queues[1]);
+        run(f);
+        assert_string_equal(f->order, "01011");
+}
+
 /* Also when reading never ends: the loop is not run here. */
 static void reading_starves_nobody(void **state)
 {
@@ -238,6 +280,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(senders_alternate, setup, teardown),
                 cmocka_unit_test_setup_teardown(reading_starves_nobody, setup, teardown),
                 cmocka_unit_test_setup_teardown(who_is_held_goes_on_where_he_was, setup, teardown),
+                cmocka_unit_test_setup_teardown(what_is_held_has_its_own_room, setup, teardown),
                 cmocka_unit_test_setup_teardown(idle_work_takes_turns, setup, teardown),
                 cmocka_unit_test_setup_teardown(who_left_is_forgotten, setup, teardown),
                 cmocka_unit_test_setup_teardown(so_many_wait, setup, teardown),
