@@ -92,7 +92,8 @@ static int export_row(Export *x, sd_bus_error *reterr)
         if (r < 0)
                 r = store_unreadable_text(&key, r, &text);
         else if (streq(key.type, "secret")) {
-                r = store_secret_export(x->job.store, &key, &record, x->reveal, &text, reterr);
+                r = store_secret_export(
+                                x->job.store, x->view, &key, &record, x->reveal, &text, reterr);
                 if (r < 0)
                         return r;
         } else

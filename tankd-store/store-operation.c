@@ -356,7 +356,7 @@ static int check_home(Step *p, Store *s, bool *ret_at_home, sd_bus_error *reterr
         int r = 1;
 
         if (p->exists && p->previous.document_size > 0 && is_secret(p) && !overlay_find(s, &p->key))
-                r = sealed_is_at_home(s, &p->key, &p->previous);
+                r = sealed_is_at_home(s, NULL, &p->key, &p->previous);
         if (r < 0)
                 return store_read_failed(r, reterr);
         *ret_at_home = r > 0;
@@ -369,7 +369,7 @@ static int open_previous(const Step *p, Store *s, Plain *ret, sd_bus_error *rete
         /* What is under way came from here. */
         if (overlay_find(s, &p->key))
                 return sealed_open(s, &p->key, p->previous.revision, &p->previous, ret, reterr);
-        return sealed_open_current(s, &p->key, &p->previous, ret, reterr);
+        return sealed_open_current(s, NULL, &p->key, &p->previous, ret, reterr);
 }
 
 /* Where redacted values come from that are not those which stand: an earlier version, or what was

@@ -244,7 +244,7 @@ int sealed_open(Store *s, const ObjectKey *key, uint64_t revision, const StoreRe
 }
 
 /* 1 when the newest version in the history is the one of @revision. */
-static int is_newest(Store *s, const ObjectKey *key, uint64_t revision)
+static int is_newest(Store *s, const DbView *view, const ObjectKey *key, uint64_t revision)
 {
         CLEANUP(db_iter_freep) DbIter *i = NULL;
         StoreKey prefix = key_prefix_history(key);
@@ -255,7 +255,7 @@ static int is_newest(Store *s, const ObjectKey *key, uint64_t revision)
         size_t size;
         int r;
 
-        r = db_iter_new(s->db, NULL, DB_HISTORY, &i);
+        r = db_iter_new(s->db, view, DB_HISTORY, &i);
         if (r < 0)
                 return r;
         db_iter_seek_before(i, DB_KEY(&end));
@@ -265,7 +265,7 @@ static int is_newest(Store *s, const ObjectKey *key, uint64_t revision)
         return history_key_decode(k, size, &prefix, &newest, &index) >= 0 && newest == revision;
 }
 
-int sealed_is_at_home(Store *s, const ObjectKey *key, const StoreRecord *record)
+int sealed_is_at_home(Store *s, const DbView *view, const ObjectKey *key, const StoreRecord *record)
 {
         CLEANUP_FREE char *value = NULL;
         StoreKey home = object_key_encode(key), id;
@@ -274,20 +274,20 @@ int sealed_is_at_home(Store *s, const ObjectKey *key, const StoreRecord *record)
 
         if (id_key_encode(record->uid, &id) < 0)
                 return 0;
-        r = db_get(s->db, NULL, DB_IDS, DB_KEY(&id), &value, &size);
+        r = db_get(s->db, view, DB_IDS, DB_KEY(&id), &value, &size);
         if (r == -ENOENT)
                 return 0;
         return r < 0 ? r : size == home.size && memcmp(value, home.data, size) == 0;
 }
 
-int sealed_open_current(Store *s, const ObjectKey *key, const StoreRecord *record, Plain *ret,
-                sd_bus_error *reterr)
+int sealed_open_current(Store *s, const DbView *view, const ObjectKey *key,
+                const StoreRecord *record, Plain *ret, sd_bus_error *reterr)
 {
         int r;
 
-        r = is_newest(s, key, record->revision);
+        r = is_newest(s, view, key, record->revision);
         if (r > 0)
-                r = sealed_is_at_home(s, key, record);
+                r = sealed_is_at_home(s, view, key, record);
         if (r < 0)
                 return store_read_failed(r, reterr);
         if (r == 0)

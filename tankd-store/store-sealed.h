@@ -20,14 +20,15 @@ bool sealed_next(const Plain *values, size_t *at, SealedValue *ret);
  * AuthenticationFailed in @reterr: no key of ours opens it, or it was sealed for another place. */
 int sealed_open(Store *s, const ObjectKey *key, uint64_t revision, const StoreRecord *record,
                 Plain *ret, sd_bus_error *reterr);
-/* The same of the record that stands in the database now: refuses one that an earlier or another
- * one was put in the place of. */
-int sealed_open_current(Store *s, const ObjectKey *key, const StoreRecord *record, Plain *ret,
-                sd_bus_error *reterr);
+/* The same of the record that stands, in @view or (NULL) now: refuses an earlier or another one
+ * that was put in its place. */
+int sealed_open_current(Store *s, const DbView *view, const ObjectKey *key,
+                const StoreRecord *record, Plain *ret, sd_bus_error *reterr);
 
 /* 1 when the record that stands at @key is of the object that is known to stand there; 0 when it
  * was put there: its uid is another one's. */
-int sealed_is_at_home(Store *s, const ObjectKey *key, const StoreRecord *record);
+int sealed_is_at_home(
+                Store *s, const DbView *view, const ObjectKey *key, const StoreRecord *record);
 
 /* Takes the values out of a normalized document and leaves it redacted. A value that is redacted
  * already is that of @base, of which NULL says that there is none. */

@@ -121,7 +121,7 @@ static int load(Store *s, const ObjectKey *key, uint64_t revision, StoreRecord *
 
         if (revision == 0) {
                 r = load_current(s, key, ret, ret_buffer, reterr);
-                return r < 0 ? r : sealed_open_current(s, key, ret, ret_values, reterr);
+                return r < 0 ? r : sealed_open_current(s, NULL, key, ret, ret_values, reterr);
         }
         r = store_version_load(s, key, revision, ret, ret_buffer, reterr);
         if (r < 0)
@@ -176,14 +176,13 @@ static int put_back(json_t *data, const Plain *values)
         return 0;
 }
 
-static int reveal_document(Store *s, const ObjectKey *key, const StoreRecord *record, json_t *doc,
-                sd_bus_error *reterr)
+static int reveal_document(Store *s, const DbView *view, const ObjectKey *key,
+                const StoreRecord *record, json_t *doc, sd_bus_error *reterr)
 {
         CLEANUP(plain_free) Plain values = {};
         int r;
 
-        /* Of a view that may be older than what stands now. */
-        r = sealed_open(s, key, record->revision, record, &values, reterr);
+        r = sealed_open_current(s, view, key, record, &values, reterr);
         if (r < 0)
                 return r;
         return put_back(json_object_get(doc, "data"), &values) < 0 ? oom(reterr) : 0;
@@ -200,8 +199,8 @@ static int add_sealed(const StoreRecord *record, json_t *doc)
         return r;
 }
 
-int store_secret_export(Store *s, const ObjectKey *key, const StoreRecord *record, bool reveal,
-                char **ret, sd_bus_error *reterr)
+int store_secret_export(Store *s, const DbView *view, const ObjectKey *key,
+                const StoreRecord *record, bool reveal, char **ret, sd_bus_error *reterr)
 {
         CLEANUP(sd_bus_error_free) sd_bus_error unopened = SD_BUS_ERROR_NULL;
         CLEANUP_FREE char *text = NULL;
@@ -210,11 +209,10 @@ int store_secret_export(Store *s, const ObjectKey *key, const StoreRecord *recor
         if (store_record_to_text(record, &text) < 0)
                 return oom(reterr);
         doc = json_loads(text, 0, NULL);
-        if (!doc)
-                return tank_error_set(reterr, TANK_ERROR_INTERNAL,
-                                "the stored document of a secret is no JSON: delete it");
+        if (!doc) /* told by its key, as what cannot be decoded is, and nobody else's trouble */
+                return store_unreadable_text(key, -EBADMSG, ret) < 0 ? oom(reterr) : 0;
         /* One that cannot be opened goes out as it is, and holds nobody else's up. */
-        if (reveal && reveal_document(s, key, record, doc, &unopened) < 0) {
+        if (reveal && reveal_document(s, view, key, record, doc, &unopened) < 0) {
                 log_warning("exported unrevealed: %s", unopened.message);
                 reveal = false;
         }

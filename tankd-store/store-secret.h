@@ -36,5 +36,5 @@ int store_secret_reveal(Store *s, const char *namespace, const char *name, uint6
 /* A line of an export: the document of a record with its meta, and either the values in it, or in
  * its meta, as "sealed" (base64), the blob that only a key of ours opens, and only as what it is:
  * so also when it cannot be opened, which is logged. */
-int store_secret_export(Store *s, const ObjectKey *key, const StoreRecord *record, bool reveal,
-                char **ret, sd_bus_error *reterr);
+int store_secret_export(Store *s, const DbView *view, const ObjectKey *key,
+                const StoreRecord *record, bool reveal, char **ret, sd_bus_error *reterr);

@@ -421,8 +421,26 @@ static void test_moved_records(void **state)
         setup_done(&x);
 }
 
+static json_t *exported(Setup *x, const char *name, bool reveal)
+{
+        CLEANUP(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
+        CLEANUP_FREE char *buffer = NULL, *text = NULL;
+        StoreRecord record;
+        ObjectKey key;
+        json_t *doc;
+
+        assert_int_equal(object_key_init(&key, "secret", "default", name), 0);
+        assert_int_equal(store_lookup(x->f.store, &key, &record, &buffer), 0);
+        assert_int_equal(
+                        store_secret_export(x->f.store, NULL, &key, &record, reveal, &text, &e), 0);
+        doc = json_loads(text, 0, NULL);
+        assert_non_null(doc);
+        return doc;
+}
+
 static void test_put_back_record(void **state)
 {
+        CLEANUP_JSON json_t *line = NULL;
         Outcome first, o;
         Setup x;
         Rows r;
@@ -436,6 +454,9 @@ static void test_put_back_record(void **state)
         rows_close(&r, &x);
         check_refused(&x, "a", 0, TANK_ERROR_AUTHENTICATION_FAILED);
         check_value(&x, "a", o.answer.revision, "k", "new");
+        line = exported(&x, "a", true); /* asked for open, told sealed */
+        assert_true(json_is_true(json_object_get(
+                        json_object_get(json_object_get(line, "data"), "k"), "redacted")));
         /* The same value once more is a change: what stands there was never set. */
         o = set_value(&x, "a", "old");
         assert_string_equal(o.answer.changed, "updated");
@@ -490,22 +511,6 @@ static void test_without_key(void **state)
 }
 
 /* ---- out and in ---- */
-
-static json_t *exported(Setup *x, const char *name, bool reveal)
-{
-        CLEANUP(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
-        CLEANUP_FREE char *buffer = NULL, *text = NULL;
-        StoreRecord record;
-        ObjectKey key;
-        json_t *doc;
-
-        assert_int_equal(object_key_init(&key, "secret", "default", name), 0);
-        assert_int_equal(store_lookup(x->f.store, &key, &record, &buffer), 0);
-        assert_int_equal(store_secret_export(x->f.store, &key, &record, reveal, &text, &e), 0);
-        doc = json_loads(text, 0, NULL);
-        assert_non_null(doc);
-        return doc;
-}
 
 static Outcome import(Setup *x, json_t *line, const char *name)
 {
