@@ -44,8 +44,8 @@ bool bus_turns_idle(BusTurns *t);
 /* -ENOBUFS: it is refused, as too much waits already. */
 int bus_queue_add(BusTurns *t, BusQueue *q, sd_bus_message *m, const BusCall *call);
 /* @m, which is being served, cannot be decided yet: it goes back to where it was, and nothing of
- * its sender is served before bus_queue_ready(). Who may do nothing so far can be held for long: all
- * that is held has room of its own, and takes none of the others'. -EBUSY: not even that. */
+ * its sender is served before bus_queue_ready(). Who may do nothing so far can be held for long:
+ * all that is held has room of its own, and takes none of the others'. -EBUSY: not even that. */
 int bus_queue_hold(BusTurns *t, BusQueue *q, sd_bus_message *m, const BusCall *call);
 /* It may be served: its sender is known. */
 void bus_queue_ready(BusTurns *t, BusQueue *q);

@@ -72,6 +72,23 @@ static void fixture_done(Fixture *f)
         (void) remove_tree_at(AT_FDCWD, f->logs);
 }
 
+/* For cmocka: a store of each test's own, open. */
+static inline int fixture_setup(void **state)
+{
+        static Fixture fixture;
+
+        fixture_init(&fixture, NULL);
+        assert_true(fixture_open(&fixture) >= 0);
+        *state = &fixture;
+        return 0;
+}
+
+static inline int fixture_teardown(void **state)
+{
+        fixture_done(*state);
+        return 0;
+}
+
 static void fixture_on_answer(const StoreOutcome *outcome, const sd_bus_error *e, void *userdata)
 {
         Outcome *o = userdata;

@@ -31,22 +31,6 @@
 
 #define TIMEOUT_USEC (60 * USEC_PER_SEC)
 
-static Fixture fixture;
-
-static int setup(void **state)
-{
-        fixture_init(&fixture, NULL);
-        assert_true(fixture_open(&fixture) >= 0);
-        *state = &fixture;
-        return 0;
-}
-
-static int teardown(void **state)
-{
-        fixture_done(&fixture);
-        return 0;
-}
-
 typedef struct Told {
         bool answered;
         char error[128], message[512];
@@ -605,14 +589,19 @@ static void test_flipped_bytes(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test_setup_teardown(test_backup_and_back, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_backup_while_writing, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_from_memory, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_damaged_backup, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_nobody_reads, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_export_and_import, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_bad_import, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_flipped_bytes, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                                test_backup_and_back, fixture_setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(
+                                test_backup_while_writing, fixture_setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_from_memory, fixture_setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(
+                                test_damaged_backup, fixture_setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_nobody_reads, fixture_setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(
+                                test_export_and_import, fixture_setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_bad_import, fixture_setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(
+                                test_flipped_bytes, fixture_setup, fixture_teardown),
         };
 
         (void) signal(SIGPIPE, SIG_IGN); /* as tankd-store does */

@@ -17,22 +17,6 @@
 #include "store-db.h"
 #include "store-fixture.h"
 
-static Fixture fixture;
-
-static int setup(void **state)
-{
-        fixture_init(&fixture, NULL);
-        assert_true(fixture_open(&fixture) >= 0);
-        *state = &fixture;
-        return 0;
-}
-
-static int teardown(void **state)
-{
-        fixture_done(&fixture);
-        return 0;
-}
-
 /* ---- reading ---- */
 
 typedef struct Seen {
@@ -383,7 +367,7 @@ static void test_deleting_the_unreadable(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
         const struct CMUnitTest tests[] = {
                 TEST(test_pages),
                 TEST(test_filters),

@@ -18,22 +18,6 @@
 
 #define WIDGET(name, x) "{\"kind\":\"widget\",\"name\":\"" name "\",\"x\":" x "}"
 
-static Fixture fixture;
-
-static int setup(void **state)
-{
-        fixture_init(&fixture, NULL);
-        assert_true(fixture_open(&fixture) >= 0);
-        *state = &fixture;
-        return 0;
-}
-
-static int teardown(void **state)
-{
-        fixture_done(&fixture);
-        return 0;
-}
-
 typedef struct Versions {
         StoreVersion items[64];
         size_t n;
@@ -357,7 +341,7 @@ static void test_unreadable(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
         const struct CMUnitTest tests[] = {
                 TEST(test_versions),
                 TEST(test_pages),

@@ -23,22 +23,6 @@
 #define CREATE(text) op_document(STORE_CREATE, text)
 #define UPDATE(text) op_document(STORE_UPDATE, text)
 
-static Fixture fixture;
-
-static int setup(void **state)
-{
-        fixture_init(&fixture, NULL);
-        assert_true(fixture_open(&fixture) >= 0);
-        *state = &fixture;
-        return 0;
-}
-
-static int teardown(void **state)
-{
-        fixture_done(&fixture);
-        return 0;
-}
-
 static StoreOperation op_cascade(const char *ns)
 {
         StoreOperation o = op_object(STORE_DELETE, "namespace", "", ns);
@@ -327,7 +311,7 @@ static void test_dry_run_makes_nothing(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
         const struct CMUnitTest tests[] = {
                 TEST(test_update),
                 TEST(test_conflict_tells_the_revision),

@@ -23,22 +23,6 @@
 
 #define TIMEOUT_USEC (60 * USEC_PER_SEC)
 
-static Fixture fixture;
-
-static int setup(void **state)
-{
-        fixture_init(&fixture, NULL);
-        assert_true(fixture_open(&fixture) >= 0);
-        *state = &fixture;
-        return 0;
-}
-
-static int teardown(void **state)
-{
-        fixture_done(&fixture);
-        return 0;
-}
-
 /* ---- what is done ---- */
 
 typedef struct Told {
@@ -585,14 +569,15 @@ static void test_random(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test_setup_teardown(test_shipped, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_rules_survive, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_compact, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_incarnations, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_age, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_tombstone, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_log_shrinks, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_random, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_shipped, fixture_setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(
+                                test_rules_survive, fixture_setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_compact, fixture_setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_incarnations, fixture_setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_age, fixture_setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_tombstone, fixture_setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_log_shrinks, fixture_setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_random, fixture_setup, fixture_teardown),
         };
 
         log_setup("test-store-retention");

@@ -27,22 +27,6 @@
                 run(f, _ops, ARRAY_SIZE(_ops)); \
         })
 
-static Fixture fixture;
-
-static int setup(void **state)
-{
-        fixture_init(&fixture, NULL);
-        assert_true(fixture_open(&fixture) >= 0);
-        *state = &fixture;
-        return 0;
-}
-
-static int teardown(void **state)
-{
-        fixture_done(&fixture);
-        return 0;
-}
-
 static bool is_there(Fixture *f, const char *type, const char *name)
 {
         char error[128];
@@ -401,7 +385,7 @@ static void test_side_by_side(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
         const struct CMUnitTest tests[] = {
                 TEST(test_all_of_it),
                 TEST(test_nothing_of_it),

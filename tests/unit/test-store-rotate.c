@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The key of the secrets is exchanged while everything goes on. On a real database. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include "secret-fixture.h"
+#include "store-compact.h"
+#include "store-history.h"
+#include "store-retention.h"
+#include "store-rotate.h"
+
+typedef struct RotatedOnce {
+        bool done;
+        RotateResult result;
+        char error[128];
+} RotatedOnce;
+
+static void on_rotated(const RotateResult *result, const sd_bus_error *error, void *userdata)
+{
+        RotatedOnce *o = userdata;
+
+        assert_false(o->done);
+        o->done = true;
+        o->result = *result;
+        if (error)
+                (void) snprintf(o->error, sizeof(o->error), "%s", error->name);
+}
+
+static void turn(Setup *x)
+{
+        assert_true(sd_event_run(x->f.event, UINT64_C(10000000)) > 0);
+}
+
+/* With writes in between, in more slices than one. */
+static void test_rotation(void **state)
+{
+        enum { N = 150 };
+        CLEANUP(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
+        char old[KEYRING_ID_TEXT_SIZE], name[16], value[16];
+        uint64_t first, before;
+        RotatedOnce o = {};
+        Outcome written;
+        StoreWrite w;
+        Setup x;
+
+        setup_init(&x);
+        (void) keyring_format_id(keyring_active(store_keyring(x.f.store))->id, old);
+        first = set_value(&x, "s0", "first").answer.revision;
+        for (int i = 0; i < N; i++) {
+                (void) snprintf(name, sizeof(name), "s%d", i);
+                (void) snprintf(value, sizeof(value), "v%d", i);
+                (void) set_value(&x, name, value);
+        }
+        before = store_revision(x.f.store);
+
+        /* One is under way, sealed with the old key. */
+        const StoreOperation op = op_document(STORE_APPLY, DB_JSON);
+        w = fixture_write(&written);
+        w.secrets = true;
+        begin_as(&x.f, &written, &w, &op, 1);
+        assert_int_equal(store_rotate_key(x.f.store, on_rotated, &o, &e), 0);
+        assert_true(store_rotate_key(x.f.store, on_rotated, &o, &e) < 0);
+        assert_string_equal(e.name, TANK_ERROR_BUSY);
+        while (!o.done) {
+                turn(&x);
+                if (!o.done) /* the loop serves */
+                        check_value(&x, "s7", 0, "k", "v7");
+        }
+        assert_string_equal(o.error, "");
+        assert_string_not_equal(o.result.key_id, old);
+        assert_int_equal(o.result.failed, 0);
+        assert_int_equal(o.result.rewrapped, N + 2); /* with both of s0, and db */
+        assert_int_equal(store_revision(x.f.store), before + 1);
+        assert_int_equal(keyring_count(store_keyring(x.f.store)), 1);
+
+        reopen(&x);
+        for (int i = 0; i < N; i++) {
+                (void) snprintf(name, sizeof(name), "s%d", i);
+                (void) snprintf(value, sizeof(value), "v%d", i);
+                check_value(&x, name, 0, "k", value);
+        }
+        check_value(&x, "s0", first, "k", "first");
+        check_value(&x, "db", 0, "password", VALUE);
+        setup_done(&x);
+}
+
+static void on_rule(const sd_bus_error *error, void *userdata)
+{
+        assert_null(error);
+        *(bool *) userdata = true;
+}
+
+static void on_compacted(uint64_t compacted, const sd_bus_error *error, void *userdata)
+{
+        assert_null(error);
+        *(bool *) userdata = true;
+}
+
+static int count_version(const StoreVersion *v, void *userdata)
+{
+        ++*(unsigned *) userdata;
+        return 0;
+}
+
+/* The rotation begins @delay turns of the loop behind the compaction. */
+static void rotate_and_compact(unsigned delay)
+{
+        CLEANUP(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
+        const Retention newest = { .versions = 1 };
+        bool ruled = false, compacted = false;
+        CLEANUP_FREE char *next = NULL;
+        RotatedOnce o = {};
+        unsigned n = 0;
+        Setup x;
+
+        setup_init(&x);
+        for (int i = 0; i < 20; i++) {
+                char value[16];
+
+                (void) snprintf(value, sizeof(value), "%d", i);
+                (void) set_value(&x, "s", value);
+        }
+        assert_int_equal(store_set_retention(x.f.store, "secret", &newest, on_rule, &ruled, &e), 0);
+        while (!ruled)
+                turn(&x);
+        assert_int_equal(store_compact(x.f.store, store_revision(x.f.store), on_compacted,
+                                         &compacted, &e),
+                        0);
+        for (unsigned i = 0; !(compacted && o.done); i++) {
+                if (i == delay)
+                        assert_int_equal(store_rotate_key(x.f.store, on_rotated, &o, &e), 0);
+                (void) sd_event_run(x.f.event, i < delay ? 0 : UINT64_C(10000000));
+        }
+        assert_string_equal(o.error, "");
+        assert_int_equal(store_history(x.f.store, "secret", "default", "s", 0, "", count_version,
+                                         &n, &next, &e),
+                        0);
+        assert_int_equal(n, 1);
+        check_value(&x, "s", 0, "k", "19");
+        setup_done(&x);
+}
+
+/* Side by side: what goes is gone, what stays is sealed anew. */
+static void test_rotation_and_compaction(void **state)
+{
+        for (unsigned delay = 0; delay < 3; delay++)
+                rotate_and_compact(delay);
+}
+
+/* A row that nothing opens is counted and left as it is. */
+static void test_rotation_passes_over(void **state)
+{
+        CLEANUP(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
+        RotatedOnce o = {};
+        Setup x;
+        Rows r;
+
+        setup_init(&x);
+        (void) set_value(&x, "a", "one");
+        (void) set_value(&x, "b", "two");
+        rows_open(&r, &x);
+        copy_row(&r, DB_OBJECTS, object_row("a"), DB_OBJECTS, object_row("b"));
+        rows_close(&r, &x);
+        assert_int_equal(store_rotate_key(x.f.store, on_rotated, &o, &e), 0);
+        while (!o.done)
+                turn(&x);
+        assert_string_equal(o.error, "");
+        assert_int_equal(o.result.failed, 1);
+        assert_int_equal(o.result.rewrapped, 2);
+        check_value(&x, "a", 0, "k", "one");
+        check_refused(&x, "b", 0, TANK_ERROR_AUTHENTICATION_FAILED);
+        setup_done(&x);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_rotation),
+                cmocka_unit_test(test_rotation_and_compaction),
+                cmocka_unit_test(test_rotation_passes_over),
+        };
+
+        log_setup("test-store-rotate");
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
