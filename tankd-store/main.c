@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -292,5 +293,7 @@ int main(int argc, char *argv[])
         if (r <= 0)
                 return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
         r = options.restore || options.verify ? run_alone(&options) : run(&options);
+        if (r == -ENOKEY) /* the unit does not start us again behind that */
+                return EX_CONFIG;
         return r < 0 ? EXIT_FAILURE : r;
 }

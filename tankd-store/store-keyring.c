@@ -312,6 +312,12 @@ static int choose(Keyring *k, const KeyringOptions *o)
         return 0;
 }
 
+/* What the machine lacks, and not the keys. */
+static bool may_pass(int error)
+{
+        return error == -ENOMEM || error == -EMFILE || error == -ENFILE || error == -EIO;
+}
+
 int keyring_open(const KeyringOptions *o, bool has_sealed, Keyring **ret)
 {
         CLEANUP(keyring_freep) Keyring *k = calloc(1, sizeof(*k));
@@ -322,7 +328,7 @@ int keyring_open(const KeyringOptions *o, bool has_sealed, Keyring **ret)
         if (o->file && !path_is_absolute_normal(o->file)) {
                 log_error("--key-file %s: must be an absolute path, without '..' and '//'",
                                 o->file);
-                return -EINVAL;
+                return -ENOKEY;
         }
         r = seal_init();
         if (r < 0)
@@ -336,9 +342,10 @@ int keyring_open(const KeyringOptions *o, bool has_sealed, Keyring **ret)
         case SOURCE_CREDENTIAL: r = open_credential(k); break;
         case SOURCE_STDIN: r = take_fd(k, STDIN_FILENO); break;
         }
-        if (r >= 0)
-                *ret = TAKE_PTR(k);
-        return r;
+        if (r < 0)
+                return may_pass(r) ? r : -ENOKEY;
+        *ret = TAKE_PTR(k);
+        return 0;
 }
 
 int keyring_new_in_memory(Keyring **ret)

@@ -43,13 +43,13 @@ nowhere()
   fi
 }
 
-# fails_to_start OPTION…: with its last line.
+# fails_to_start OPTION…: for its keys, with its last line.
 fails_to_start()
 {
   local status=0
   timeout 20 "$build/tankd-store/tankd-store" "$@" >"$dir/failed.log" 2>&1 </dev/null || status=$?
   tail -n 1 "$dir/failed.log"
-  [ "$status" = 1 ]
+  [ "$status" = 78 ]
 }
 
 @test "I1, I2, I5, X30: create, set, get, list, delete; nothing is a version that changes nothing" {
@@ -202,15 +202,24 @@ END
   [ ! -e "$key" ]
   cp "$dir/kept" "$key"
   chmod 640 "$key"
-  run fails_to_start
+  run -0 fails_to_start
   [[ $output == *'has mode 0640'* ]]
+  chmod 600 "$key"
+  chown 65534 "$key"
+  run -0 fails_to_start
+  [[ $output == *'is owned by uid 65534'* ]]
   rm "$key"
   ln -s "$dir/kept" "$key"
-  run fails_to_start
+  run -0 fails_to_start
   [[ $output == *'is a symbolic link'* ]]
   rm "$key"
-  run fails_to_start --key-file relative
+  run -0 fails_to_start --key-file relative
   [[ $output == *'must be an absolute path'* ]]
+  # The installed unit does not start it again and again then.
+  grep -Eqx 'RestartPreventExitStatus=(.* )?78' "$build/systemd/tankd-store.service"
+  cp --preserve=mode "$dir/kept" "$key"
+  start_store
+  [ "$(tankctl secret get db password --reveal)" = "$value" ]
 }
 
 @test "keys from a file, from standard input, from a credential" {

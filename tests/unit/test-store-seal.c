@@ -261,26 +261,26 @@ static void test_file_is_checked(void **state)
         assert_int_equal(open_file(&f, true, id), 0);
         for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
                 write_key(&f, bad[i], 0600);
-                assert_true(open_file(&f, false, id) < 0);
+                assert_int_equal(open_file(&f, false, id), -ENOKEY);
         }
         for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
                 write_key(&f, good, modes[i]);
-                assert_int_equal(open_file(&f, true, id), -EPERM);
+                assert_int_equal(open_file(&f, true, id), -ENOKEY);
         }
         write_key(&f, good, 0600);
         if (geteuid() == 0) {
                 assert_int_equal(chown(f.path, 12345, 0), 0);
-                assert_int_equal(open_file(&f, true, id), -EPERM);
+                assert_int_equal(open_file(&f, true, id), -ENOKEY);
                 assert_int_equal(chown(f.path, 0, 0), 0);
         }
         (void) snprintf(link, sizeof(link), "%s/link", f.dir);
         assert_int_equal(symlink(f.path, link), 0);
         strcpy(f.path, link);
-        assert_int_equal(open_file(&f, true, id), -ELOOP);
+        assert_int_equal(open_file(&f, true, id), -ENOKEY);
         strcpy(f.path, f.dir);
-        assert_true(open_file(&f, true, id) < 0);
+        assert_int_equal(open_file(&f, true, id), -ENOKEY);
         strcpy(f.path, "key");
-        assert_int_equal(open_file(&f, true, id), -EINVAL);
+        assert_int_equal(open_file(&f, true, id), -ENOKEY);
         files_done(&f);
 }
 
@@ -313,7 +313,7 @@ static void test_sources(void **state)
         o.from_stdin = true;
         assert_int_equal(keyring_open(&o, true, &k), 0);
         k = keyring_free(k);
-        assert_int_equal(keyring_open(&o, true, &k), -EINVAL); /* nothing is left to read */
+        assert_int_equal(keyring_open(&o, true, &k), -ENOKEY); /* nothing is left to read */
         assert_true(dup2(stdin_copy, STDIN_FILENO) >= 0);
         close(in);
         close(stdin_copy);
