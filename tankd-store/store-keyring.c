@@ -393,10 +393,10 @@ int keyring_rotate_begin(Keyring *k, sd_bus_error *reterr)
 {
         int r;
 
-        if (k->n > 1)
-                return 0;
         if (k->source == SOURCE_CREDENTIAL || k->source == SOURCE_STDIN)
-                return refuse_rotation(k, reterr);
+                return k->n > 1 ? 0 : refuse_rotation(k, reterr);
+        if (k->n == KEYRING_MAX)
+                return 1;
         r = add_random(k);
         if (r < 0)
                 return tank_error_set_errno(reterr, r, "cannot make a key");

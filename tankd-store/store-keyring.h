@@ -53,10 +53,12 @@ const SealKey *keyring_get(const Keyring *k, size_t i);
 const char *keyring_format_id(const unsigned char id[static SEAL_KEY_ID_SIZE],
                 char buf[static KEYRING_ID_TEXT_SIZE]);
 
-/* First: makes a new key the active one, durably, with the others kept. Where there are several
- * keys already, a rotation was begun and not ended, or somebody brought a new key in front of the
- * old one: then that one stays the active one. Else keys from outside cannot be added to:
- * FailedPrecondition, with how they are. */
+/* First: makes a new key the active one, durably, with the others kept, of which there may be
+ * several: a rotation that was cut is ended by the next one, with a key that is newer than both. 1:
+ * there is no room for one more, so it is the active one that all is to be sealed with; at the end
+ * there is. Keys from outside cannot be added to: where there are several, somebody brought a new
+ * one in front of the old one, which stays the active one; else FailedPrecondition, with how they
+ * are. */
 int keyring_rotate_begin(Keyring *k, sd_bus_error *reterr);
 /* Last, when nothing needs them any more: gives up all keys but the active one, durably. */
 int keyring_rotate_end(Keyring *k, sd_bus_error *reterr);

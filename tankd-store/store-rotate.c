@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "error.h"
+#include "failpoint.h"
 #include "limit.h"
 #include "log.h"
 #include "store-compact.h"
@@ -38,6 +39,7 @@ struct Rotation {
         StoreKey behind; /* goes on behind this row; size 0: from the beginning */
         bool started;
         bool first_pass; /* what fails is counted once */
+        bool again;      /* behind this, with a new key */
         uint64_t found;  /* rows of this pass that were sealed with another key, or have to wait */
 };
 
@@ -112,6 +114,8 @@ static void slice_finish(Transaction *t, int error, void *userdata)
                 end(r, &e);
                 return;
         }
+        if (slice->versions > 0)
+                FAILPOINT("store.rotate.slice");
         r->result.rewrapped += slice->versions;
         k = sd_event_source_set_enabled(r->source, SD_EVENT_ONESHOT);
         if (k < 0)
@@ -298,11 +302,44 @@ static int submit(Rotation *r, Slice *slice)
         return commit_submit(r->store->commit, &slice->transaction);
 }
 
+/* All over, and from the first row on. */
+static int begin(Rotation *r, sd_bus_error *reterr)
+{
+        int e = keyring_rotate_begin(r->store->keyring, reterr);
+
+        if (e < 0)
+                return e;
+        FAILPOINT("store.rotate.begun");
+        r->result = (RotateResult){};
+        (void) keyring_format_id(keyring_active(r->store->keyring)->id, r->result.key_id);
+        r->family = DB_HISTORY;
+        r->behind = (StoreKey){};
+        r->started = false;
+        r->first_pass = true;
+        r->again = e > 0;
+        r->found = 0;
+        return 0;
+}
+
 static void finish(Rotation *r)
 {
-        CLEANUP(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
+        CLEANUP(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        int e;
 
-        end(r, keyring_rotate_end(r->store->keyring, &e) < 0 ? &e : NULL);
+        FAILPOINT("store.rotate.sealed");
+        e = keyring_rotate_end(r->store->keyring, &error);
+        FAILPOINT("store.rotate.ended");
+        if (e < 0 || !r->again) {
+                end(r, e < 0 ? &error : NULL);
+                return;
+        }
+        if (begin(r, &error) < 0) {
+                end(r, &error);
+                return;
+        }
+        e = sd_event_source_set_enabled(r->source, SD_EVENT_ONESHOT);
+        if (e < 0)
+                fail(r, e, "cannot go on rotating the key");
 }
 
 static int on_slice(sd_event_source *source, uint64_t usec, void *userdata)
@@ -352,20 +389,17 @@ int store_rotate_key(Store *s, Rotated done, void *userdata, sd_bus_error *reter
                 .store = s,
                 .done = done,
                 .userdata = userdata,
-                .family = DB_HISTORY,
-                .first_pass = true,
         };
         /* No defer source: one that is always on goes before all others of its priority. */
         e = sd_event_add_time(s->event, &r->source, CLOCK_MONOTONIC, 0, 1, on_slice, r);
         if (e < 0)
                 (void) tank_error_set_errno(reterr, e, "cannot rotate the key");
         else
-                e = keyring_rotate_begin(s->keyring, reterr);
+                e = begin(r, reterr);
         if (e < 0) {
                 rotation_free(r);
                 return e;
         }
-        (void) keyring_format_id(keyring_active(s->keyring)->id, r->result.key_id);
         s->rotation = r;
         return 0;
 }

@@ -23,8 +23,8 @@ typedef void (*Rotated)(const RotateResult *result, const sd_bus_error *error, v
 
 typedef struct Rotation Rotation;
 
-/* Busy: one is under way. When it fails later, the old key is kept, and the next one goes on where
- * this one ended. */
+/* Busy: one is under way. When it fails later, or the process ends, the old keys are kept, and the
+ * next one seals with a key of its own what either of them did. */
 int store_rotate_key(Store *s, Rotated done, void *userdata, sd_bus_error *reterr);
 /* The one under way fails. */
 void store_end_rotation(Store *s);

@@ -274,12 +274,38 @@ END
   start_store
   [ "$(tankctl secret get s1 k --reveal)" = value-1 ]
   [ "$(tankctl secret get s400 k --reveal)" = value-400 ]
+  cut=$(secrets_property ActiveKey)
   tankctl secret rotate-key
+  [ "$(secrets_property ActiveKey)" != "$cut" ]
   [ "$(secrets_property Keys | jq length)" = 1 ]
   [ "$(wc -l <"$key")" = 1 ]
   for i in 1 7 200 399 400; do
     [ "$(tankctl secret get "s$i" k --reveal)" = "value-$i" ]
   done
+}
+
+@test "kill -9 between the steps of rotations: each goes to a key of its own, and the last one ends them all" {
+  start_store
+  tankctl secret create db --from-literal "password=$value"
+  tankctl secret set db --from-literal "password=more-$value"
+  for point in store.rotate.begun store.rotate.slice store.rotate.sealed store.rotate.ended; do
+    end "$store_pid" || true
+    keys=$(wc -l <"$key")
+    TANK_FAILPOINT=$point start_store
+    was=$(secrets_property ActiveKey)
+    run ! tankctl secret rotate-key
+    wait "$store_pid" || [ $? = 137 ]
+    start_store
+    [ "$(secrets_property ActiveKey)" != "$was" ]
+    [ "$(tankctl secret get db password --reveal)" = "more-$value" ]
+    # Earlier ones are cut, too: this has theirs, until all of it is sealed.
+    [ "$point" = store.rotate.ended ] || [ "$(wc -l <"$key")" = $((keys + 1)) ]
+  done
+  [ "$(wc -l <"$key")" = 1 ]
+  tankctl secret rotate-key >/dev/null
+  [ "$(secrets_property Keys | jq length)" = 1 ]
+  tankctl store verify
+  [ "$(tankctl secret get db password --reveal)" = "more-$value" ]
 }
 
 @test "in memory: a key of its own, that goes with it" {

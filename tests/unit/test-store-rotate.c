@@ -90,6 +90,39 @@ static void test_rotation(void **state)
         setup_done(&x);
 }
 
+/* Rotations that were cut filled the file: the next one empties it, and goes to a new key then. */
+static void test_rotation_of_a_full_keyring(void **state)
+{
+        CLEANUP(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
+        unsigned char active[SEAL_KEY_ID_SIZE];
+        RotatedOnce o = {};
+        Setup x;
+
+        setup_init(&x);
+        for (int i = 1; i < (int) KEYRING_MAX; i++) {
+                char name[16];
+
+                (void) snprintf(name, sizeof(name), "s%d", i);
+                (void) set_value(&x, name, name);
+                assert_int_equal(keyring_rotate_begin(x.f.store->keyring, &e), 0);
+        }
+        memcpy(active, keyring_active(store_keyring(x.f.store))->id, sizeof(active));
+        assert_int_equal(store_rotate_key(x.f.store, on_rotated, &o, &e), 0);
+        while (!o.done)
+                turn(&x);
+        assert_string_equal(o.error, "");
+        assert_int_equal(o.result.failed, 0);
+        assert_int_equal(o.result.rewrapped, KEYRING_MAX - 1);
+        assert_int_equal(keyring_count(store_keyring(x.f.store)), 1);
+        assert_memory_not_equal(
+                        keyring_active(store_keyring(x.f.store))->id, active, sizeof(active));
+        reopen(&x);
+        assert_int_equal(keyring_count(store_keyring(x.f.store)), 1);
+        check_value(&x, "s1", 0, "k", "s1");
+        check_value(&x, "s15", 0, "k", "s15");
+        setup_done(&x);
+}
+
 static void on_rule(const sd_bus_error *error, void *userdata)
 {
         assert_null(error);
@@ -182,6 +215,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_rotation),
+                cmocka_unit_test(test_rotation_of_a_full_keyring),
                 cmocka_unit_test(test_rotation_and_compaction),
                 cmocka_unit_test(test_rotation_passes_over),
         };

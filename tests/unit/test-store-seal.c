@@ -353,9 +353,6 @@ static void test_rotation_of_a_file(void **state)
         assert_int_equal(keyring_open(&o, true, &reader), 0);
         assert_int_equal(keyring_count(reader), 2);
         assert_memory_equal(keyring_active(reader)->id, keyring_active(k)->id, sizeof(old));
-        /* One that was interrupted goes on with the same key. */
-        assert_int_equal(keyring_rotate_begin(reader, &e), 0);
-        assert_int_equal(keyring_count(reader), 2);
         reader = keyring_free(reader);
 
         assert_int_equal(keyring_rotate_end(k, &e), 0);
@@ -363,6 +360,39 @@ static void test_rotation_of_a_file(void **state)
         assert_int_equal(keyring_open(&o, true, &reader), 0);
         assert_int_equal(keyring_count(reader), 1);
         assert_memory_equal(keyring_active(reader)->id, keyring_active(k)->id, sizeof(old));
+        files_done(&f);
+}
+
+/* Each begin makes a key, until the file is full; then what is there has to be ended first. */
+static void test_rotations_that_are_cut(void **state)
+{
+        CLEANUP(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
+        unsigned char last[SEAL_KEY_ID_SIZE];
+        KeyringOptions o = {};
+        Files f;
+
+        files_init(&f);
+        o.file = f.path;
+        for (size_t n = 1; n <= KEYRING_MAX; n++) {
+                CLEANUP(keyring_freep) Keyring *k = NULL;
+
+                assert_int_equal(keyring_open(&o, n > 1, &k), 0);
+                assert_int_equal(keyring_count(k), n);
+                if (n > 1)
+                        assert_memory_equal(keyring_active(k)->id, last, sizeof(last));
+                memcpy(last, keyring_active(k)->id, sizeof(last));
+                assert_int_equal(keyring_rotate_begin(k, &e), n == KEYRING_MAX);
+                assert_int_equal(keyring_count(k), MIN(n + 1, (size_t) KEYRING_MAX));
+                assert_true((memcmp(keyring_active(k)->id, last, sizeof(last)) == 0) ==
+                                (n == KEYRING_MAX));
+                memcpy(last, keyring_active(k)->id, sizeof(last));
+                if (n < KEYRING_MAX)
+                        continue;
+                assert_int_equal(keyring_rotate_end(k, &e), 0);
+                assert_int_equal(keyring_rotate_begin(k, &e), 0);
+                assert_int_equal(keyring_count(k), 2);
+                assert_memory_not_equal(keyring_active(k)->id, last, sizeof(last));
+        }
         files_done(&f);
 }
 
@@ -412,6 +442,7 @@ int main(void)
                 cmocka_unit_test(test_sources),
                 cmocka_unit_test(test_no_room),
                 cmocka_unit_test(test_rotation_of_a_file),
+                cmocka_unit_test(test_rotations_that_are_cut),
                 cmocka_unit_test(test_rotation_of_a_credential),
         };
 
