@@ -195,8 +195,9 @@ int store_record_decode(const void *data, size_t size, StoreRecord *ret)
         if (r.operation == OPERATION_DELETED)
                 e = r.document_size == 0 && r.sealed_size == 0 ? 0 : -EBADMSG;
         else if (r.document_size < 2 || r.document[0] != '{' ||
-                        r.document[r.document_size - 1] != '}')
-                e = -EBADMSG;
+                        r.document[r.document_size - 1] != '}' ||
+                        !document_is_readable(r.document, r.document_size, "meta"))
+                e = -EBADMSG; /* whoever is shown it would stumble */
         if (e < 0)
                 return e;
         *ret = r;

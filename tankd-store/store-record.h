@@ -47,7 +47,8 @@ typedef struct StoreRecord {
 int store_record_encode(const StoreRecord *r, char **ret, size_t *ret_size);
 /* The same, and @r borrows from it what it borrowed from elsewhere. */
 int store_record_encode_into(StoreRecord *r, char **ret, size_t *ret_size);
-/* Borrows document and sealed from @data. -EBADMSG; -EPROTONOSUPPORT for another format byte. */
+/* Borrows document and sealed from @data. -EBADMSG, also when the document is no JSON, or has a
+ * "meta", which is the store's to add; -EPROTONOSUPPORT for another format byte. */
 int store_record_decode(const void *data, size_t size, StoreRecord *ret);
 /* The document with its "meta", as it goes over the bus. */
 int store_record_to_text(const StoreRecord *r, char **ret);

@@ -28,6 +28,15 @@ static void check_members(json_t *doc, const char *text)
         }
 }
 
+/* What is told without a parser is what the parser says. */
+static void check_readable(const char *text, size_t size)
+{
+        CLEANUP_JSON json_t *doc = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
+
+        CHECK(document_is_readable(text, size, "meta") ==
+                        (json_is_object(doc) && !json_object_get(doc, "meta")));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         CLEANUP_JSON json_t *doc = NULL, *normal = NULL, *again = NULL;
@@ -39,6 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
         if (document_find((const char *) data, size, "labels", &found, &n) >= 0)
                 CHECK(found > (const char *) data && found + n < (const char *) data + size);
+        check_readable((const char *) data, size);
         if (document_parse((const char *) data, size, &doc, &e) < 0) {
                 CHECK(sd_bus_error_is_set(&e) && e.message);
                 return 0;
@@ -50,6 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         CHECK(document_format(normal, &text) == 0);
         CHECK(document_parse(text, strlen(text), &again, NULL) == 0);
         CHECK(json_equal(again, normal));
+        check_readable(text, strlen(text));
         check_members(normal, text);
         return 0;
 }

@@ -434,10 +434,74 @@ static void test_document_find(void **state)
         }
 }
 
+/* Told without a parser where that is possible, else with one: the same answer. */
+static void test_document_is_readable(void **state)
+{
+        static const struct {
+                const char *text;
+                bool readable;
+        } cases[] = {
+                { "{}", true },
+                { "{\"a\":{},\"ab\":[],\"b\":[1,-2,0,{\"a\":\"\"},true,false,null]}", true },
+                { "{\"a\":\"\\n\\\"\\\\\\/\",\"b\":\"\303\274\"}", true },
+                { "{\"meta2\":1,\"x\":{\"meta\":1}}", true },
+                /* not as document_format() writes it */
+                { "{ \"b\": 1, \"a\": \"\\u00fc\" }", true },
+                { "{\"a\":1.5e3,\"b\":1000000000000000000}", true },
+                { "{\"\\n\":1}", true },
+                /* that nobody can read */
+                { "", false },
+                { "[]", false },
+                { "{}}", false },
+                { "{\"a\":1}x}", false },
+                { "{\"a\"}", false },
+                { "{\"a\":}", false },
+                { "{\"a\":1,}", false },
+                { "{,\"a\":1}", false },
+                { "{\"a\":1 1}", false },
+                { "{\"a\":[1,]}", false },
+                { "{\"a\":[1}", false },
+                { "{\"a\":{\"b\":1]}", false },
+                { "{\"a\":01}", false },
+                { "{\"a\":-}", false },
+                { "{\"a\":99999999999999999999}", false },
+                { "{\"a\":1e999}", false },
+                { "{\"a\":nul}", false },
+                { "{\"a\":truee}", false },
+                { "{a:1}", false },
+                { "{\"a\":\"\n\"}", false },
+                { "{\"a\":\"\\x\"}", false },
+                { "{\"a\":\"\\\"}", false },
+                { "{\"a\":\"\377\"}", false },
+                { "{\"a\":\"\\u0000\"}", false },
+                { "{\"a\":1,\"a\":2}", false },
+                { "{\"b\":1,\"a\":1,\"b\":2}", false },
+                { "{\"meta\":{}}", false },
+                { "{ \"meta\": {}}", false },
+        };
+        char deep[2 * 400 + 16];
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+                if (document_is_readable(cases[i].text, strlen(cases[i].text), "meta") !=
+                                cases[i].readable)
+                        fail_msg("%s", cases[i].text);
+        assert_false(document_is_readable("{\"a\":\"\0\"}", 9, "meta"));
+        for (int n = 1; n <= 400; n++) { /* past what one pass looks at */
+                int at = sprintf(deep, "{\"a\":");
+
+                memset(deep + at, '[', (size_t) n);
+                memset(deep + at + n, ']', (size_t) n);
+                deep[at + 2 * n] = '}';
+                assert_true(document_is_readable(deep, (size_t) at + 2 * (size_t) n + 1, "meta"));
+                assert_false(document_is_readable(deep, (size_t) at + 2 * (size_t) n, "meta"));
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_document_find),
+                cmocka_unit_test(test_document_is_readable),
                 cmocka_unit_test(record_round_trip),
                 cmocka_unit_test(record_attachment),
                 cmocka_unit_test(record_refuses),

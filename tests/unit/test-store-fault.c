@@ -203,10 +203,68 @@ static int note_unreadable(const char *text, void *userdata)
         return 0;
 }
 
+/* As a broken program would leave them: the last have a header and checksums that are right. */
+static const struct {
+        const char *record, *document;
+} unreadable[] = {
+        { "\1junk", NULL },
+        { "", NULL },
+        { "\2{}\n{}", NULL },
+        { NULL, "{\"kind\":\"widget\",\"name\":}" },
+        { NULL, "{\"kind\":\"widget\",\"kind\":\"widget\",\"name\":\"bad\"}" },
+        { NULL, "{\"kind\":\"widget\",\"x\":\"\377\"}" },
+        { NULL, "{\"a\":\"\n\"}" },
+        { NULL, "{\"kind\":\"widget\",\"meta\":{},\"name\":\"bad\"}" },
+        { NULL, "{}{}" },
+        { NULL, "{\"x\":99999999999999999999}" },
+};
+
+static void put_unreadable(Db *db, DbBatch *b, size_t at)
+{
+        CLEANUP_FREE char *row = NULL;
+        StoreRecord r = {
+                .uid = "0123456789abcdef0123456789abcdef",
+                .generation = 1,
+                .revision = 2,
+                .operation = OPERATION_CREATED,
+                .document = unreadable[at].document,
+                .document_size = strlen(strempty(unreadable[at].document)),
+        };
+        ObjectKey key;
+        StoreKey k;
+        size_t size;
+
+        assert_int_equal(object_key_init(&key, "widget", "default", "bad"), 0);
+        k = object_key_encode(&key);
+        if (!unreadable[at].record)
+                assert_int_equal(store_record_encode(&r, &row, &size), 0);
+        else {
+                row = strdup(unreadable[at].record);
+                size = strlen(unreadable[at].record);
+        }
+        db_batch_put(b, db, DB_OBJECTS, DB_KEY(&k), row, size);
+}
+
+/* By another hand, while nobody has it open. */
+static void leave_unreadable(Fixture *f, size_t at)
+{
+        CLEANUP(db_batch_freep) DbBatch *b = NULL;
+        Db *db = NULL;
+        char path[256];
+
+        fixture_close(f);
+        path_in(f, "db", path);
+        assert_int_equal(db_open(path, f->logs, DB_OPEN, &db), 0);
+        assert_int_equal(db_batch_new(&b), 0);
+        put_unreadable(db, b, at);
+        assert_int_equal(db_write(db, b), 0);
+        db_close(db);
+        assert_true(fixture_open(f) >= 0);
+}
+
 /* One record that cannot be read spoils neither the list nor its own removal. */
 static void test_unreadable_record(void **state)
 {
-        CLEANUP(db_batch_freep) DbBatch *b = NULL;
         static const StoreQuery queries[] = {
                 { .type = "widget", .namespace = "" },
                 { .type = "", .namespace = "default", .sort = "-created" },
@@ -214,44 +272,32 @@ static void test_unreadable_record(void **state)
                 { .type = "widget", .namespace = "", .fields = "name=c", .sort = "revision" },
         };
         Fixture *f = *state;
-        Listed l;
-        Db *db = NULL;
-        char path[256], error[128];
-        ObjectKey key;
-        StoreKey k;
+        char error[128];
         Outcome o;
 
         (void) apply(f, "{\"kind\":\"widget\",\"name\":\"a\"}");
-        fixture_close(f);
-        path_in(f, "db", path);
-        assert_int_equal(db_open(path, f->logs, DB_OPEN, &db), 0);
-        assert_int_equal(db_batch_new(&b), 0);
-        assert_int_equal(object_key_init(&key, "widget", "default", "bad"), 0);
-        k = object_key_encode(&key);
-        db_batch_put(b, db, DB_OBJECTS, DB_KEY(&k), "\1junk", 5);
-        assert_int_equal(db_write(db, b), 0);
-        db_close(db);
+        for (size_t n = 0; n < ARRAY_SIZE(unreadable); n++) {
+                leave_unreadable(f, n);
+                assert_null(get(f, "widget", "default", "bad", error));
+                assert_string_equal(error, TANK_ERROR_INTERNAL);
+                /* Whoever selects must not take it for absent, either. */
+                for (size_t i = 0; i < ARRAY_SIZE(queries); i++) {
+                        Unreadable u = {};
+                        Listed l = query(f, &queries[i], note_unreadable, &u);
 
-        assert_true(fixture_open(f) >= 0);
-        assert_null(get(f, "widget", "default", "bad", error));
-        assert_string_equal(error, TANK_ERROR_INTERNAL);
-        /* Whoever selects must not take it for absent, either. */
-        for (size_t i = 0; i < ARRAY_SIZE(queries); i++) {
-                Unreadable u = {};
-
-                l = query(f, &queries[i], note_unreadable, &u);
-                assert_string_equal(l.error, "");
-                assert_int_equal(u.seen, i < 2 ? 101 : 100);
-                l = query(f, &queries[i], NULL, &u);
-                assert_int_equal(l.count, i < 2 ? 2 : 1);
+                        assert_string_equal(l.error, "");
+                        assert_int_equal(u.seen, i < 2 ? 101 : 100);
+                        l = query(f, &queries[i], NULL, &u);
+                        assert_int_equal(l.count, i < 2 ? 2 : 1);
+                }
+                o = apply(f, "{\"kind\":\"widget\",\"name\":\"bad\"}");
+                assert_string_equal(o.error, TANK_ERROR_FAILED_PRECONDITION);
+                o = delete (f, "widget", "default", "bad");
+                assert_string_equal(o.error, "");
+                assert_string_equal(o.answer.changed, "deleted");
+                o = apply(f, "{\"kind\":\"widget\",\"name\":\"bad\"}");
+                assert_string_equal(o.error, "");
         }
-        o = apply(f, "{\"kind\":\"widget\",\"name\":\"bad\"}");
-        assert_string_equal(o.error, TANK_ERROR_FAILED_PRECONDITION);
-        o = delete (f, "widget", "default", "bad");
-        assert_string_equal(o.error, "");
-        assert_string_equal(o.answer.changed, "deleted");
-        o = apply(f, "{\"kind\":\"widget\",\"name\":\"bad\"}");
-        assert_string_equal(o.error, "");
 }
 
 /* ---- a full disk ---- */
