@@ -10,11 +10,11 @@
 #include "ctl-diff.h"
 #include "ctl-json.h"
 #include "ctl-resource.h"
+#include "ctl-secret-diff.h"
 #include "ctl-source.h"
 #include "ctl-verbs.h"
 #include "ctl-wait.h"
 #include "ctl-write.h"
-#include "data.h"
 #include "document.h"
 #include "error.h"
 
@@ -47,60 +47,104 @@ static int stored_form(sd_bus *bus, const Declaration *d, json_t **ret)
         return 0;
 }
 
-/* What of @d can be compared with what is stored, and shown: of a secret no value. */
-static json_t *without_values(const Declaration *d)
+/* What applying a declaration would do. */
+typedef struct Effect {
+        json_t *old, *new; /* but for the values of a secret */
+        SecretDiff secret;
+        const char *word;
+} Effect;
+
+static void effect_done(Effect *e)
 {
-        CLEANUP_JSON json_t *doc = json_deep_copy(d->document);
-        json_t *data = json_object_get(doc, "data"), *value;
-        const char *key;
+        json_decref(e->old);
+        json_decref(e->new);
+        secret_diff_done(&e->secret);
+}
 
-        if (!doc || !streq(d->type, "secret"))
-                return TAKE_PTR(doc);
-        json_object_foreach (data, key, value) {
-                json_t *mark = data_redacted();
+/* Of a secret the values are compared by themselves, and are nowhere from then on. */
+static int take_values_out(sd_bus *bus, const Declaration *d, Effect *e)
+{
+        const SecretVersion old = { .document = e->old };
+        const SecretVersion new = { .document = e->new, .given = true };
+        json_t *bare;
+        int r;
 
-                if (!mark || json_object_set_new(data, key, mark) < 0)
-                        return NULL;
+        r = secret_diff_make(bus, d->namespace, d->name, &old, &new, &e->secret);
+        if (r != 0)
+                return r;
+        bare = secret_without_values(e->new);
+        json_decref(e->new);
+        e->new = bare;
+        if (e->old) {
+                bare = secret_without_values(e->old);
+                json_decref(e->old);
+                e->old = bare;
         }
-        return TAKE_PTR(doc);
+        return e->new &&bare ? 0 : ctl_oom();
+}
+
+/* @told: what the store says that it would do; NULL: it was not asked. 0 or the exit code. */
+static int effect_find(sd_bus *bus, const Declaration *d, const WriteResult *told, Effect *e)
+{
+        bool same;
+        int r;
+
+        e->new = json_incref(d->document);
+        r = stored_form(bus, d, &e->old);
+        if (r == 0 && streq(d->type, "secret"))
+                r = take_values_out(bus, d, e);
+        if (r != 0)
+                return r;
+        same = e->old && json_equal(e->old, e->new);
+        if (told)
+                e->word = told->changed;
+        else if (!e->old)
+                e->word = "created";
+        else if (same && e->secret.n == 0)
+                e->word = "unchanged";
+        else if (same && e->secret.n == e->secret.n_unknown)
+                e->word = "updated, if a value differs";
+        else
+                e->word = "updated";
+        return 0;
 }
 
 /* Prints what applying @d would do; *ret_changes counts the places. 0 or the exit code. */
-static int print_changes(sd_bus *bus, const Declaration *d, bool dry_run, size_t *ret_changes)
+static int print_changes(
+                sd_bus *bus, const Declaration *d, const WriteResult *told, size_t *ret_changes)
 {
-        CLEANUP_JSON json_t *old = NULL, *old_people = NULL, *new_people = NULL;
-        CLEANUP_JSON json_t *new = without_values(d);
-        const char *word;
+        CLEANUP_JSON json_t *old_people = NULL, *new_people = NULL;
+        CLEANUP(effect_done) Effect e = {};
         int r;
 
-        if (!new)
-                return ctl_oom();
-        r = stored_form(bus, d, &old);
+        r = effect_find(bus, d, told, &e);
         if (r != 0)
                 return r;
-        word = !old ? "created" : json_equal(old, new) ? "unchanged" : "updated";
-        if (dry_run || !streq(word, "unchanged")) {
+        if (told || !streq(e.word, "unchanged")) {
                 declaration_print_identity(stdout, d);
-                printf(dry_run ? " %s (dry run)\n" : " would be %s\n", word);
+                printf(told ? " %s (dry run)\n" : " would be %s\n", e.word);
         }
-        if (streq(word, "unchanged"))
+        if (streq(e.word, "unchanged"))
                 return 0;
-        if ((old && declaration_for_people(old, &old_people) < 0) ||
-                        declaration_for_people(new, &new_people) < 0)
+        if ((e.old && declaration_for_people(e.old, &old_people) < 0) ||
+                        declaration_for_people(e.new, &new_people) < 0)
                 return ctl_oom();
         r = diff_print(stdout, old_people, new_people);
         if (r < 0)
                 return ctl_oom();
-        *ret_changes += (size_t) r;
+        secret_diff_print(stdout, &e.secret);
+        *ret_changes += (size_t) r + e.secret.n;
         return 0;
 }
 
-static int print_all_changes(sd_bus *bus, const Declarations *d, bool dry_run, size_t *ret_changes)
+/* @told: for each, or NULL. */
+static int print_all_changes(
+                sd_bus *bus, const Declarations *d, const WriteResult *told, size_t *ret_changes)
 {
         int r = 0;
 
         for (size_t i = 0; r == 0 && i < d->n; i++)
-                r = print_changes(bus, &d->items[i], dry_run, ret_changes);
+                r = print_changes(bus, &d->items[i], told ? &told[i] : NULL, ret_changes);
         return r;
 }
 
@@ -142,7 +186,7 @@ static int dry_run(sd_bus *bus, const Arguments *a, const Declarations *d)
         int r;
 
         r = write_together(bus, WRITE_APPLY, d, apply_flags(a), &results);
-        return r != 0 ? r : print_all_changes(bus, d, true, &changes);
+        return r != 0 ? r : print_all_changes(bus, d, results, &changes);
 }
 
 int verb_apply(const Arguments *a)
@@ -207,7 +251,7 @@ int verb_diff(const Arguments *a)
         if (r == 0)
                 r = ctl_bus_open(&bus);
         if (r == 0)
-                r = print_all_changes(bus, &d, false, &changes);
+                r = print_all_changes(bus, &d, NULL, &changes);
         if (r == 0 && changes > 0)
                 return EXIT_CODE_FAILED;
         return r;

@@ -91,6 +91,13 @@ const CtlPeer ctl_store_admin = {
         .interface = TANK_STORE_ADMIN_INTERFACE,
 };
 
+const CtlPeer ctl_secrets = {
+        .program = "tankd-store",
+        .name = TANK_STORE_NAME,
+        .path = TANK_STORE_PATH,
+        .interface = TANK_STORE_SECRETS_INTERFACE,
+};
+
 const CtlPeer ctl_reconcile = {
         .program = "tankd-reconcile",
         .name = TANK_RECONCILE_NAME,

@@ -22,7 +22,7 @@ typedef struct CtlPeer {
         const char *program, *name, *path, *interface;
 } CtlPeer;
 
-extern const CtlPeer ctl_store, ctl_store_admin, ctl_reconcile;
+extern const CtlPeer ctl_store, ctl_store_admin, ctl_secrets, ctl_reconcile;
 
 int ctl_bus_new_call(sd_bus *bus, const CtlPeer *peer, const char *method, sd_bus_message **ret);
 /* Sends @m and waits for the answer. */

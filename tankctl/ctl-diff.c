@@ -45,16 +45,23 @@ static char *value_text(Diff *d, const json_t *v)
         return text;
 }
 
+static void print_sign(FILE *f, bool colors, char sign)
+{
+        const char *color = sign == '+' ? "\033[32m" : sign == '-' ? "\033[31m" : "\033[33m";
+
+        fprintf(f, "%s  %c ", colors ? color : "", sign);
+}
+
 static void print_line(Diff *d, const json_t *old, const json_t *new)
 {
         CLEANUP_FREE char *before = old ? value_text(d, old) : NULL;
         CLEANUP_FREE char *after = new ? value_text(d, new) : NULL;
-        const char *color = !old ? "\033[32m" : !new ? "\033[31m" : "\033[33m";
+        char sign = !old ? '+' : !new ? '-' : '~';
 
         d->n++;
         if (!d->f || d->error < 0)
                 return;
-        fprintf(d->f, "%s  %c ", d->colors ? color : "", !old ? '+' : !new ? '-' : '~');
+        print_sign(d->f, d->colors, sign);
         print_neutral(d->f, d->path);
         fputs(": ", d->f);
         if (before)
@@ -171,4 +178,15 @@ int diff_print(FILE *f, const json_t *old, const json_t *new)
         else
                 diff_objects(&d, NULL, new);
         return d.error < 0 ? d.error : d.n;
+}
+
+void diff_print_word(FILE *f, char sign, const char *path, const char *key, const char *word)
+{
+        bool colors = colors_wanted(f);
+
+        print_sign(f, colors, sign);
+        print_neutral(f, path);
+        fputc('.', f);
+        print_neutral(f, key);
+        fprintf(f, ": %s%s\n", word, colors ? "\033[0m" : "");
 }

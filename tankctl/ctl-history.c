@@ -11,6 +11,7 @@
 #include "ctl-diff.h"
 #include "ctl-json.h"
 #include "ctl-resource.h"
+#include "ctl-secret-diff.h"
 #include "ctl-source.h"
 #include "ctl-table.h"
 #include "ctl-text.h"
@@ -172,20 +173,51 @@ static int print_version(const Arguments *a, sd_bus *bus, const Resource *x, uin
         return r == -ENOMEM ? ctl_oom() : r < 0 ? EXIT_CODE_FAILED : 0;
 }
 
+/* Takes the values of a secret out of both, and what differs in them. 0 or the exit code. */
+static int take_values_out(
+                sd_bus *bus, const Resource *x, json_t **old, json_t **new, SecretDiff *ret)
+{
+        json_t **docs[] = { old, new };
+        SecretVersion versions[2];
+        int r;
+
+        if (!streq(x->type, "secret"))
+                return 0;
+        for (size_t i = 0; i < 2; i++)
+                versions[i] = (SecretVersion){
+                        .document = *docs[i],
+                        .revision = (uint64_t) json_get_int(
+                                        json_object_get(*docs[i], "meta"), "revision", 0),
+                };
+        r = secret_diff_make(bus, x->namespace, x->name, &versions[0], &versions[1], ret);
+        for (size_t i = 0; r == 0 && i < 2; i++) {
+                json_t *bare = secret_without_values(*docs[i]);
+
+                json_decref(*docs[i]);
+                *docs[i] = bare;
+                r = bare ? 0 : ctl_oom();
+        }
+        return r;
+}
+
 static int print_difference(sd_bus *bus, const Resource *x, uint64_t from, uint64_t to)
 {
         CLEANUP_JSON json_t *old = NULL, *new = NULL, *old_people = NULL, *new_people = NULL;
+        CLEANUP(secret_diff_done) SecretDiff values = {};
         int r;
 
         r = read_version(bus, x, from, &old);
         if (r == 0)
                 r = read_version(bus, x, to, &new);
+        if (r == 0)
+                r = take_values_out(bus, x, &old, &new, &values);
         if (r != 0)
                 return r;
         if (declaration_for_people(old, &old_people) < 0 ||
                         declaration_for_people(new, &new_people) < 0 ||
                         diff_print(stdout, old_people, new_people) < 0)
                 return ctl_oom();
+        secret_diff_print(stdout, &values);
         return 0;
 }
 

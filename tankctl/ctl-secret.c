@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "bus-names.h"
 #include "ctl-bus.h"
 #include "ctl-reference.h"
 #include "ctl-text.h"
@@ -18,13 +17,6 @@
 #include "limit.h"
 #include "names.h"
 #include "strv.h"
-
-static const CtlPeer ctl_secrets = {
-        .program = "tankd-store",
-        .name = TANK_STORE_NAME,
-        .path = TANK_STORE_PATH,
-        .interface = TANK_STORE_SECRETS_INTERFACE,
-};
 
 typedef struct Value {
         char *key;
