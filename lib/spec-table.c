@@ -82,7 +82,8 @@ static const SpecField source_fields[] = {
                         .note = "of the files, which belong to the container's user" },
         { "live", SPEC_BOOL, .beside = "secret|config", .fallback = "`false`",
                         .note = "write changed values into the files of the running container, "
-                                "each file in one step" },
+                                "all of a volume in one step: what stands there are links into "
+                                "its directory `..data`, which is another one then" },
         END_OF_FIELDS,
 };
 

@@ -364,6 +364,11 @@ int spec_normalize_item(SpecContext *c, const SpecPath *path, const char *s, jso
         if (!*clean || s[strlen(s) - 1] == '/')
                 return spec_invalid(c, path, "expected a path in the volume, found %s",
                                 spec_quote(s, quoted));
+        if (startswith(clean, "/.."))
+                return spec_invalid(c, path,
+                                "%s begins with '..', as the names do that tank makes in a volume: "
+                                "choose another one",
+                                spec_quote(s, quoted));
         for (const char *p = clean; *p;) {
                 size_t k = strcspn(++p, "/");
 

@@ -24,6 +24,8 @@
 #include "strv.h"
 
 #define PEERS_MAX 4U
+/* For those who are in a live volume's files of before. */
+#define EARLIER_USEC (10 * USEC_PER_SEC)
 
 typedef struct Peer {
         ShimChannel *channel;
@@ -36,7 +38,7 @@ typedef struct Peer {
 struct ShimChannel {
         Shim *shim;
         int listener;
-        sd_event_source *source;
+        sd_event_source *source, *earlier_source;
         Peer peers[PEERS_MAX];
 };
 
@@ -210,6 +212,26 @@ static int on_update(Peer *p, const Record *m)
         return r < 0 || q < 0 ? peer_send_refusal(p, r, message, q) : peer_send_self(p, "status");
 }
 
+static int on_earlier(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        const ShimChannel *c = userdata;
+
+        values_forget_earlier(c->shim->launch, c->shim->live_fds);
+        return 0;
+}
+
+/* Without a timer they go at the next change. */
+static void forget_earlier_later(ShimChannel *c)
+{
+        int r;
+
+        c->earlier_source = sd_event_source_disable_unref(c->earlier_source);
+        r = sd_event_add_time_relative(c->shim->event, &c->earlier_source, CLOCK_BOOTTIME,
+                        EARLIER_USEC, USEC_PER_SEC, on_earlier, c);
+        if (r < 0)
+                (void) log_warning_errno(r, "cannot wait for the end of replaced files, ignoring");
+}
+
 /* New files for live volumes, in a memory file like the launch's. */
 static int on_values(Peer *p, const Record *m)
 {
@@ -230,6 +252,7 @@ static int on_values(Peer *p, const Record *m)
         r = values_replace(s->launch, s->live_fds, files, &report);
         if (r < 0)
                 return peer_send_error(p, "values", r, report.message);
+        forget_earlier_later(p->channel);
         record_start(&w, RUN_RECORD_VERSION);
         record_put(&w, "type", "values");
         return peer_send(p, &w);
@@ -389,6 +412,7 @@ ShimChannel *shim_channel_free(ShimChannel *c)
         for (size_t i = 0; i < PEERS_MAX; i++)
                 peer_done(&c->peers[i]);
         c->source = sd_event_source_disable_unref(c->source);
+        c->earlier_source = sd_event_source_disable_unref(c->earlier_source);
         if (c->listener >= 0)
                 (void) unlinkat(c->shim->run_dir, "control", 0);
         c->listener = safe_close(c->listener);

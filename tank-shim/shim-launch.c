@@ -144,7 +144,8 @@ static bool is_relative_normal(const char *s)
         if (!*s || strlen(s) > LIMIT_ITEM_PATH_MAX)
                 return false;
         (void) snprintf(path, sizeof(path), "/%s", s);
-        return path_is_absolute_normal(path);
+        /* Names in front that begin so are those of shim-values.c. */
+        return path_is_absolute_normal(path) && !startswith(s, "..");
 }
 
 static int parse_file(Parser *p, const char *volume, const char *path, const char *mode,

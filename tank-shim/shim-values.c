@@ -12,11 +12,24 @@
  * what is in the files.
  *
  * Of a live volume the child sends back a second mount, attached nowhere and not read-only, before
- * it closes the first one. Through that the shim puts what the reconciler sends later: each file is
- * written aside and takes its place in one step, so that a reader has the old one or the new one,
- * whole. */
+ * it closes the first one. Through that the shim puts what the reconciler sends later. The files of
+ * one version of the object are a generation, in a directory of its own, and one link says which
+ * one counts:
+ *
+ *      ..7/tls/key  ..7/user       a generation: never written to again
+ *      ..data -> ..7               replaced by rename(): all files change at once
+ *      tls -> ..data/tls           where the container looks
+ *      user -> ..data/user
+ *
+ * So who opens one file has the old or the new one, whole; and who goes into ..data and opens there
+ * has files of one version. (Programs that watch for such a change know the scheme: it is that of
+ * Kubernetes.) All that can fail for want of room is done before the rename, in all volumes of the
+ * container; what failed leaves nothing behind. The generation before stays for a while, for those
+ * who are in it or on their way. What is declared cannot meet these names: no key begins with "..",
+ * nor the path of an item. */
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -24,21 +37,35 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "log.h"
+#include "quantity.h"
 #include "shim-values.h"
 
 #define PAGE 4096U
-#define NEW  "..new" /* no key begins so */
+#define DATA "..data"
+#define NEXT "..next" /* what becomes it */
 
-/* A file of a live secret that is locked, on kernels that would swap it; of one process, which is
- * one run's. */
+/* Files of secrets that are locked, on kernels that would swap them; of one process, which is one
+ * run's. */
 typedef struct Lock {
         void *address;
         size_t size;
 } Lock;
 
+typedef struct Locks {
+        Lock *all;
+        size_t n;
+} Locks;
+
 static bool must_lock;
-static Lock *locks; /* those of values_replace() */
-static size_t n_locks;
+static Locks fixed_locks;               /* until the process ends */
+static Locks live_locks, earlier_locks; /* of the generations that count; of those before */
+
+/* Whose the directories and links are, and, until it is known who runs there, the files. */
+static uid_t root_of(const Launch *l)
+{
+        return l->userns_host ? 0 : l->id_base;
+}
 
 static bool is_of(const LaunchFile *f, const LaunchMount *m)
 {
@@ -48,10 +75,12 @@ static bool is_of(const LaunchFile *f, const LaunchMount *m)
 /* ---- making ---- */
 
 /* Room for exactly that, in whole pages; a size of 0 would be no limit. Live files are written
- * while the old ones are there, and nobody but the shim writes: twice what may come at all. */
+ * while the old ones are there, and nobody but the shim writes: twice what may come at all, and the
+ * links, of which a long one takes a page. What `items` places stays there, and so do the
+ * directories that it takes. */
 static void measure(const Launch *l, const LaunchMount *m, size_t *ret_pages, size_t *ret_inodes)
 {
-        size_t pages = 1, inodes = 2;
+        size_t pages = 1, inodes = 2, directories = 0;
 
         for (size_t i = 0; i < l->n_files; i++) {
                 const LaunchFile *f = &l->files[i];
@@ -59,17 +88,23 @@ static void measure(const Launch *l, const LaunchMount *m, size_t *ret_pages, si
                 if (!is_of(f, m))
                         continue;
                 pages += (f->size + PAGE - 1) / PAGE;
-                for (const char *p = f->path; p; p = strchr(p + 1, '/'))
-                        inodes++;
+                inodes++;
+                for (const char *p = strchr(f->path, '/'); p; p = strchr(p + 1, '/'))
+                        directories++;
         }
-        *ret_pages = m->live ? 2 * (LIMIT_VALUES_BYTES / PAGE + LIMIT_VALUE_FILES) : pages;
-        *ret_inodes = m->live ? 4 * LIMIT_VALUE_FILES : inodes;
+        if (m->live) {
+                pages = 2 * (LIMIT_VALUES_BYTES / PAGE + LIMIT_VALUE_FILES) + 2 * LIMIT_VALUE_FILES;
+                inodes = 2 * LIMIT_VALUE_FILES + 2 * LIMIT_VALUE_FILES + 8;
+                directories *= 2;
+        }
+        *ret_pages = pages;
+        *ret_inodes = inodes + directories;
 }
 
 static int make_file_system(const Launch *l, const LaunchMount *m, int *ret_fd)
 {
         char size[48], inodes[48], uid[32], gid[32];
-        uid_t root = l->userns_host ? 0 : l->id_base;
+        uid_t root = root_of(l);
         const char *options[] = { "source=tank", "mode=755", uid, gid, size, inodes,
                 m->secret ? "noswap" : NULL, NULL };
         size_t n_pages, n_inodes;
@@ -109,15 +144,34 @@ static int make_directories(int root, const char *path, uid_t owner)
         return 0;
 }
 
+static void drop_locks(Locks *l)
+{
+        for (size_t i = 0; i < l->n; i++)
+                (void) munmap(l->all[i].address, l->all[i].size);
+        free(l->all);
+        *l = (Locks){};
+}
+
+static int add_lock(Locks *l, void *address, size_t size)
+{
+        Lock *grown = reallocarray(l->all, l->n + 1, sizeof(Lock));
+
+        if (!grown)
+                return -ENOMEM;
+        l->all = grown;
+        l->all[l->n++] = (Lock){ address, size };
+        return 0;
+}
+
 /* As long as it is mapped; by a descriptor for reading, since one for writing would keep the mount
  * from becoming read-only. Where it cannot be locked it is as safe as the memory of the workload,
  * which reads it. */
-static int lock_in_memory(int dir, const char *name, size_t size, Lock *ret)
+static int lock_in_memory(int dir, const char *name, size_t size, Locks *locks)
 {
         CLEANUP_CLOSE int fd = -EBADF;
         void *p;
+        int r;
 
-        *ret = (Lock){};
         if (size == 0)
                 return 0;
         fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
@@ -127,25 +181,26 @@ static int lock_in_memory(int dir, const char *name, size_t size, Lock *ret)
         if (p == MAP_FAILED)
                 return -errno;
         (void) mlock(p, size);
-        *ret = (Lock){ p, size };
-        return 0;
+        r = add_lock(locks, p, size);
+        if (r < 0)
+                (void) munmap(p, size);
+        return r;
 }
 
-/* @lock: NULL when it need not be. */
-static int make_file(
-                int dir, const char *name, const LaunchFile *f, uid_t uid, gid_t gid, Lock *lock)
+/* @locks: NULL when it need not be. */
+static int make_file(int dir, const LaunchFile *f, uid_t uid, gid_t gid, Locks *locks)
 {
         CLEANUP_CLOSE int fd = -EBADF;
         int r;
 
-        fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        fd = openat(dir, f->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fd < 0)
                 return -errno;
         r = write_full(fd, f->data, f->size);
         if (r < 0)
                 return r;
-        if (lock) {
-                r = lock_in_memory(dir, name, f->size, lock);
+        if (locks) {
+                r = lock_in_memory(dir, f->path, f->size, locks);
                 if (r < 0)
                         return r;
         }
@@ -155,29 +210,189 @@ static int make_file(
         return 0;
 }
 
+/* The files of @m that are among @files, into @dir. *@reterr_path: the one that could not be. */
+static int fill(const Launch *launch, const LaunchMount *m, const Launch *files, int dir, uid_t uid,
+                gid_t gid, Locks *locks, const char **reterr_path)
+{
+        for (size_t i = 0; i < files->n_files; i++) {
+                const LaunchFile *f = &files->files[i];
+                int r;
+
+                if (!is_of(f, m))
+                        continue;
+                r = make_directories(dir, f->path, root_of(launch));
+                if (r >= 0)
+                        r = make_file(dir, f, uid, gid, m->secret && must_lock ? locks : NULL);
+                if (r < 0) {
+                        *reterr_path = f->path;
+                        return r;
+                }
+        }
+        return 0;
+}
+
+static int refuse_files(SetupReport *reterr, int r, const LaunchMount *m, const char *path)
+{
+        if (!path)
+                return setup_report_set(reterr, r, "volume", "files of %s", m->values);
+        return setup_report_set(reterr, r, "volume", "%s: %.150s", m->values, path);
+}
+
+/* ---- generations ---- */
+
+/* Longer than any path in a volume: "..data/" or "..NUMBER" stands in front. */
+#define INNER_PATH_SIZE (LIMIT_ITEM_PATH_MAX + 32)
+
+/* That which counts; 0: none yet. */
+static int generation_read(int root, uint64_t *ret)
+{
+        char target[32] = {};
+
+        *ret = 0;
+        if (readlinkat(root, DATA, target, sizeof(target) - 1) < 0)
+                return errno == ENOENT ? 0 : -errno;
+        return startswith(target, "..") ? parse_u64(target + 2, ret) : -EBADMSG;
+}
+
+/* What is of no generation that @kept names, nor a way to it. */
+static int clear(int root, const char *kept)
+{
+        CLEANUP(closedirp) DIR *d = NULL;
+        struct dirent *e;
+        int r;
+
+        r = opendir_beneath(root, ".", &d);
+        while (r >= 0 && (e = readdir(d)))
+                if (startswith(e->d_name, "..") && e->d_name[2] && !streq(e->d_name, DATA) &&
+                                !streq(e->d_name, kept))
+                        r = remove_tree_at(root, e->d_name);
+        return r;
+}
+
+/* Links to what is not in the generation that counts: of a key that is gone, or of one that did
+ * not come. */
+static int drop_dangling(int root)
+{
+        CLEANUP(closedirp) DIR *d = NULL;
+        struct dirent *e;
+        int r;
+
+        r = opendir_beneath(root, ".", &d);
+        while (r >= 0 && (e = readdir(d)))
+                if (e->d_type == DT_LNK && !startswith(e->d_name, "..") &&
+                                faccessat(root, e->d_name, F_OK, 0) < 0 && errno == ENOENT &&
+                                unlinkat(root, e->d_name, 0) < 0)
+                        r = -errno;
+        return r;
+}
+
+static int make_link(int root, const char *name, const char *target, uid_t owner)
+{
+        if (symlinkat(target, root, name) < 0)
+                return errno == EEXIST ? 0 : -errno;
+        return fchownat(root, name, owner, owner, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+}
+
+static int make_links(const Launch *launch, const LaunchMount *m, const Launch *files, int root)
+{
+        for (size_t i = 0; i < files->n_files; i++) {
+                const LaunchFile *f = &files->files[i];
+                char target[INNER_PATH_SIZE], *name = target + strlen(DATA "/");
+                int r;
+
+                if (!is_of(f, m))
+                        continue;
+                (void) snprintf(target, sizeof(target), DATA "/%.*s", (int) strcspn(f->path, "/"),
+                                f->path);
+                r = make_link(root, name, target, root_of(launch));
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static void format_generation(uint64_t n, char ret[static 32])
+{
+        (void) snprintf(ret, 32, "..%" PRIu64, n);
+}
+
+/* All that takes room, before anything is another one: a generation behind that which counts, the
+ * links to what is new in it, and the link that will make it count. */
+static int stage(const Launch *launch, const LaunchMount *m, const Launch *files, int root,
+                const struct stat *owner, Locks *locks, const char **reterr_path)
+{
+        uid_t container_root = root_of(launch);
+        CLEANUP_CLOSE int dir = -EBADF;
+        char name[32], kept[32];
+        uint64_t n;
+        int r;
+
+        r = generation_read(root, &n);
+        if (r < 0)
+                return r;
+        format_generation(n, kept);
+        format_generation(n + 1, name);
+        r = clear(root, kept);
+        if (r < 0)
+                return r;
+        if (mkdirat(root, name, 0700) < 0)
+                return -errno;
+        dir = openat(root, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (dir < 0)
+                return -errno;
+        r = fill(launch, m, files, dir, owner->st_uid, owner->st_gid, locks, reterr_path);
+        if (r < 0)
+                return r;
+        if (fchown(dir, container_root, container_root) < 0 || fchmod(dir, 0755) < 0)
+                return -errno;
+        r = make_links(launch, m, files, root);
+        return r < 0 ? r : make_link(root, NEXT, name, container_root);
+}
+
+static int publish(int root)
+{
+        return renameat(root, NEXT, root, DATA) < 0 ? -errno : 0;
+}
+
+/* What was staged in vain. */
+static void unstage(int root)
+{
+        char kept[32];
+        uint64_t n;
+        int r;
+
+        r = generation_read(root, &n);
+        if (r >= 0) {
+                format_generation(n, kept);
+                r = clear(root, kept);
+        }
+        if (r >= 0)
+                r = drop_dangling(root);
+        if (r < 0)
+                (void) log_warning_errno(r, "cannot clear a live volume, which is done before it "
+                                            "is filled again");
+}
+
 int values_make(const Launch *launch, const LaunchMount *m, int *ret_fd, SetupReport *reterr)
 {
-        uid_t root = launch->userns_host ? 0 : launch->id_base;
+        uid_t root = root_of(launch);
+        const struct stat owner = { .st_uid = root, .st_gid = root };
+        const char *path = NULL;
         CLEANUP_CLOSE int fd = -EBADF;
-        Lock lock; /* until the process ends */
         int r;
 
         r = make_file_system(launch, m, &fd);
         if (r < 0)
                 return setup_report_set(reterr, r, "volume", "a tmpfs for %s", m->values);
-        for (size_t i = 0; i < launch->n_files; i++) {
-                const LaunchFile *f = &launch->files[i];
-
-                if (!is_of(f, m))
-                        continue;
-                r = make_directories(fd, f->path, root);
+        if (!m->live)
+                r = fill(launch, m, launch, fd, root, root, &fixed_locks, &path);
+        else {
+                r = stage(launch, m, launch, fd, &owner, &live_locks, &path);
                 if (r >= 0)
-                        r = make_file(fd, f->path, f, root, root,
-                                        m->secret && must_lock ? &lock : NULL);
-                if (r < 0)
-                        return setup_report_set(
-                                        reterr, r, "volume", "%s: %.150s", m->values, f->path);
+                        r = publish(fd);
         }
+        if (r < 0)
+                return refuse_files(reterr, r, m, path);
         *ret_fd = TAKE_FD(fd);
         return 0;
 }
@@ -189,10 +404,16 @@ static int give_files(const Launch *l, const LaunchMount *m, int root, const Ide
 {
         if (fchownat(root, "", id->uid, id->gid, AT_EMPTY_PATH) < 0)
                 return -errno;
-        for (size_t i = 0; i < l->n_files; i++)
-                if (is_of(&l->files[i], m) && fchownat(root, l->files[i].path, id->uid, id->gid,
-                                                              AT_SYMLINK_NOFOLLOW) < 0)
+        for (size_t i = 0; i < l->n_files; i++) {
+                char path[INNER_PATH_SIZE];
+
+                if (!is_of(&l->files[i], m))
+                        continue;
+                (void) snprintf(path, sizeof(path), "%s%s", m->live ? DATA "/" : "",
+                                l->files[i].path);
+                if (fchownat(root, path, id->uid, id->gid, AT_SYMLINK_NOFOLLOW) < 0)
                         return -errno;
+        }
         return 0;
 }
 
@@ -224,117 +445,71 @@ int values_give(const Launch *launch, const Trees *trees, const Identity *id,
 
 /* ---- replacing ---- */
 
-static void drop_locks(Lock *of, size_t n)
+static int stage_all(const Launch *launch, const int live[static LIMIT_MOUNTS], const Launch *files,
+                Locks *locks, SetupReport *reterr)
 {
-        for (size_t i = 0; i < n; i++)
-                if (of[i].address)
-                        (void) munmap(of[i].address, of[i].size);
-        free(of);
-}
+        for (size_t i = 0; i < launch->n_mounts; i++) {
+                const LaunchMount *m = &launch->mounts[i];
+                const char *path = NULL;
+                struct stat owner;
+                int r = 0;
 
-/* All that takes room, before anything is another one. */
-static int write_new(const LaunchMount *m, const Launch *files, int root, const struct stat *st,
-                Lock *new_locks)
-{
-        CLEANUP_CLOSE int dir = -EBADF;
-        char name[16];
-        int r;
-
-        r = remove_tree_at(root, NEW); /* of an earlier one that failed */
-        if (r < 0)
-                return r;
-        if (mkdirat(root, NEW, 0700) < 0)
-                return -errno;
-        dir = openat(root, NEW, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (dir < 0)
-                return -errno;
-        for (size_t i = 0; i < files->n_files; i++) {
-                if (!is_of(&files->files[i], m))
+                if (live[i] < 0)
                         continue;
-                (void) snprintf(name, sizeof(name), "%zu", i);
-                r = make_file(dir, name, &files->files[i], st->st_uid, st->st_gid,
-                                m->secret && must_lock ? &new_locks[i] : NULL);
+                if (fstatat(live[i], "", &owner, AT_EMPTY_PATH) < 0)
+                        r = -errno;
+                if (r >= 0)
+                        r = stage(launch, m, files, live[i], &owner, locks, &path);
                 if (r < 0)
-                        return r;
+                        return refuse_files(reterr, r, m, path);
         }
         return 0;
 }
 
-static int move_new(const Launch *launch, const LaunchMount *m, const Launch *files, int root)
+static int publish_all(
+                const Launch *launch, const int live[static LIMIT_MOUNTS], SetupReport *reterr)
 {
-        uid_t owner = launch->userns_host ? 0 : launch->id_base;
-        char name[sizeof(NEW "/") + 16];
-        int r;
+        for (size_t i = 0; i < launch->n_mounts; i++) {
+                int r = live[i] >= 0 ? publish(live[i]) : 0;
 
-        for (size_t i = 0; i < files->n_files; i++) {
-                const LaunchFile *f = &files->files[i];
-
-                if (!is_of(f, m))
-                        continue;
-                (void) snprintf(name, sizeof(name), NEW "/%zu", i);
-                r = make_directories(root, f->path, owner);
                 if (r < 0)
-                        return r;
-                if (renameat(root, name, root, f->path) < 0)
-                        return -errno;
+                        return refuse_files(reterr, r, &launch->mounts[i], NULL);
         }
-        return unlinkat(root, NEW, AT_REMOVEDIR) < 0 ? -errno : 0;
-}
-
-static bool is_among(const LaunchMount *m, const Launch *files, const char *name)
-{
-        for (size_t i = 0; i < files->n_files; i++)
-                if (is_of(&files->files[i], m) && streq(files->files[i].path, name))
-                        return true;
-        return false;
-}
-
-/* Keys that are gone. They stood at the top: what `items` places is always there. */
-static int remove_old(const LaunchMount *m, const Launch *files, int root)
-{
-        CLEANUP(closedirp) DIR *d = NULL;
-        struct dirent *e;
-        int r;
-
-        r = opendir_beneath(root, ".", &d);
-        if (r < 0)
-                return r;
-        while ((e = readdir(d)))
-                if (e->d_type == DT_REG && !is_among(m, files, e->d_name) &&
-                                unlinkat(root, e->d_name, 0) < 0)
-                        return -errno;
         return 0;
 }
 
 int values_replace(const Launch *launch, const int live[static LIMIT_MOUNTS], const Launch *files,
                 SetupReport *reterr)
 {
-        Lock *new_locks = calloc(MAX(files->n_files * launch->n_mounts, (size_t) 1), sizeof(Lock));
-        int r = new_locks ? 0 : -ENOMEM;
+        Locks locks = {};
+        int r;
 
-        for (size_t i = 0; i < launch->n_mounts && r >= 0; i++) {
-                const LaunchMount *m = &launch->mounts[i];
-                struct stat st;
-
-                if (live[i] < 0)
-                        continue;
-                if (fstatat(live[i], "", &st, AT_EMPTY_PATH) < 0)
-                        r = -errno;
-                if (r >= 0)
-                        r = write_new(m, files, live[i], &st, new_locks + i * files->n_files);
-                if (r >= 0)
-                        r = move_new(launch, m, files, live[i]);
-                if (r >= 0)
-                        r = remove_old(m, files, live[i]);
-                if (r < 0)
-                        (void) setup_report_set(reterr, r, "volume", "files of %s", m->values);
-        }
+        r = stage_all(launch, live, files, &locks, reterr);
+        if (r >= 0)
+                r = publish_all(launch, live, reterr);
         if (r < 0) {
-                drop_locks(new_locks, new_locks ? files->n_files * launch->n_mounts : 0);
+                for (size_t i = 0; i < launch->n_mounts; i++)
+                        if (live[i] >= 0)
+                                unstage(live[i]);
+                drop_locks(&locks);
                 return r;
         }
-        drop_locks(locks, n_locks);
-        locks = new_locks;
-        n_locks = files->n_files * launch->n_mounts;
+        for (size_t i = 0; i < launch->n_mounts; i++)
+                if (live[i] >= 0 && (r = drop_dangling(live[i])) < 0)
+                        (void) log_warning_errno(r,
+                                        "cannot take the names of keys that are gone "
+                                        "out of %s",
+                                        launch->mounts[i].values);
+        drop_locks(&earlier_locks);
+        earlier_locks = live_locks;
+        live_locks = locks;
         return 0;
+}
+
+void values_forget_earlier(const Launch *launch, const int live[static LIMIT_MOUNTS])
+{
+        for (size_t i = 0; i < launch->n_mounts; i++)
+                if (live[i] >= 0)
+                        unstage(live[i]);
+        drop_locks(&earlier_locks);
 }

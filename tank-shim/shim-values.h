@@ -14,7 +14,9 @@ int values_make(const Launch *launch, const LaunchMount *m, int *ret_fd, SetupRe
  * -EBADF. */
 int values_give(const Launch *launch, const Trees *trees, const Identity *id,
                 int ret_live[static LIMIT_MOUNTS], SetupReport *reterr);
-/* On the host, later: puts @files into the live volumes, and takes out what is not among them.
- * @live: what values_give() gave, as in the launch's mounts. */
+/* On the host, later: what live volumes hold becomes @files, all at once in each of them; or
+ * nothing changes in any. @live: what values_give() gave, as in the launch's mounts. */
 int values_replace(const Launch *launch, const int live[static LIMIT_MOUNTS], const Launch *files,
                 SetupReport *reterr);
+/* A while later: what was there before goes. */
+void values_forget_earlier(const Launch *launch, const int live[static LIMIT_MOUNTS]);

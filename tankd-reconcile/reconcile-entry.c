@@ -115,6 +115,7 @@ static void container_free(ContainerEntry *c)
 {
         values_free(c->values);
         values_free(c->refresh);
+        free(c->refresh_trouble);
         container_forget_used(c);
         free(c->dependency);
         shim_free(c->shim);

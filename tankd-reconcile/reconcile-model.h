@@ -119,7 +119,8 @@ struct ContainerEntry {
                 char *refusal;      /* the last one, a sentence; NULL: none */
         } update;                   /* see reconcile-update.c */
         Values *refresh;            /* of its live volumes: being read, or sent and not answered */
-        UsedObject *used;           /* by the current or last run */
+        char *refresh_trouble; /* why they could not be replaced the last time; NULL: they were */
+        UsedObject *used;      /* by the current or last run */
         size_t n_used;
         bool init; /* that run is one of an init container */
         bool creates_sandbox;

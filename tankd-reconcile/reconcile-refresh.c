@@ -5,12 +5,17 @@
  * All that live volumes hold is read anew and sent to the shim as a sealed memory file; it answers
  * when the files stand there. The revisions are noted when it has, so that what was lost on the way
  * is found by the next comparison (reconcile-resolve.c), in this life or a later one. A change that
- * comes meanwhile begins it anew. What cannot be put there leaves the old files as they are, is
- * told in the log, and tried again at the next change. */
+ * comes meanwhile begins it anew. What cannot be put there leaves the old files as they are, all
+ * of them; that is told in the log and as an event, once for each cause. What the shim could not do
+ * is tried again at each resync, what the values themselves do not allow at their next change. */
+
+#include <stdio.h>
 
 #include "fd.h"
 #include "log.h"
+#include "names.h"
 #include "reconcile-entry.h"
+#include "reconcile-event.h"
 #include "reconcile-fetch.h"
 #include "reconcile-refresh.h"
 #include "shim-client.h"
@@ -29,15 +34,49 @@ void container_stop_refresh(ContainerEntry *c)
         c->refresh = values_free(c->refresh);
 }
 
+/* @consume: why. */
+static void tell_trouble(ContainerEntry *c, char *consume)
+{
+        CLEANUP_FREE char *detail = NULL;
+
+        if (consume)
+                utf8_repair(consume); /* it is told on the bus */
+        if (consume && streq_ptr(consume, c->refresh_trouble)) {
+                free(consume);
+                return;
+        }
+        free(c->refresh_trouble);
+        c->refresh_trouble = consume;
+        log_warning("%s/%s/%s: its live files stay as they are: %s", c->pod->namespace,
+                        c->pod->name, c->name, strempty(consume));
+        if (asprintf(&detail, "%s: its live files stay as they are: %s", c->name,
+                            strempty(consume)) < 0)
+                detail = NULL;
+        pod_emit(c->pod, NULL, EVENT_REFUSED, strempty(detail));
+}
+
 static void refresh_failed(Values *v, bool retry, const char *what)
 {
         ContainerEntry *c = v->container;
+        char *why;
 
-        log_warning("%s/%s/%s: its live files stay as they are: the new version waits for %s",
-                        c->pod->namespace, c->pod->name, c->name, what);
+        if (asprintf(&why, "the new version waits for %s", what) < 0)
+                why = NULL;
+        tell_trouble(c, why);
         container_stop_refresh(c);
         if (retry)
                 container_forget_checks(c);
+}
+
+static void refresh_refused(ContainerEntry *c, int error, const char *message)
+{
+        char *why;
+
+        if (asprintf(&why, "they could not be replaced: %s%s%s", message, *message ? ": " : "",
+                            errno_words(error)) < 0)
+                why = NULL;
+        tell_trouble(c, why);
+        container_stop_refresh(c);
 }
 
 static int refresh_send(Values *v, char **reterr)
@@ -74,7 +113,7 @@ static void refresh_complete(Values *v)
         }
         r = refresh_send(v, &sentence);
         if (r < 0) {
-                container_refresh_refused(c, r, strempty(sentence));
+                refresh_refused(c, r, strempty(sentence));
                 return;
         }
         v->state = VALUES_READY;
@@ -113,6 +152,7 @@ void container_refreshed(ContainerEntry *c)
                                 c->used[j].live_revision = v->objects[i].revision;
         log_info("%s/%s/%s: its live files are those of the new version", c->pod->namespace,
                         c->pod->name, c->name);
+        c->refresh_trouble = (free(c->refresh_trouble), NULL);
         container_stop_refresh(c);
         container_changed(c, 0);
         manager_queue_pod(c->pod);
@@ -120,7 +160,6 @@ void container_refreshed(ContainerEntry *c)
 
 void container_refresh_refused(ContainerEntry *c, int error, const char *message)
 {
-        log_error("%s/%s/%s: its live files could not be replaced: %s%s%s", c->pod->namespace,
-                        c->pod->name, c->name, message, *message ? ": " : "", errno_words(error));
-        container_stop_refresh(c);
+        refresh_refused(c, error, message);
+        container_forget_checks(c);
 }

@@ -321,8 +321,8 @@ live() # KIND
   wait_for 10 holds web /live/x/y/b new
   holds web /live/more y
   run ! in_pod web -- cat /live/gone
-  [ "$(in_pod web -- ls -A /live | tr '\n' ' ')" = 'a more x ' ]
-  [ "$(in_pod web -- stat -c '%a %u %g' /live/a /live/x/y/b /live/more | sort -u)" = '440 1234 2345' ]
+  [ "$(in_pod web -- ls /live | tr '\n' ' ')" = 'a more x ' ]
+  [ "$(in_pod web -- stat -L -c '%a %u %g' /live/a /live/x/y/b /live/more | sort -u)" = '440 1234 2345' ]
   run ! in_pod web -- sh -c 'echo x >/live/a'
   # What is not live has the values of the start.
   holds web /fixed/a 1
@@ -332,6 +332,7 @@ live() # KIND
   wait_for 10 grep -q "$NS/web/main: its live files stay as they are: .*key b of $1 web" \
     "$TANK_SANDBOX_DIR/logs/reconcile"
   holds web /live/a 2
+  holds web /live/x/y/b new
   # A reader has the old file or the new one, whole.
   in_pod -d web -- sh -c 'while test ! -e /tmp/end; do
     n=$(sort -u /live/a | wc -l); test "$n" = 1 || echo "$n" >>/tmp/torn; done; echo end >>/tmp/torn'
@@ -359,6 +360,38 @@ live() # KIND
 
 @test "live files of a secret: the same" {
   live secret
+}
+
+# On the file system of a live volume, past the container, which may not write there.
+in_volume() # POD COMMAND...
+{
+  local pid
+  pid=$(workload_of "$1")
+  shift
+  nsenter -t "$pid" -m -p -- mount -o remount,bind,rw /live
+  nsenter -t "$pid" -m -p -- "$@"
+  nsenter -t "$pid" -m -p -- mount -o remount,bind,ro /live
+}
+
+@test "a live volume without room keeps its files, says so once, and has the new ones when there is" {
+  put secret web '{a: "1", b: "old"}'
+  start web '.volumes = [{name: "live", source: {secret: "web", live: true}}] |
+    .containers[0].mounts = [{volume: "live", path: "/live"}]' -- sh -c "$stays"
+  in_volume web sh -c '! cat /dev/zero >/live/filler'
+  jq -cn '{kind: "secret", name: "web", data: {a: "2", c: "new", b: ([range(3000) | "12345"] | add)}}' |
+    apply >/dev/null
+  wait_for 10 eval 'tankctl events -n "$NS" --no-follow |
+    grep -q "main: its live files stay as they are: .*No space left"'
+  holds web /live/a 1
+  holds web /live/b old
+  run ! in_pod web -- ls -d /live/c
+  sync_now
+  [ "$(tankctl events -n "$NS" --no-follow | grep -c 'its live files stay as they are')" = 1 ]
+  in_volume web rm /live/filler
+  # At the next resync.
+  wait_for 20 holds web /live/a 2
+  holds web /live/c new
+  [ "$(restarts_of web)" = 0 ]
 }
 
 # ---- where values are ------------------------------------------------------------------------
