@@ -62,6 +62,8 @@ static int print_yaml(const json_t *docs)
                 CLEANUP_JSON json_t *declared = NULL;
                 int r;
 
+                if (!json_object_get(json_object_get(doc, "meta"), "revision"))
+                        continue; /* not declared any more: it still runs down */
                 r = declaration_for_people(doc, &declared);
                 if (r >= 0)
                         r = yaml_print(stdout, declared, separator);

@@ -64,7 +64,7 @@ static int strip_meta(
 
         if (json_object_get(doc, "status")) {
                 complain_at(l, file, d, "status", true,
-                                "made by tank and never declared: leave it out");
+                                "made by tank and never declared: leave it out, as -o yaml does");
                 return -EINVAL;
         }
         if (!meta)
@@ -191,7 +191,7 @@ static int load_document(Loader *l, const char *file, const YamlDocument *d)
                 complain(l, file, at, "", "expected a map with kind and name");
                 return -EINVAL;
         }
-        r = strip_meta(l, file, d, doc, &x);
+        r = l->flags & LOAD_IDENTITY_ONLY ? 0 : strip_meta(l, file, d, doc, &x);
         if (r >= 0)
                 r = set_namespace(l, file, d, doc);
         if (r < 0)
@@ -223,6 +223,8 @@ static int load_text(Loader *l, const char *file, const char *text, size_t size)
         int r;
 
         r = yaml_reader_new(text, size, &reader, &e);
+        if (r >= 0)
+                yaml_reader_split_lists(reader);
         while (r >= 0) {
                 CLEANUP(yaml_document_freep) YamlDocument *d = NULL;
 

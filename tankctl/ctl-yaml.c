@@ -38,6 +38,7 @@ struct YamlReader {
         size_t size;
         YamlJoins joins; /* what @text is of, when it was not read as it is */
         bool finished;
+        bool splits, in_list;
         size_t key_index;   /* in characters: where the last key began, */
         size_t empty_index; /* and where the last value that nobody wrote stands */
         YamlPosition key_at;
@@ -452,6 +453,11 @@ int yaml_reader_new(const char *text, size_t size, YamlReader **ret, YamlError *
         return 0;
 }
 
+void yaml_reader_split_lists(YamlReader *r)
+{
+        r->splits = true;
+}
+
 YamlReader *yaml_reader_free(YamlReader *r)
 {
         if (!r)
@@ -521,30 +527,70 @@ static int reader_syntax_error(YamlReader *r, YamlError *reterr)
         return -EINVAL;
 }
 
+static int reader_begin(YamlReader *r)
+{
+        if (!r->document)
+                r->document = calloc(1, sizeof(YamlDocument));
+        return r->document ? 0 : -ENOMEM;
+}
+
+static int on_sequence(YamlReader *r, const yaml_event_t *event, YamlPosition at, YamlError *reterr)
+{
+        const yaml_char_t *tag = event->data.sequence_start.tag;
+
+        if (!r->splits || r->in_list || r->n_frames > 0)
+                return on_start(r, json_array(), tag, event->data.sequence_start.anchor, at,
+                                reterr);
+        if (tag)
+                return fail_tag(reterr, at, (const char *) tag);
+        r->in_list = true;
+        return 0;
+}
+
+static int reader_value(
+                YamlReader *r, const yaml_event_t *event, YamlPosition at, YamlError *reterr)
+{
+        int k = reader_begin(r); /* the one before, in a list, is gone */
+
+        if (k < 0)
+                return k;
+        switch (event->type) {
+        case YAML_SCALAR_EVENT: return on_scalar(r, event, at, reterr);
+        case YAML_ALIAS_EVENT:
+                return on_alias(r, (const char *) event->data.alias.anchor, at, reterr);
+        case YAML_SEQUENCE_START_EVENT: return on_sequence(r, event, at, reterr);
+        case YAML_MAPPING_START_EVENT:
+                return on_start(r, json_object(), event->data.mapping_start.tag,
+                                event->data.mapping_start.anchor, at, reterr);
+        default: break;
+        }
+        if (r->n_frames > 0)
+                return on_end(r);
+        r->in_list = false;
+        return 0;
+}
+
 /* 1: the document is complete. */
 static int reader_event(YamlReader *r, const yaml_event_t *event, YamlError *reterr)
 {
         YamlPosition at = position_of(r, &event->start_mark);
+        int k;
 
         switch (event->type) {
         case YAML_DOCUMENT_START_EVENT:
                 if (event->data.document_start.tag_directives.start !=
                                 event->data.document_start.tag_directives.end)
                         return fail(reterr, at, "tag directives are not understood: remove them");
-                r->document = calloc(1, sizeof(YamlDocument));
-                return r->document ? 0 : -ENOMEM;
-        case YAML_SCALAR_EVENT: return on_scalar(r, event, at, reterr);
+                return reader_begin(r);
+        case YAML_SCALAR_EVENT:
         case YAML_ALIAS_EVENT:
-                return on_alias(r, (const char *) event->data.alias.anchor, at, reterr);
         case YAML_SEQUENCE_START_EVENT:
-                return on_start(r, json_array(), event->data.sequence_start.tag,
-                                event->data.sequence_start.anchor, at, reterr);
         case YAML_MAPPING_START_EVENT:
-                return on_start(r, json_object(), event->data.mapping_start.tag,
-                                event->data.mapping_start.anchor, at, reterr);
         case YAML_SEQUENCE_END_EVENT:
-        case YAML_MAPPING_END_EVENT: return on_end(r);
-        case YAML_DOCUMENT_END_EVENT: return 1;
+        case YAML_MAPPING_END_EVENT:
+                k = reader_value(r, event, at, reterr);
+                return k < 0 ? k : r->in_list && r->n_frames == 0 && r->document->root;
+        case YAML_DOCUMENT_END_EVENT: return r->document && r->document->root;
         case YAML_STREAM_END_EVENT: r->finished = true; return 0;
         case YAML_NO_EVENT:
         case YAML_STREAM_START_EVENT: break;
@@ -570,7 +616,7 @@ int yaml_reader_next(YamlReader *r, YamlDocument **ret, YamlError *reterr)
                 }
                 if (k == 0)
                         continue;
-                if (!json_is_null(r->document->root)) {
+                if (!json_is_null(r->document->root) || r->in_list) {
                         *ret = TAKE_PTR(r->document);
                         reader_reset(r);
                         return 1;

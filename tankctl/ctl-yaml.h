@@ -24,6 +24,9 @@ typedef struct YamlError {
 
 /* @text is borrowed until the reader is freed. -EINVAL with @reterr: no UTF-8 text. */
 int yaml_reader_new(const char *text, size_t size, YamlReader **ret, YamlError *reterr);
+/* From now on a list that is all of a document is as many documents as it has elements, each with
+ * bounds and anchors of its own; an empty one is none. */
+void yaml_reader_split_lists(YamlReader *r);
 YamlReader *yaml_reader_free(YamlReader *r);
 DEFINE_CLEANUP(YamlReader *, yaml_reader_freep, yaml_reader_free);
 

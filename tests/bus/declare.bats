@@ -101,3 +101,81 @@ secret()
   + data.more: added' ]
   [[ $stderr == *"needs the right 'secrets'"* ]]
 }
+
+# What is printed says the same, and in its own words.
+@test "what get prints is applied again without a change: every type, each way" {
+  start_bus
+  start_store
+  tankctl apply -f - <<'END'
+kind: namespace
+name: prod
+labels: {tier: "1", on: "yes", time: "12:30", octal: "0755"}
+---
+name: web
+restart: on-failure
+grace: 1m30s
+backoff: {base: 250ms, cap: 5m, reset: 1h}
+labels: {app: "true", "a.b/c": "null"}
+annotations: {text: "two\nlines\n", star: "*a", hash: "a # b", empty: ""}
+hostname: web
+extra_hosts: {db: 10.0.0.1}
+volumes:
+- {name: v, source: managed}
+- {name: s, source: {secret: db, items: {password: p}, mode: "0440"}}
+containers:
+- name: main
+  image: {rootfs: /srv/web}
+  command: [/bin/sh, -c, "echo 'a' \"b\" $HOME; true"]
+  env: {N: "5", T: "true", E: "", P: {secret: db/password}, U: "é\u2028\U0001F600"}
+  env_from: [{config: app, prefix: APP_}]
+  limits: {memory: 64MiB, cpu: 1.5, pids: 100}
+  stop: {signal: SIGINT, grace: 1500us}
+  log: {max_size: 5MB, max_files: 3}
+---
+kind: secret
+name: db
+type: login
+labels: {a: b}
+data: {password: hunter2, bytes: {base64: AAEC/w==}, empty: "", lines: "a\nb\n"}
+---
+kind: config
+name: app
+data: {level: debug, number: "5", bool: "no", bytes: {base64: AAEC/w==}, lines: " a\n\n b\n"}
+---
+{kind: service, name: a, port: 80}
+---
+{kind: instance, name: a, of: x}
+---
+{kind: scaling_operation, name: a, to: 3}
+---
+{kind: deletion_operation, name: a}
+---
+{kind: widget, name: a, real: 1.5, small: 1e-9, big: 9007199254740993, none: null, off: false,
+  deep: [[{a: []}, {}], "", "-", "~"], grace: 10, "key with: colon": "0x10", zero: -0.0}
+END
+  for type in pods namespaces secrets configs services instances scaling_operations \
+    deletion_operations widget; do
+    before=$(tankctl get "$type" -o json | jq -c 'map(.meta)')
+    tankctl get "$type" -o yaml >"$dir/$type.yaml"
+    run -0 tankctl apply -f "$dir/$type.yaml"
+    [ -n "$output" ]
+    [[ $output != *updated* && $output != *created* ]]
+    run -0 tankctl diff -f "$dir/$type.yaml"
+    [ "$output" = '' ]
+    # A list as it is printed; of pods without what tank alone knows.
+    tankctl get "$type" -o json 2>/dev/null >"$dir/$type.json"
+    [ "$type" != pods ] || tankctl get pods -o json 2>/dev/null | jq -a 'map(del(.status))' >"$dir/$type.json"
+    run -0 tankctl apply -f "$dir/$type.json"
+    [ "$(grep -c ' unchanged$' <<<"$output")" = "$(jq length "$dir/$type.json")" ]
+    [ "$(tankctl get "$type" -o json | jq -c 'map(.meta)')" = "$before" ]
+  done
+  tankctl get configs -o json | tankctl validate -f -
+  tankctl get config app -o json | tankctl apply -f - | grep -x 'config/default/app unchanged'
+  run -1 --separate-stderr tankctl apply -f <(tankctl get pods -o json 2>/dev/null)
+  [[ $stderr == *'status: made by tank and never declared: leave it out, as -o yaml does' ]]
+  # To delete, what it says beyond names does not matter.
+  tankctl get pods -o json 2>/dev/null | tankctl delete -f - | grep -x 'pod/default/web deleted'
+  tankctl store export -o yaml | tankctl apply -f - | grep -c unchanged
+  tankctl history secret db --revision "$(tankctl get secret db -o json | jq .meta.revision)" -o yaml |
+    tankctl apply -f - | grep -x 'secret/default/db unchanged'
+}

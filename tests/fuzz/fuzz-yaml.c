@@ -53,24 +53,31 @@ static void check_document(const char *text, size_t size, const YamlDocument *d)
                 check_position(text, size, yaml_document_position(d, error.path, error.at_key));
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void read_all(const char *text, size_t size, bool split)
 {
         CLEANUP(yaml_reader_freep) YamlReader *reader = NULL;
-        const char *text = (const char *) data;
         YamlError e = { 0 };
         int r;
 
         r = yaml_reader_new(text, size, &reader, &e);
+        if (r >= 0 && split)
+                yaml_reader_split_lists(reader);
         while (r >= 0) {
                 CLEANUP(yaml_document_freep) YamlDocument *d = NULL;
 
                 r = yaml_reader_next(reader, &d, &e);
                 if (r == 0)
-                        return 0;
+                        return;
                 if (r > 0)
                         check_document(text, size, d);
         }
         CHECK(r == -EINVAL && e.message[0]);
         check_position(text, size, e.position);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+        read_all((const char *) data, size, false);
+        read_all((const char *) data, size, true);
         return 0;
 }

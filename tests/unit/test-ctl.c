@@ -588,8 +588,38 @@ static void test_declarations(void **state)
         assert_load(*state, "name: a\nnonsense: 1\n", NULL, 0, EXIT_CODE_FAILED, 0);
         assert_load(*state, "name: a\nnonsense: 1\n", "x", LOAD_IDENTITY_ONLY, 0, 1);
         assert_load(*state, "name: ../a\n", NULL, LOAD_IDENTITY_ONLY, EXIT_CODE_FAILED, 0);
-        assert_load(*state, "[1]\n", NULL, 0, EXIT_CODE_FAILED, 0);
         assert_load(*state, "# nothing\n", NULL, 0, EXIT_CODE_FAILED, 0);
+}
+
+/* As get -o json prints many. */
+static void test_declared_lists(void **state)
+{
+        CLEANUP_FREE char *big = malloc(3 << 20);
+        char filler[100001];
+        size_t n = 0;
+
+        assert_load(*state, "[1]\n", NULL, 0, EXIT_CODE_FAILED, 0);
+        assert_load(*state, "[null]\n", NULL, 0, EXIT_CODE_FAILED, 0);
+        assert_load(*state, "[[]]\n", NULL, 0, EXIT_CODE_FAILED, 0);
+        assert_load(*state, "[]\n", NULL, 0, EXIT_CODE_FAILED, 0);
+        assert_load(*state, "- {kind: a, name: a}\n- {kind: a, name: b}\n", NULL, 0, 0, 2);
+        assert_load(*state, "[{kind: a, name: a}, {kind: a, name: a}]", NULL, 0, EXIT_CODE_FAILED,
+                        0);
+        assert_load(*state, "[{kind: a, name: a}]\n---\nkind: a\nname: b\n", NULL, 0, 0, 2);
+        assert_load(*state, "- kind: a\n  name: a\n- kind: a\n  status: {}\n  name: b\n", NULL, 0,
+                        EXIT_CODE_FAILED, 0);
+        /* What is only to be deleted may be what was printed. */
+        assert_load(*state, "[{kind: a, name: a, meta: {x: 1}, status: {}}]", NULL,
+                        LOAD_IDENTITY_ONLY, 0, 1);
+        /* Each may be as large as a document may be. */
+        assert_non_null(big);
+        memset(filler, 'x', sizeof(filler) - 1);
+        filler[sizeof(filler) - 1] = '\0';
+        for (int i = 0; i < 20; i++)
+                n += (size_t) sprintf(big + n, "%c{kind: a, name: n%d, x: %s}\n", i ? ',' : '[', i,
+                                filler);
+        strcpy(big + n, "]\n");
+        assert_load(*state, big, NULL, 0, 0, 20);
 }
 
 /* ---- log files ----------------------------------------------------------------------------- */
@@ -781,6 +811,7 @@ int main(void)
                 cmocka_unit_test(test_diff),
                 cmocka_unit_test_setup_teardown(test_directory, scratch_up, scratch_down),
                 cmocka_unit_test_setup_teardown(test_declarations, scratch_up, scratch_down),
+                cmocka_unit_test_setup_teardown(test_declared_lists, scratch_up, scratch_down),
                 cmocka_unit_test_setup_teardown(test_logs, scratch_up, scratch_down),
                 cmocka_unit_test_setup_teardown(test_logs_merged, scratch_up, scratch_down),
                 cmocka_unit_test_setup_teardown(test_logs_follow, scratch_up, scratch_down),

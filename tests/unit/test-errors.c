@@ -95,6 +95,7 @@ static void ask_store(Run *run, const char *text, Said *said)
 
         if (yaml_reader_new(text, strlen(text), &reader, &e) < 0)
                 return;
+        yaml_reader_split_lists(reader);
         for (;;) {
                 CLEANUP(yaml_document_freep) YamlDocument *d = NULL;
                 CLEANUP_FREE char *json = NULL;
@@ -380,7 +381,7 @@ static void test_files(void **state)
                 { "{name: a, namespace: [x]}", { "delete", "-f", "-" },
                                 "stdin:1:22: namespace: expected a name, as text, found a list\n" },
                 { "- a", { "delete", "-f", "-" },
-                                "stdin:1:1: expected a map with kind and name\n" },
+                                "stdin:1:3: expected a map with kind and name\n" },
                 { "kind: thing\nname: a\nnamespace: b", { "validate", "-n", "c", "-f", "-" },
                                 "stdin:3:12: namespace: 'b', but --namespace is 'c': leave one of "
                                 "them out\n" },

@@ -23,7 +23,7 @@ static char *canonical(const json_t *value)
 }
 
 /* Every document of @text as JSON, a space behind each. */
-static void assert_reads(const char *text, const char *expected)
+static void assert_reads_as(const char *text, bool split, const char *expected)
 {
         CLEANUP(yaml_reader_freep) YamlReader *reader = NULL;
         char got[4096] = "";
@@ -31,6 +31,8 @@ static void assert_reads(const char *text, const char *expected)
         int r;
 
         assert_int_equal(yaml_reader_new(text, strlen(text), &reader, &e), 0);
+        if (split)
+                yaml_reader_split_lists(reader);
         for (;;) {
                 CLEANUP(yaml_document_freep) YamlDocument *d = NULL;
                 CLEANUP_FREE char *json = NULL;
@@ -46,6 +48,11 @@ static void assert_reads(const char *text, const char *expected)
                 strcat(got, " ");
         }
         assert_string_equal(got, expected);
+}
+
+static void assert_reads(const char *text, const char *expected)
+{
+        assert_reads_as(text, false, expected);
 }
 
 static void assert_refuses_bytes(
@@ -458,9 +465,52 @@ static void test_round_trip(void **state)
         }
 }
 
+static void test_lists(void **state)
+{
+        static const struct {
+                const char *text, *expected;
+        } cases[] = {
+                { "[{a: 1}, {b: [1, {c: 2}]}]", "{\"a\":1} {\"b\":[1,{\"c\":2}]} " },
+                { "- a: 1\n- b: []\n---\nc: 3\n---\n- d: 4\n",
+                                "{\"a\":1} {\"b\":[]} {\"c\":3} {\"d\":4} " },
+                { "[]", "" },
+                { "[]\n---\n[]\n---\na: 1\n", "{\"a\":1} " },
+                { "# nothing\n", "" },
+                { "[null, 1, [2, [3]]]", "null 1 [2,[3]] " },
+                { "- &x {a: &y 1, b: *y}\n- c\n", "{\"a\":1,\"b\":1} \"c\" " },
+        };
+        CLEANUP(yaml_reader_freep) YamlReader *reader = NULL;
+        CLEANUP(yaml_document_freep) YamlDocument *d = NULL;
+        const char *text = "[\n{\"a\": 1},\n {\"b\": [1,\n 2]}]", *alias = "[&x 1, *x]";
+        YamlPosition at;
+        YamlError e;
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+                assert_reads_as(cases[i].text, true, cases[i].expected);
+        /* Each has places of its own, in the file that they are in, */
+        assert_int_equal(yaml_reader_new(text, strlen(text), &reader, &e), 0);
+        yaml_reader_split_lists(reader);
+        assert_int_equal(yaml_reader_next(reader, &d, &e), 1);
+        d = yaml_document_free(d);
+        assert_int_equal(yaml_reader_next(reader, &d, &e), 1);
+        at = yaml_document_position(d, "b[1]", false);
+        assert_true(at.line == 4 && at.column == 2);
+        d = yaml_document_free(d);
+        assert_int_equal(yaml_reader_next(reader, &d, &e), 0);
+        reader = yaml_reader_free(reader);
+        /* and anchors, too. */
+        assert_int_equal(yaml_reader_new(alias, strlen(alias), &reader, &e), 0);
+        yaml_reader_split_lists(reader);
+        assert_int_equal(yaml_reader_next(reader, &d, &e), 1);
+        d = yaml_document_free(d);
+        assert_int_equal(yaml_reader_next(reader, &d, &e), -EINVAL);
+        assert_int_equal(yaml_reader_next(reader, &d, &e), 0);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_lists),
                 cmocka_unit_test(test_scalars),
                 cmocka_unit_test(test_text),
                 cmocka_unit_test(test_documents),
