@@ -519,7 +519,7 @@ int spec_normalize_scalar(SpecContext *c, const SpecField *f, const SpecPath *pa
         case SPEC_KIND: return normalize_kind(c, path, s, ret);
         case SPEC_NAME: return normalize_name(c, path, s, ret);
         case SPEC_HOSTNAME: return normalize_hostname(c, path, s, ret);
-        case SPEC_STRING: return make_string(s, ret);
+        case SPEC_STRING: *ret = json_incref((json_t *) v); return 0;
         case SPEC_WORD: return normalize_word(c, f, path, s, ret);
         case SPEC_PATH:
         case SPEC_MOUNT_POINT: return normalize_path(c, f, path, s, ret);
