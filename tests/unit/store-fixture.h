@@ -9,6 +9,7 @@
 #include "fd.h"
 #include "log.h"
 #include "store-query.h"
+#include "store-verify.h"
 #include "store.h"
 
 #include <stdio.h>
@@ -296,4 +297,20 @@ static inline Listed query(Fixture *f, const StoreQuery *q, StoreDocument each, 
                 while (!l.answered)
                         assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
         return l;
+}
+
+/* Whether verifying the closed database finds something. Its output is not for the test's. */
+static inline bool fixture_verify_finds(const Fixture *f)
+{
+        int out = dup(STDOUT_FILENO), null = open("/dev/null", O_WRONLY | O_CLOEXEC), r;
+
+        assert_true(out >= 0 && null >= 0);
+        (void) fflush(stdout);
+        assert_true(dup2(null, STDOUT_FILENO) >= 0);
+        r = store_verify_directory(f->data, f->logs);
+        (void) fflush(stdout);
+        assert_true(dup2(out, STDOUT_FILENO) >= 0);
+        (void) close(out);
+        (void) close(null);
+        return r != 0;
 }

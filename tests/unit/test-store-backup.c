@@ -501,22 +501,6 @@ static void test_bad_import(void **state)
 
 /* ---- a database that is not well ---- */
 
-/* Whether verifying the closed database finds something. Its output is not for the test's. */
-static bool is_found(const Fixture *f)
-{
-        int out = dup(STDOUT_FILENO), null = open("/dev/null", O_WRONLY | O_CLOEXEC), r;
-
-        assert_true(out >= 0 && null >= 0);
-        (void) fflush(stdout);
-        assert_true(dup2(null, STDOUT_FILENO) >= 0);
-        r = store_verify_directory(f->data, f->logs);
-        (void) fflush(stdout);
-        assert_true(dup2(out, STDOUT_FILENO) >= 0);
-        (void) close(out);
-        (void) close(null);
-        return r != 0;
-}
-
 static void find_file(const Fixture *f, const char *pattern, char ret[static 512])
 {
         char dir[256];
@@ -562,28 +546,28 @@ static void test_flipped_bytes(void **state)
 
         fill(f, 200);
         fixture_close(f);
-        assert_false(is_found(f));
+        assert_false(fixture_verify_finds(f));
         /* In the log, which is all that there is until now. */
         find_file(f, "*.log", path);
         assert_int_equal(stat(path, &st), 0);
         for (unsigned i = 1; i < 8; i++) {
                 flip(path, st.st_size * i / 8);
-                assert_true(is_found(f));
+                assert_true(fixture_verify_finds(f));
                 flip(path, st.st_size * i / 8);
         }
-        assert_false(is_found(f));
+        assert_false(fixture_verify_finds(f));
         /* Opened anew, it is in tables. */
         assert_true(fixture_open(f) >= 0);
         fixture_close(f);
-        assert_false(is_found(f));
+        assert_false(fixture_verify_finds(f));
         find_file(f, "*.sst", path);
         assert_int_equal(stat(path, &st), 0);
         for (unsigned i = 1; i < 6; i++) {
                 flip(path, st.st_size * i / 10);
-                assert_true(is_found(f));
+                assert_true(fixture_verify_finds(f));
                 flip(path, st.st_size * i / 10);
         }
-        assert_false(is_found(f));
+        assert_false(fixture_verify_finds(f));
 }
 
 int main(void)
