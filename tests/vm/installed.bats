@@ -51,6 +51,19 @@ teardown()
   done
 }
 
+@test "installed: keys that are open to others: no store, no loop, and the next call finds them put right" {
+  key=/var/lib/tank/store/secrets.key
+  chmod 644 "$key"
+  run systemctl restart tankd-store.service
+  chmod 600 "$key"
+  [ "$status" -ne 0 ]
+  [ "$(systemctl is-failed tankd-store.service)" = failed ] # and not about to be started again
+  [ "$(systemctl show -P ExecMainStatus tankd-store.service)" = 78 ]
+  busctl call org.tankd.Store1 /org/tankd/Store1 org.freedesktop.DBus.Peer Ping
+  # It answers a moment before systemd has heard that it is ready.
+  wait_for 20 systemctl is-active --quiet tankd-store.service
+}
+
 @test "installed: limits are in the unified tree" {
   start limited '.containers[0].limits = {memory: "64MiB", pids: 50, cpu: 0.5}' -- sleep 1000
   node=$(cgroup_of "$(pid_of limited)")
