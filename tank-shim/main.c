@@ -5,10 +5,10 @@
 
 #include <signal.h>
 #include <stdio.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "conceal.h"
 #include "failpoint.h"
 #include "fd.h"
 #include "log.h"
@@ -38,9 +38,11 @@ static int run(void)
                                         fd);
         }
         (void) close_fds_from(RUN_DIR_FD + 1); /* what else was passed would reach the container */
-#ifndef __SANITIZE_ADDRESS__                   /* the search for leaks traces its own process */
-        (void) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+        /* Secrets are in the launch record. */
+#ifndef __SANITIZE_ADDRESS__ /* the search for leaks traces its own process */
+        (void) process_conceal();
 #endif
+        (void) process_lock_memory();
         (void) umask(0022);
         (void) setsid(); /* leads one already: as good */
         (void) sigfillset(&all);

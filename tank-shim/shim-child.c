@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "conceal.h"
 #include "fd.h"
 #include "shim-child.h"
 #include "shim-pty.h"
@@ -82,6 +83,7 @@ static int become_root(MainState *m)
                         syscall(SYS_setresuid, 0, 0, 0) < 0)
                 return setup_report_set(
                                 &m->report, -errno, "namespaces", "becoming the container's root");
+        (void) process_conceal(); /* once more, with other ids */
         /* Not before this process is in its cgroup: that becomes the namespace's root. */
         if (unshare(CLONE_NEWCGROUP) < 0)
                 return setup_report_set(&m->report, -errno, "namespaces", "cgroup namespace");

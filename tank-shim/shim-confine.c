@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "capability.h"
+#include "conceal.h"
 #include "fd.h"
 #include "shim-confine.h"
 #include "strv.h"
@@ -296,6 +297,7 @@ int confine_apply(const ConfinePolicy *policy, const Identity *id, SetupReport *
         r = capabilities_set(want);
         if (r < 0)
                 return setup_report_set(reterr, r, "capabilities", "permitted set");
+        (void) process_conceal(); /* forgotten with the old ids; until execve() */
         (void) umask(0022);
         return check_root(id, reterr);
 }

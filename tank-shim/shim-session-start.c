@@ -16,10 +16,10 @@
  *     a SetupReport                it failed, and why
  *     end of file                  after a report, or: execve() happened */
 
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "conceal.h"
 #include "fd.h"
 #include "shim-control.h"
 #include "shim-namespace.h"
@@ -62,8 +62,9 @@ static int child_prepare(const ChildContext *c, SetupReport *reterr)
         int r;
 
         /* Until execve() this is still our program: nobody in the container may look into it. */
-        if (prctl(PR_SET_DUMPABLE, 0) < 0)
-                return setup_report_set(reterr, -errno, "session", "cannot hide from ptrace");
+        r = process_conceal();
+        if (r < 0)
+                return setup_report_set(reterr, r, "session", "cannot hide from ptrace");
         r = namespaces_enter_cgroup(c->shim->main.fd);
         if (r < 0)
                 return setup_report_set(reterr, r, "cgroup", "cannot join the cgroup namespace");
@@ -72,6 +73,7 @@ static int child_prepare(const ChildContext *c, SetupReport *reterr)
         if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
                 return setup_report_set(
                                 reterr, -errno, "user", "cannot become the container's root");
+        (void) process_conceal(); /* once more, with other ids */
         if (setsid() < 0)
                 return setup_report_set(reterr, -errno, "session", "cannot lead a session");
         if (c->request->tty)

@@ -173,13 +173,14 @@ static void do_start(Shim *s)
 
 /* ---- running ---- */
 
-/* What the shim keeps: signalling, cleaning up after any uid, giving pipes to the container's root;
- * into a user namespace that root made nothing more is needed. With the host's user namespace its
+/* What the shim keeps: signalling, cleaning up after any uid, giving pipes to the container's root,
+ * memory that is locked; into a user namespace that root made nothing more is needed. With the host's user namespace its
  * sessions get the container's capabilities from the shim, and entering needs the host's. */
 static void drop_privileges(Shim *s)
 {
 #define BIT(c) (UINT64_C(1) << (c))
-        uint64_t keep = BIT(CAP_KILL) | BIT(CAP_CHOWN) | BIT(CAP_DAC_OVERRIDE) | BIT(CAP_FOWNER);
+        uint64_t keep = BIT(CAP_KILL) | BIT(CAP_CHOWN) | BIT(CAP_DAC_OVERRIDE) | BIT(CAP_FOWNER) |
+                        BIT(CAP_IPC_LOCK);
         int r;
 
         if (s->launch->userns_host)

@@ -5,13 +5,13 @@
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "conceal.h"
 #include "log.h"
 #include "reconcile-dbus.h"
 #include "reconcile.h"
@@ -139,9 +139,11 @@ int main(int argc, char *argv[])
 
         log_setup("tankd-reconcile");
         (void) umask(0022);
-#ifndef __SANITIZE_ADDRESS__                       /* the search for leaks traces its own process */
-        (void) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* secrets pass through it */
+        /* Secrets pass through it. */
+#ifndef __SANITIZE_ADDRESS__ /* the search for leaks traces its own process */
+        (void) process_conceal();
 #endif
+        (void) process_lock_memory();
         r = parse_options(argc, argv);
         if (r == -EINVAL)
                 return 2;

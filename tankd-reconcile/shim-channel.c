@@ -145,6 +145,7 @@ void shim_set_values(Shim *s, int consume_fd)
 {
         (void) safe_close(s->values_fd);
         s->values_fd = consume_fd;
+        (void) locked_file_take(&s->locked_values, consume_fd); /* as far as a limit allows */
         s->values_wanted = true;
         shim_flush(s);
 }
@@ -223,6 +224,7 @@ static int shim_on_hello(Shim *s, const Record *record)
                                 "run %s: its shim speaks protocol %" PRIu64
                                 ", this program understands up to %u: use a newer tankd-reconcile",
                                 s->run, protocol, PROTOCOL_VERSION);
+        locked_file_done(&s->locked_launch); /* read before anything is said */
         FAILPOINT("reconcile.hello");
         if (s->phase == SHIM_SPAWNED) {
                 /* step 4 */
@@ -257,6 +259,7 @@ static bool shim_values_answered(Shim *s)
         if (s->values_sent == 0 || --s->values_sent > 0 || s->values_wanted)
                 return false;
         s->values_fd = safe_close(s->values_fd);
+        locked_file_done(&s->locked_values);
         return true;
 }
 

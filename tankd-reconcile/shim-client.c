@@ -264,6 +264,8 @@ Shim *shim_free(Shim *s)
         pidref_done(&s->process);
         safe_close(s->dir_fd);
         safe_close(s->values_fd);
+        locked_file_done(&s->locked_launch);
+        locked_file_done(&s->locked_values);
         free(s->run_path);
         strv_free(s->hosts);
         free(s);
@@ -303,6 +305,7 @@ int shim_spawn(ShimContext *c, const char *run_path, const char *run, const void
         r = memfd_sealed("tank-launch", launch, launch_size, &memfd);
         if (r < 0)
                 return r;
+        (void) locked_file_take(&s->locked_launch, memfd); /* as far as a limit allows */
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
                 return -errno;
         s->channel = pair[0];

@@ -7,6 +7,7 @@
 #include <systemd/sd-event.h>
 
 #include "bus-util.h"
+#include "conceal.h"
 #include "pidref.h"
 #include "shim-status.h"
 
@@ -65,9 +66,10 @@ struct Shim {
         bool told_to_go; /* by us, whatever became of it */
         bool stop_wanted, stop_sent;
         bool values_wanted;
-        unsigned values_sent;            /* how many answers are owed */
-        int values_fd;                   /* -EBADF: all are answered */
-        bool update_wanted, update_sent; /* not sent yet; sent and not answered yet */
+        unsigned values_sent;                    /* how many answers are owed */
+        int values_fd;                           /* -EBADF: all are answered */
+        LockedFile locked_launch, locked_values; /* while they may not have been read */
+        bool update_wanted, update_sent;         /* not sent yet; sent and not answered yet */
         int stop_signal;
         uint64_t stop_grace_usec;
         Limits limits;

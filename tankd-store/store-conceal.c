@@ -3,10 +3,9 @@
 
 #include <jansson.h>
 #include <malloc.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include "conceal.h"
 #include "log.h"
 
 /* What the allocator gave, which is no less than what was asked for. */
@@ -17,27 +16,21 @@ static void free_overwritten(void *p)
         free(p);
 }
 
-/* Only with a limit of none: with any other, memory that is locked as it is touched would one day
- * make an allocation fail. */
-static bool may_lock_all(void)
-{
-        struct rlimit limit;
-
-        return getrlimit(RLIMIT_MEMLOCK, &limit) >= 0 && limit.rlim_cur == RLIM_INFINITY;
-}
-
 void conceal_process(void)
 {
         const struct rlimit none = {};
         struct rlimit core;
+        int r;
 
         json_set_alloc_funcs(malloc, free_overwritten);
-        if (prctl(PR_SET_DUMPABLE, 0) < 0)
-                (void) log_warning_errno(-errno, "cannot forbid core dumps, ignoring");
-        /* For a handler that is a pipe, which does not ask whether a process is dumpable. */
+        r = process_conceal();
+        if (r < 0)
+                (void) log_warning_errno(r, "cannot forbid core dumps, ignoring");
+        /* For whoever makes it dumpable again, a debugger for one. */
         if (setrlimit(RLIMIT_CORE, &none) < 0 &&
                         (getrlimit(RLIMIT_CORE, &core) < 0 || core.rlim_cur > 0))
                 (void) log_debug_errno(-errno, "cannot lower the limit of core dumps");
-        if (may_lock_all() && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
-                (void) log_warning_errno(-errno, "cannot keep memory out of swap, ignoring");
+        r = process_lock_memory();
+        if (r < 0 && r != -EPERM)
+                (void) log_warning_errno(r, "cannot keep memory out of swap, ignoring");
 }

@@ -205,13 +205,13 @@ teardown_file()
   [[ $output = *'result=setup-failed 2 namespaces'* ]]
 }
 
-@test "the shim keeps four capabilities and cannot be looked into" {
+@test "the shim keeps five capabilities and cannot be looked into" {
   run drive @running '
-    until [ "$(awk "/^CapEff/ { print \$2 }" "/proc/$SHIM/status")" = 000000000000002b ]; do :; done
+    until [ "$(awk "/^CapEff/ { print \$2 }" "/proc/$SHIM/status")" = 000000000000402b ]; do :; done
     awk "/^CapBnd/ { print \$2 }" "/proc/$SHIM/status"
     stat -c %U "/proc/$SHIM/environ"' -- sleep 1000
   [ "$status" = 0 ]
-  [[ $output = *000000000000002b* ]]
+  [[ $output = *000000000000402b* ]]
 }
 
 @test "whoever hears of the end finds the whole log" {
