@@ -103,3 +103,5 @@
 #define LIMIT_IMPORT_BYTES       (64U * 1024U * 1024U)
 #define LIMIT_DUMP_KEY           (64U * 1024U)         /* bytes of a key in a backup */
 #define LIMIT_DUMP_VALUE         (64U * 1024U * 1024U) /* and of a value */
+#define LIMIT_STREAM_PACE        (64U * 1024U) /* bytes through a caller's socket, at least, */
+#define LIMIT_STREAM_USEC        (UINT64_C(60) * 1000000U) /* in this time */

@@ -52,15 +52,55 @@ static void complain_at(Loader *l, const char *file, const YamlDocument *d, cons
 
 /* ---- one document -------------------------------------------------------------------------- */
 
+/* NULL: it may stand there. */
+static const char *refuse_meta_field(const Loader *l, const char *key)
+{
+        static const char *const known[] = { "uid", "generation", "revision", "created", "updated",
+                NULL };
+
+        if (strv_contains((char *const *) known, key))
+                return NULL;
+        if (streq(key, "sealed"))
+                return l->flags & LOAD_SEALED ? NULL
+                                              : "the values of a secret as an export has them: "
+                                                "bring them back with tankctl store import";
+        if (streq(key, "unreadable"))
+                return "what stood there could not be read when it was exported: remove the "
+                       "document, or write one for it";
+        return "unknown field: meta is made by tank, leave it out";
+}
+
+static int check_meta(Loader *l, const char *file, const YamlDocument *d, const json_t *meta)
+{
+        const char *key;
+        json_t *value;
+
+        if (!json_is_object(meta)) {
+                complain_at(l, file, d, "meta", false,
+                                "expected the map that tank made: leave it out");
+                return -EINVAL;
+        }
+        json_object_foreach ((json_t *) meta, key, value) {
+                const char *message = refuse_meta_field(l, key);
+                CLEANUP_FREE char *path = NULL;
+
+                if (!message)
+                        continue;
+                if (asprintf(&path, "meta.%s", key) < 0)
+                        return -ENOMEM;
+                complain_at(l, file, d, path, true, message);
+                return -EINVAL;
+        }
+        return 0;
+}
+
 /* Takes meta and status out of @doc. */
 static int strip_meta(
                 Loader *l, const char *file, const YamlDocument *d, json_t *doc, Declaration *ret)
 {
-        static const char *const known[] = { "uid", "generation", "revision", "created", "updated",
-                NULL };
-        const json_t *meta = json_object_get(doc, "meta"), *revision;
-        const char *key;
-        json_t *value;
+        json_t *meta = json_object_get(doc, "meta");
+        const json_t *revision;
+        int r;
 
         if (json_object_get(doc, "status")) {
                 complain_at(l, file, d, "status", true,
@@ -69,23 +109,12 @@ static int strip_meta(
         }
         if (!meta)
                 return 0;
-        if (!json_is_object(meta)) {
-                complain_at(l, file, d, "meta", false,
-                                "expected the map that tank made: leave it out");
-                return -EINVAL;
-        }
-        json_object_foreach ((json_t *) meta, key, value) {
-                CLEANUP_FREE char *path = NULL;
-
-                if (strv_contains((char *const *) known, key))
-                        continue;
-                if (asprintf(&path, "meta.%s", key) < 0)
-                        return -ENOMEM;
-                complain_at(l, file, d, path, true,
-                                "unknown field: meta is made by tank, leave it out");
-                return -EINVAL;
-        }
+        r = check_meta(l, file, d, meta);
+        if (r < 0)
+                return r;
         ret->stored = json_object_get(meta, "uid");
+        if (json_object_get(meta, "sealed"))
+                ret->sealed = json_incref(meta);
         revision = json_object_get(meta, "revision");
         if (revision) {
                 if (!json_is_integer(revision) || json_integer_value(revision) < 0) {
@@ -173,6 +202,7 @@ static int loader_add(Loader *l, const Declaration *x)
 static void declaration_done(Declaration *x)
 {
         json_decref(x->document);
+        json_decref(x->sealed);
         free(x->source);
         *x = (Declaration){};
 }

@@ -16,6 +16,7 @@ typedef struct Declaration {
         bool has_if_revision;
         uint64_t if_revision; /* meta.revision */
         bool stored;          /* it has meta.uid, so it is what the store gave, edited or not */
+        json_t *sealed;       /* with LOAD_SEALED: the meta of a secret whose values are sealed */
         char *source;         /* "file:line" */
 } Declaration;
 
@@ -27,6 +28,7 @@ typedef struct Declarations {
 typedef enum LoadFlags {
         LOAD_IDENTITY_ONLY = 1 << 0, /* kind, namespace and name are enough, as for deleting */
         LOAD_SKIP_BAD = 1 << 1,      /* say what is wrong with one, and go on without it */
+        LOAD_SEALED = 1 << 2,        /* take what an export sealed, for an import */
 } LoadFlags;
 
 /* @namespace: of documents that name none; NULL: "default". Whoever gives one and a document with

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* store backup, export, import and restore: what goes between the store and files. The store is
- * given one end of a pipe, never the file: it must not wait for ours, and what it wrote gets its
- * name only when it says that this was all. */
+ * given one end of a socketpair, and takes nothing else: it must not wait for a file of ours, and
+ * what it wrote gets its name only when it says that this was all. */
 
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -120,7 +121,7 @@ typedef struct ExportOptions {
         bool reveal;
 } ExportOptions;
 
-/* ---- a call that writes into a pipe -------------------------------------------------------- */
+/* ---- a call whose bytes go through a socket ------------------------------------------------ */
 
 typedef struct Answer {
         sd_bus_message *reply;
@@ -169,35 +170,60 @@ static int wait_for_answer(sd_bus *bus, Answer *a)
         return 0;
 }
 
-/* Begins @method, which gets the pipe and what @append adds; *ret_fd is where its output comes. */
-static int begin_call(
-                sd_bus *bus, const char *method, const ExportOptions *o, Answer *a, int *ret_fd)
+typedef int (*OptionsAppender)(sd_bus_message *m, const void *options);
+
+/* Begins @method, which gets a socket and what @append adds; *ret_fd is the other end of it. */
+static int begin_call(sd_bus *bus, const char *method, OptionsAppender append, const void *options,
+                Answer *a, int *ret_fd)
 {
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
-        CLEANUP_CLOSE int from = -EBADF, to = -EBADF;
+        CLEANUP_CLOSE int ours = -EBADF, its = -EBADF;
         int fds[2], r;
 
-        if (pipe2(fds, O_CLOEXEC) < 0)
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
                 return -errno;
-        from = fds[0];
-        to = fds[1];
+        ours = fds[0];
+        its = fds[1];
         if ((r = ctl_bus_new_call(bus, &ctl_store_admin, method, &m)) < 0 ||
-                        (r = sd_bus_message_append(m, "h", to)) < 0 ||
+                        (r = sd_bus_message_append(m, "h", its)) < 0 ||
                         (r = sd_bus_message_open_container(m, 'a', "{sv}")) < 0 ||
-                        (o && o->reveal &&
-                                        (r = sd_bus_message_append(
-                                                         m, "{sv}", "reveal", "b", true)) < 0) ||
-                        (o && o->type &&
-                                        (r = sd_bus_message_append(
-                                                         m, "{sv}", "type", "s", o->type)) < 0) ||
-                        (o && o->namespace &&
-                                        (r = sd_bus_message_append(m, "{sv}", "namespace", "s",
-                                                         o->namespace)) < 0) ||
+                        (append && (r = append(m, options)) < 0) ||
                         (r = sd_bus_message_close_container(m)) < 0 ||
                         (r = sd_bus_call_async(bus, NULL, m, on_answer, a, UINT64_MAX)) < 0 ||
                         (r = sd_bus_flush(bus)) < 0)
                 return r;
-        *ret_fd = TAKE_FD(from);
+        *ret_fd = TAKE_FD(ours);
+        return 0;
+}
+
+/* Waits for the answer, and reads its numbers, of @signature. */
+static int end_call(
+                sd_bus *bus, Answer *a, const char *signature, uint64_t *ret, sd_bus_error *reterr)
+{
+        int r = wait_for_answer(bus, a);
+
+        if (r >= 0 && sd_bus_message_is_method_error(a->reply, NULL)) {
+                (void) sd_bus_error_copy(reterr, sd_bus_message_get_error(a->reply));
+                ctl_bus_translate(reterr, ctl_store_admin.name);
+                r = -EIO;
+        }
+        for (; r >= 0 && *signature; signature++)
+                r = sd_bus_message_read_basic(a->reply, *signature, ret++);
+        sd_bus_message_unref(a->reply);
+        return r;
+}
+
+static int append_export_options(sd_bus_message *m, const void *options)
+{
+        const ExportOptions *o = options;
+        int r = 0;
+
+        if ((o->reveal && (r = sd_bus_message_append(m, "{sv}", "reveal", "b", true)) < 0) ||
+                        (o->type && (r = sd_bus_message_append(m, "{sv}", "type", "s", o->type)) <
+                                                        0) ||
+                        (o->namespace && (r = sd_bus_message_append(m, "{sv}", "namespace", "s",
+                                                          o->namespace)) < 0))
+                return r;
         return 0;
 }
 
@@ -210,19 +236,12 @@ static int copy_out(sd_bus *bus, const char *method, const ExportOptions *o, int
         Answer a = {};
         int r, copied;
 
-        r = begin_call(bus, method, o, &a, &from);
+        r = begin_call(bus, method, o ? append_export_options : NULL, o, &a, &from);
         if (r < 0)
                 return ctl_bus_failure(NULL, NULL, r);
         copied = pump(from, to);
         from = safe_close(from); /* or the store would wait for us */
-        r = wait_for_answer(bus, &a);
-        if (r >= 0 && sd_bus_message_is_method_error(a.reply, NULL) && copied >= 0) {
-                (void) sd_bus_error_copy(&e, sd_bus_message_get_error(a.reply));
-                ctl_bus_translate(&e, ctl_store_admin.name);
-                r = -EIO;
-        } else if (r >= 0 && copied >= 0)
-                r = sd_bus_message_read(a.reply, "tt", &ret[0], &ret[1]);
-        sd_bus_message_unref(a.reply);
+        r = end_call(bus, &a, "tt", ret, &e);
         if (copied < 0) {
                 ctl_error("cannot write: %s", errno_words(copied));
                 return EXIT_CODE_FAILED;
@@ -298,6 +317,24 @@ int store_restore(const Arguments *a)
 
 /* ---- export -------------------------------------------------------------------------------- */
 
+/* Of what stands beside a declaration, that without which it cannot be brought back: the values of
+ * a secret, which only their place opens; and that there was nothing to be read. */
+static int keep_meta(const json_t *doc, json_t *declared)
+{
+        const json_t *meta = json_object_get(doc, "meta");
+        json_t *kept = NULL;
+
+        if (json_object_get(meta, "sealed"))
+                kept = json_pack("{s:O, s:O, s:O}", "uid", json_object_get(meta, "uid"), "revision",
+                                json_object_get(meta, "revision"), "sealed",
+                                json_object_get(meta, "sealed"));
+        else if (json_object_get(meta, "unreadable"))
+                kept = json_pack("{s:O}", "unreadable", json_object_get(meta, "unreadable"));
+        else
+                return 0;
+        return json_object_set_new(declared, "meta", kept) < 0 ? -ENOMEM : 0;
+}
+
 /* Declarations, as people write them. */
 static int print_as_yaml(FILE *in, FILE *out)
 {
@@ -314,8 +351,8 @@ static int print_as_yaml(FILE *in, FILE *out)
 
                 if (!doc)
                         return -EBADMSG;
-                r = declaration_for_people(doc, &declared);
-                if (r >= 0)
+                if ((r = declaration_for_people(doc, &declared)) >= 0 &&
+                                (r = keep_meta(doc, declared)) >= 0)
                         r = yaml_print(out, declared, separator);
                 if (r < 0)
                         return r;
@@ -410,80 +447,129 @@ static int read_input(const char *path, char **ret, size_t *ret_size)
         return r;
 }
 
+/* One document as a line; what is sealed goes along. */
+static int put_line(FILE *f, const Declaration *d)
+{
+        CLEANUP_FREE char *line = NULL;
+
+        if (d->sealed && json_object_set(d->document, "meta", d->sealed) < 0)
+                return -ENOMEM;
+        if (document_format(d->document, &line) < 0)
+                return -ENOMEM;
+        return fputs(line, f) == EOF || fputc('\n', f) == EOF ? -ENOMEM : 0;
+}
+
 /* YAML by its own rules, with its places, as apply reads it; lines of JSON out of it. */
-static int read_yaml(char *path, const char *text, size_t size, int to)
+static int read_yaml(char *path, const char *text, size_t size, char **ret, size_t *ret_size)
 {
         CLEANUP(declarations_done) Declarations d = {};
+        CLEANUP_FREE char *lines = NULL;
         char *files[] = { path, NULL };
+        size_t n = 0;
+        FILE *f;
         int r;
 
         if (streq(path, "-")) {
                 /* It was read already: let it be read again. */
-                int fd = memfd_create("import", MFD_CLOEXEC);
+                CLEANUP_CLOSE int fd = memfd_create("import", MFD_CLOEXEC);
 
                 if (fd < 0 || write_full(fd, text, size) < 0 || lseek(fd, 0, SEEK_SET) < 0 ||
                                 dup2(fd, STDIN_FILENO) < 0)
                         return target_failed("-", -errno);
-                safe_close(fd);
         }
-        r = declarations_load(files, NULL, 0, &d);
-        for (size_t i = 0; r == 0 && i < d.n; i++) {
-                CLEANUP_FREE char *line = NULL;
-
-                if (document_format(d.items[i].document, &line) < 0)
-                        return ctl_oom();
-                if (write_full(to, line, strlen(line)) < 0 || write_full(to, "\n", 1) < 0)
-                        return target_failed(path, -errno);
-        }
-        return r;
+        r = declarations_load(files, NULL, LOAD_SEALED, &d);
+        if (r != 0)
+                return r;
+        f = open_memstream(&lines, &n);
+        if (!f)
+                return ctl_oom();
+        for (size_t i = 0; r >= 0 && i < d.n; i++)
+                r = put_line(f, &d.items[i]);
+        if (fclose(f) == EOF || r < 0)
+                return ctl_oom();
+        *ret = TAKE_PTR(lines);
+        *ret_size = n;
+        return 0;
 }
 
-static int call_import(const Arguments *a, sd_bus *bus, int fd, uint64_t ret[static 3])
+/* What is to be imported, as lines. */
+static int read_lines(char *path, char **ret, size_t *ret_size)
 {
-        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL, *reply = NULL;
+        CLEANUP_FREE char *text = NULL;
+        size_t size;
+        int r = read_input(path, &text, &size);
+
+        if (r < 0)
+                return target_failed(path, r);
+        if (!is_json_lines(text, size))
+                return read_yaml(path, text, size, ret, ret_size);
+        *ret = TAKE_PTR(text);
+        *ret_size = size;
+        return 0;
+}
+
+typedef struct ImportOptions {
+        bool dry_run;
+        uint64_t size;
+} ImportOptions;
+
+static int append_import_options(sd_bus_message *m, const void *options)
+{
+        const ImportOptions *o = options;
+
+        return sd_bus_message_append(
+                        m, "{sv}{sv}", "dry-run", "b", (int) o->dry_run, "size", "t", o->size);
+}
+
+/* Until all is out, or the store wants no more of it: then its answer says why. */
+static void push(int to, const char *data, size_t size)
+{
+        while (size > 0) {
+                ssize_t n = send(to, data, size, MSG_NOSIGNAL);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return;
+                data += n;
+                size -= (size_t) n;
+        }
+}
+
+static int call_import(const Arguments *a, sd_bus *bus, const char *text, size_t size,
+                uint64_t ret[static 3])
+{
         CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
+        const ImportOptions o = { .dry_run = a->dry_run, .size = size };
+        CLEANUP_CLOSE int to = -EBADF;
+        Answer answer = {};
         int r;
 
-        if ((r = ctl_bus_new_call(bus, &ctl_store_admin, "Import", &m)) < 0 ||
-                        (r = sd_bus_message_append(
-                                         m, "ha{sv}", fd, 1, "dry-run", "b", a->dry_run)) < 0)
-                return ctl_bus_failure(NULL, NULL, r);
-        r = sd_bus_call(bus, m, UINT64_MAX, &e, &reply);
+        r = begin_call(bus, "Import", append_import_options, &o, &answer, &to);
         if (r < 0)
-                ctl_bus_translate(&e, ctl_store_admin.name);
-        else
-                r = sd_bus_message_read(reply, "ttt", &ret[0], &ret[1], &ret[2]);
+                return ctl_bus_failure(NULL, NULL, r);
+        push(to, text, size);
+        to = safe_close(to); /* the end of it */
+        r = end_call(bus, &answer, "ttt", ret, &e);
         return r < 0 ? ctl_bus_failure(a->files[0], &e, r) : 0;
 }
 
 int store_import(const Arguments *a)
 {
         CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
-        CLEANUP_CLOSE int spool = -EBADF;
         CLEANUP_FREE char *text = NULL;
         uint64_t n[3];
-        size_t size;
+        size_t size = 0;
         int r;
 
         if (strv_length(a->files) != 1)
                 return ctl_usage_error("store import from which file? -f FILE, or -f - for "
                                        "standard input; one at a time");
-        r = read_input(a->files[0], &text, &size);
-        if (r < 0)
-                return target_failed(a->files[0], r);
-        spool = memfd_create("import", MFD_CLOEXEC);
-        if (spool < 0)
-                return target_failed(a->files[0], -errno);
-        if (is_json_lines(text, size))
-                r = write_full(spool, text, size) < 0 ? target_failed(a->files[0], -errno) : 0;
-        else
-                r = read_yaml(a->files[0], text, size, spool);
-        if (r == 0 && lseek(spool, 0, SEEK_SET) < 0)
-                r = target_failed(a->files[0], -errno);
+        r = read_lines(a->files[0], &text, &size);
         if (r == 0)
                 r = ctl_bus_open(&bus);
         if (r == 0)
-                r = call_import(a, bus, spool, n);
+                r = call_import(a, bus, text, size, n);
         if (r == 0)
                 printf("%s%llu created, %llu updated, %llu unchanged\n",
                                 a->dry_run ? "would be: " : "", (unsigned long long) n[0],

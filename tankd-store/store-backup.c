@@ -89,8 +89,8 @@ static int turn(Job *j, uint64_t deadline, sd_bus_error *reterr)
         FAILPOINT("store.backup");
         if (b->writer.size > 0) {
                 r = stream_write(&b->stream, b->writer.data, b->writer.size, &b->written, reterr);
-                if (r <= 0)
-                        return r < 0 ? r : 1;
+                if (r < 0)
+                        return r;
                 b->written = b->writer.size = 0;
         }
         b->result.bytes = b->stream.total;

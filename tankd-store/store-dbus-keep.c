@@ -157,8 +157,12 @@ static int store_admin_method_import_authorized(
                 .by = caller->uid,
                 .privileged = bus_caller_may(caller, BUS_PRIVILEGED),
                 .secrets = bus_caller_may(caller, BUS_SECRETS),
+                .size = IMPORT_ANY_SIZE,
         };
-        const BusOption options[] = { { "dry-run", 'b', &o.dry_run, NULL } };
+        const BusOption options[] = {
+                { "dry-run", 'b', &o.dry_run, NULL },
+                { "size", 't', &o.size, NULL },
+        };
         Reply *e;
         int r, fd;
 

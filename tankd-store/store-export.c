@@ -130,8 +130,8 @@ static int turn(Job *j, uint64_t deadline, sd_bus_error *reterr)
 
         if (x->size > 0) {
                 r = stream_write(&x->stream, x->data, x->size, &x->written, reterr);
-                if (r <= 0)
-                        return r < 0 ? r : 1;
+                if (r < 0)
+                        return r;
                 x->written = x->size = 0;
         }
         if (x->ended)

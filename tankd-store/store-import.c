@@ -22,6 +22,7 @@
 #include "spec.h"
 #include "store-internal.h"
 #include "store-job.h"
+#include "store-sealed.h"
 #include "store-stream.h"
 
 #define WRITE_LINES 500U
@@ -118,6 +119,18 @@ static int take_sealed(const json_t *meta, ImportLine *l, sd_bus_error *reterr)
         return free_and_strdup(&l->sealed, sealed) < 0 ? oom(reterr) : 0;
 }
 
+/* With nothing that stands for a value, the one that happens to be there would be kept, and the
+ * import would say that all is as it was. */
+static int check_values(
+                const char *type, const json_t *doc, const ImportLine *l, sd_bus_error *reterr)
+{
+        if (!streq(type, "secret") || l->sealed || !sealed_keeps(doc))
+                return 0;
+        return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
+                        "data: the values are redacted, and meta.sealed, which an export has, is "
+                        "missing: export it again, with what is in meta, or with --reveal");
+}
+
 int import_parse_line(const char *text, size_t size, ImportLine *ret, sd_bus_error *reterr)
 {
         CLEANUP_JSON json_t *doc = NULL, *normal = NULL;
@@ -148,6 +161,9 @@ int import_parse_line(const char *text, size_t size, ImportLine *ret, sd_bus_err
         name = strempty(json_get_string(normal, "name"));
         if (object_key_init(&key, type, namespace, name) < 0)
                 return store_refuse_key(type, namespace, name, reterr);
+        r = check_values(type, normal, &l, reterr);
+        if (r < 0)
+                return r;
         l.is_namespace = streq(type, "namespace");
         if (document_format(normal, &l.document) < 0 ||
                         free_and_strdup(&l.identity, object_key_format(&key, words)) < 0 ||
@@ -159,6 +175,17 @@ int import_parse_line(const char *text, size_t size, ImportLine *ret, sd_bus_err
 }
 
 /* ---- reading ---- */
+
+/* Who dies while it writes ends its text as well. */
+static int check_size(const Import *x, sd_bus_error *reterr)
+{
+        if (x->options.size == IMPORT_ANY_SIZE || x->options.size == x->size)
+                return 0;
+        return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
+                        "%zu bytes came, option \"size\" says %" PRIu64
+                        ": nothing was imported, import it again",
+                        x->size, x->options.size);
+}
 
 /* 1: the slice is over; 0: that was all of it. */
 static int read_text(Import *x, uint64_t deadline, sd_bus_error *reterr)
@@ -177,7 +204,7 @@ static int read_text(Import *x, uint64_t deadline, sd_bus_error *reterr)
                 }
                 n = stream_read(&x->stream, x->text + x->size, x->allocated - x->size, reterr);
                 if (n == 0)
-                        return 0;
+                        return check_size(x, reterr);
                 if (n < 0 && n != -EINTR)
                         return (int) n;
                 n = MAX(n, (ssize_t) 0);

@@ -22,7 +22,9 @@ typedef struct ImportOptions {
         bool privileged; /* the caller may use privileged fields */
         bool secrets;    /* the caller may write secrets */
         bool dry_run;
+        uint64_t size; /* what must have come when the text ends, or IMPORT_ANY_SIZE */
 } ImportOptions;
+#define IMPORT_ANY_SIZE UINT64_MAX
 
 /* @fd is duplicated, and read to its end. Answered once. */
 int store_import(Store *s, int fd, const ImportOptions *o, ImportDone done, void *userdata,

@@ -330,6 +330,18 @@ END
   tankctl store import -f "$dir/lines" >/dev/null
   [ "$(tankctl secret get db password --reveal)" = "$value" ]
   [ "$(tankctl get secret db -o json | jq -r .type)" = login ]
+  # The same as YAML, which apply has no use for.
+  tankctl store export -o yaml "$dir/yaml" >/dev/null
+  tankctl secret delete db >/dev/null
+  run -1 --separate-stderr tankctl apply -f "$dir/yaml"
+  [[ $stderr == *'meta.sealed: '*'tankctl store import'* ]]
+  run -0 tankctl store import -f - <"$dir/yaml"
+  [[ $output == '1 created, 0 updated, '* ]]
+  [ "$(tankctl secret get db password --reveal)" = "$value" ]
+  # With neither the value nor what it was sealed to there is nothing to be brought back.
+  jq -c 'del(.meta)' "$dir/lines" >"$dir/redacted"
+  run -1 --separate-stderr tankctl store import -f "$dir/redacted"
+  [[ $stderr == *'the values are redacted'*'export it again'* ]]
   # As another secret it is nothing.
   sed 's/"name":"db"/"name":"other"/' "$dir/lines" >"$dir/moved"
   run -1 --separate-stderr tankctl store import -f "$dir/moved"

@@ -128,6 +128,36 @@ versions() # NAME
   [ "$output" = '0 created, 1 updated, 23 unchanged' ]
 }
 
+peer() # as peer.py says
+{
+  "$BATS_TEST_DIRNAME/peer.py" "$@"
+}
+
+@test "a pipe and a file are refused; who hands over a socket and never reads holds nobody up" {
+  start_store
+  # Who has the other end of a pipe makes it blocking again whenever he likes.
+  for method in Backup Export Import; do
+    for kind in pipe file; do
+      run -0 peer "$method" "$kind"
+      [[ $output == *'InvalidArgument '*'hand over one end of a socketpair'* ]]
+    done
+  done
+  for i in {1..12}; do apply "large-$i" "\"x\":\"$(head -c 90000 /dev/zero | tr '\0' x)\"" >/dev/null; done
+  peer Backup socket >"$dir/peer" 2>&1 3>&- &
+  # shellcheck disable=SC2034 # teardown ends it
+  client_pid=$!
+  wait_for grep -q calling "$dir/peer"
+  for i in {1..12}; do
+    apply "w-$i" >/dev/null
+    call Get sss widget default "w-$i" >/dev/null
+  done
+  run -0 ctl store backup "$dir/a.backup"
+  run -0 ctl store verify
+  [ "$(cat "$dir/peer")" = calling ]
+  stop_store
+  wait_for grep -q 'given up: ' "$dir/peer"
+}
+
 @test "X8: versions by count, the change log by rows; who follows lists anew" {
   start_store
   run -0 ctl store retention

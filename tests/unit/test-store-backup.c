@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Copies of the store: backup and restore, export and import, and what verifying finds in a
- * database whose bytes were changed. On a real database; descriptors are real pipes. */
+ * database whose bytes were changed. On a real database; descriptors are real sockets. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +16,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -88,7 +89,7 @@ static void on_verified(const Verifier *v, const sd_bus_error *e, void *userdata
         tell(t, e);
 }
 
-/* ---- the other end of a pipe ---- */
+/* ---- the other end of a socket ---- */
 
 typedef struct Sink {
         char *data;
@@ -98,6 +99,13 @@ typedef struct Sink {
 static void sink_done(Sink *s)
 {
         free(s->data);
+}
+
+/* fds[0] is the test's, and does not block; fds[1] the store's. */
+static void make_pair(int fds[static 2])
+{
+        assert_true(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) >= 0);
+        assert_true(fd_set_nonblock(fds[0], true) >= 0);
 }
 
 static void drain(int fd, Sink *s)
@@ -137,8 +145,7 @@ static Told backup(Fixture *f, Sink *ret)
         Told t = {};
         int fds[2];
 
-        assert_true(pipe2(fds, O_CLOEXEC) >= 0);
-        assert_true(fd_set_nonblock(fds[0], true) >= 0);
+        make_pair(fds);
         if (store_backup(f->store, fds[1], on_backup, &t, &e) < 0)
                 tell(&t, &e);
         sd_bus_error_free(&e);
@@ -154,8 +161,7 @@ static Told export_all(Fixture *f, const ExportOptions *o, Sink *ret)
         Told t = {};
         int fds[2];
 
-        assert_true(pipe2(fds, O_CLOEXEC) >= 0);
-        assert_true(fd_set_nonblock(fds[0], true) >= 0);
+        make_pair(fds);
         if (store_export(f->store, fds[1], o, on_export, &t, &e) < 0)
                 tell(&t, &e);
         sd_bus_error_free(&e);
@@ -165,29 +171,50 @@ static Told export_all(Fixture *f, const ExportOptions *o, Sink *ret)
         return t;
 }
 
-static int memory_file(const void *data, size_t size)
+/* Gives all of @text to whoever reads at the other end, until nobody does any more. */
+static void feed(Fixture *f, const bool *done, int fd, const char *text, size_t size)
 {
-        int fd = memfd_create("test", MFD_CLOEXEC);
+        uint64_t deadline = now_boottime_usec() + TIMEOUT_USEC;
 
-        assert_true(fd >= 0);
-        assert_true(write_full(fd, data, size) >= 0);
-        assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
-        return fd;
+        while (size > 0 && !*done) {
+                ssize_t n = send(fd, text, size, MSG_NOSIGNAL);
+
+                assert_true(now_boottime_usec() < deadline);
+                if (n < 0 && errno == EAGAIN)
+                        assert_true(sd_event_run(f->event, 10 * USEC_PER_MSEC) >= 0);
+                else if (n < 0)
+                        break;
+                else {
+                        text += n;
+                        size -= (size_t) n;
+                }
+        }
+}
+
+static Told import_with(Fixture *f, const char *text, size_t size, const ImportOptions *o)
+{
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        Told t = {};
+        int fds[2];
+
+        make_pair(fds);
+        if (store_import(f->store, fds[1], o, on_import, &t, &e) < 0)
+                tell(&t, &e);
+        sd_bus_error_free(&e);
+        (void) close(fds[1]);
+        feed(f, &t.answered, fds[0], text, size);
+        (void) close(fds[0]);
+        run_until(f, &t.answered, -1, NULL);
+        return t;
 }
 
 static Told import_text(Fixture *f, const char *text, size_t size, bool dry_run)
 {
-        const ImportOptions o = { .by = 7, .privileged = true, .dry_run = dry_run };
-        sd_bus_error e = SD_BUS_ERROR_NULL;
-        int fd = memory_file(text, size);
-        Told t = {};
-
-        if (store_import(f->store, fd, &o, on_import, &t, &e) < 0)
-                tell(&t, &e);
-        sd_bus_error_free(&e);
-        (void) close(fd);
-        run_until(f, &t.answered, -1, NULL);
-        return t;
+        return import_with(f, text, size,
+                        &(const ImportOptions){ .by = 7,
+                                        .privileged = true,
+                                        .dry_run = dry_run,
+                                        .size = IMPORT_ANY_SIZE });
 }
 
 static Told verify(Fixture *f)
@@ -310,8 +337,7 @@ static void test_backup_while_writing(void **state)
 
         fill(f, 1500);
         revision = store_revision(f->store);
-        assert_true(pipe2(fds, O_CLOEXEC) >= 0);
-        assert_true(fd_set_nonblock(fds[0], true) >= 0);
+        make_pair(fds);
         assert_true(store_backup(f->store, fds[1], on_backup, &t, &e) >= 0);
         (void) close(fds[1]);
         while (!t.answered) {
@@ -405,7 +431,7 @@ static void test_nobody_reads(void **state)
         int fds[2];
 
         fill(f, 50);
-        assert_true(pipe2(fds, O_CLOEXEC) >= 0);
+        make_pair(fds);
         assert_true(store_backup(f->store, fds[1], on_backup, &t, &e) >= 0);
         (void) close(fds[1]);
         (void) close(fds[0]);
@@ -417,13 +443,78 @@ static void test_nobody_reads(void **state)
         assert_true(store_backup(f->store, STDIN_FILENO + 1000, on_backup, &t, &e) < 0);
         sd_bus_error_free(&e);
         /* The store ends while nobody reads. */
-        assert_true(pipe2(fds, O_CLOEXEC) >= 0);
+        make_pair(fds);
         assert_true(store_backup(f->store, fds[1], on_backup, &t, &e) >= 0);
         fixture_close(f);
         assert_string_equal(t.error, TANK_ERROR_UNAVAILABLE);
         (void) close(fds[1]);
         (void) close(fds[0]);
         assert_true(fixture_open(f) >= 0);
+}
+
+/* Whatever can make a write or a read wait, or close() itself, is refused, and no flag of it is
+ * touched. */
+static void test_sockets_only(void **state)
+{
+        const ImportOptions o = { .size = IMPORT_ANY_SIZE };
+        Fixture *f = *state;
+        int pipes[2], packets[2], fds[7];
+        size_t n = 0;
+
+        assert_true(pipe2(pipes, O_CLOEXEC) >= 0);
+        assert_true(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, packets) >= 0);
+        fds[n++] = pipes[0];
+        fds[n++] = pipes[1];
+        fds[n++] = packets[0];
+        fds[n++] = packets[1];
+        fds[n++] = memfd_create("test", MFD_CLOEXEC);
+        fds[n++] = open("/dev/null", O_RDWR | O_CLOEXEC);
+        fds[n++] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        for (size_t i = 0; i < n; i++) {
+                sd_bus_error e[3] = {};
+                int flags = fcntl(fds[i], F_GETFL);
+                Told t = {};
+
+                assert_true(fds[i] >= 0);
+                assert_int_equal(store_backup(f->store, fds[i], on_backup, &t, &e[0]), -EINVAL);
+                assert_int_equal(store_export(f->store, fds[i], &(const ExportOptions){}, on_export,
+                                                 &t, &e[1]),
+                                -EINVAL);
+                assert_int_equal(store_import(f->store, fds[i], &o, on_import, &t, &e[2]), -EINVAL);
+                for (size_t k = 0; k < ARRAY_SIZE(e); k++) {
+                        assert_string_equal(e[k].name, TANK_ERROR_INVALID_ARGUMENT);
+                        assert_non_null(strstr(e[k].message, "one end of a socketpair"));
+                        sd_bus_error_free(&e[k]);
+                }
+                assert_int_equal(fcntl(fds[i], F_GETFL), flags);
+                (void) close(fds[i]);
+        }
+}
+
+/* Its owner may have it blocking: the store waits for nobody, writes meanwhile go on, and the copy
+ * is whole when somebody reads at last. */
+static void test_blocking_socket(void **state)
+{
+        CLEANUP(sink_done) Sink s = {};
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        Fixture *f = *state;
+        Told t = {};
+        int fds[2];
+
+        fill(f, 1500);
+        make_pair(fds);
+        assert_true(store_backup(f->store, fds[1], on_backup, &t, &e) >= 0);
+        for (unsigned i = 0; i < 100; i++) {
+                assert_true(sd_event_run(f->event, 10 * USEC_PER_MSEC) >= 0);
+                assert_int_equal(fcntl(fds[1], F_GETFL) & O_NONBLOCK, 0);
+        }
+        assert_false(t.answered);
+        assert_string_equal(apply(f, "{\"kind\":\"widget\",\"name\":\"new\"}").error, "");
+        (void) close(fds[1]);
+        run_until(f, &t.answered, fds[0], &s);
+        (void) close(fds[0]);
+        assert_string_equal(t.error, "");
+        assert_int_equal(t.backup.bytes, s.size);
 }
 
 static void test_export_and_import(void **state)
@@ -485,6 +576,8 @@ static void test_bad_import(void **state)
                 { "{\"kind\":\"widget\",\"name\":\"a\"}\n"
                   "{\"kind\":\"widget\",\"name\":\"b\",\"meta\":{\"unreadable\":true}}",
                                 TANK_ERROR_INVALID_ARGUMENT, "line 2: what stood there" },
+                { "{\"kind\":\"secret\",\"name\":\"a\",\"data\":{\"k\":{\"redacted\":true}}}",
+                                TANK_ERROR_INVALID_ARGUMENT, "line 1: data: the values are" },
         };
         Fixture *f = *state;
 
@@ -496,6 +589,12 @@ static void test_bad_import(void **state)
                 assert_int_equal(store_revision(f->store), 1);
         }
         assert_string_equal(import_text(f, "", 0, false).error, "");
+        /* Cut behind a line, as by the death of who wrote it. */
+        assert_non_null(strstr(import_with(f, cases[0].text, strcspn(cases[0].text, "\n") + 1,
+                                               &(const ImportOptions){ .size = 300 })
+                                               .message,
+                        "nothing was imported"));
+        assert_int_equal(store_revision(f->store), 1);
         assert_string_equal(import_text(f, "\0", 1, false).error, TANK_ERROR_INVALID_ARGUMENT);
 }
 
@@ -583,6 +682,9 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_nobody_reads, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(
                                 test_export_and_import, fixture_setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_sockets_only, fixture_setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(
+                                test_blocking_socket, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(test_bad_import, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(
                                 test_flipped_bytes, fixture_setup, fixture_teardown),
