@@ -107,7 +107,8 @@ static const Option rollback_options[] = {
 static const Option secret_options[] = {
         { 0, "from-file", OPTION_LIST, FIELD(from_files), "[KEY=]FILE",
                         "a value: the bytes of a file, or - for stdin" },
-        { 0, "from-literal", OPTION_LIST, FIELD(from_literals), "KEY=VALUE", "a value as it is" },
+        { 0, "from-literal", OPTION_SECRETS, FIELD(from_literals), "KEY=VALUE",
+                        "a value as it is" },
         { 0, "type", OPTION_STRING, FIELD(type), "TYPE", "what it is for" },
         { 0, "create-namespace", OPTION_FLAG, FIELD(create_namespace), NULL,
                         "make the namespace if it is missing" },
@@ -390,8 +391,9 @@ const Verb ctl_verbs[] = {
                         "byte.\n"
                         "list and delete are those of every type. rotate-key seals everything "
                         "with a\n"
-                        "new key. What is given with --from-literal is seen by whoever lists "
-                        "processes.",
+                        "new key. What is given with --from-literal stays in the history of the "
+                        "shell:\n"
+                        "--from-file KEY=- reads it from standard input.",
                         secret_options, VERB_NAMESPACE | VERB_ALL_NAMESPACES, OUTPUTS_ALL, 1,
                         SIZE_MAX, EXIT_CODE_USAGE, verb_secret },
         { "seed", "DIRECTORY…", "declare what is not there yet",

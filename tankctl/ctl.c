@@ -300,6 +300,24 @@ static int append_term(char **field, const char *value)
         return 0;
 }
 
+/* Takes the value away from where whoever lists processes looks; without a key all of it may be
+ * one. @word: of argv. */
+static void hide_value(const char *word)
+{
+        char *value = (char *) strchr(word, '=');
+
+        value = value ? value + 1 : (char *) word;
+        explicit_bzero(value, strlen(value));
+}
+
+static int append_secret(char ***list, const char *word)
+{
+        int r = strv_append(list, word);
+
+        hide_value(word);
+        return r;
+}
+
 /* @value: NULL for a flag. */
 static int option_store(Parser *p, const Option *o, const char *value)
 {
@@ -310,6 +328,7 @@ static int option_store(Parser *p, const Option *o, const char *value)
         case OPTION_FLAG: *(bool *) field = true; return 0;
         case OPTION_STRING: r = free_and_strdup(field, value); break;
         case OPTION_LIST: r = strv_append(field, value); break;
+        case OPTION_SECRETS: r = append_secret(field, value); break;
         case OPTION_TERMS: r = append_term(field, value); break;
         case OPTION_OUTPUT: return output_parse(p, value, field);
         case OPTION_NOT_YET:
@@ -457,6 +476,10 @@ int arguments_parse(int argc, char **argv, Arguments *ret, const Verb **ret_verb
 
 void arguments_done(Arguments *a)
 {
+        STRV_FOREACH(s, a->from_literals)
+        {
+                explicit_bzero(*s, strlen(*s));
+        }
         free(a->namespace);
         strv_free(a->words);
         strv_free(a->files);

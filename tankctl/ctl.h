@@ -55,7 +55,8 @@ typedef enum OptionKind {
         OPTION_FLAG,
         OPTION_STRING,
         OPTION_LIST,
-        OPTION_TERMS, /* a string; given again, both hold */
+        OPTION_SECRETS, /* a list of KEY=VALUE, of which the values are nobody else's */
+        OPTION_TERMS,   /* a string; given again, both hold */
         OPTION_OUTPUT,
         OPTION_NOT_YET, /* known, refused */
 } OptionKind;

@@ -153,6 +153,29 @@ END
   grep -q 'was shown the secret default/db' "$dir/store.log"
 }
 
+# no_value_in PID: of its command line, which has the rest.
+no_value_in()
+{
+  tr '\0' ' ' <"/proc/$1/cmdline" >"$dir/cmdline"
+  grep -q 'tankctl secret set db --from-literal' "$dir/cmdline" && ! grep -qF "$value" "$dir/cmdline"
+}
+
+@test "a value of the command line is taken from there while tankctl waits" {
+  start_store
+  kill -STOP "$store_pid"
+  "$build/tankctl/tankctl" secret set db --from-literal "password=$value" \
+    "--from-literal=more=x$value" 3>&- &
+  client_pid=$!
+  wait_for no_value_in "$client_pid"
+  grep -q 'from-literal password= .*from-literal=more=' "$dir/cmdline"
+  kill -0 "$client_pid"
+  kill -CONT "$store_pid"
+  wait "$client_pid"
+  unset client_pid
+  [ "$(tankctl secret get db password --reveal)" = "$value" ]
+  [ "$(tankctl secret get db more --reveal)" = "x$value" ]
+}
+
 @test "X31: the key is rotated while everything goes on, and the old one opens nothing" {
   start_store
   tankctl secret create db --from-literal "password=$value"
