@@ -47,6 +47,9 @@ struct Store {
         uint64_t compacted;
         LogSize log;   /* with the newest durable write */
         void *overlay; /* tsearch() tree of Op*, by key: the newest write under way of each */
+        /* Names of namespaces that were found to stand: each write asks for one. */
+        char namespaces[LIMIT_NAMESPACES_KNOWN][LIMIT_NAME_MAX + 1];
+        size_t n_namespaces;
 
         struct Query *queries[LIMIT_QUERIES]; /* under way, the next in turn first */
         size_t n_queries;
@@ -122,6 +125,10 @@ int store_row_text(const ObjectKey *key, const void *row, size_t size, char **re
 int store_lookup(Store *s, const ObjectKey *key, StoreRecord *ret, char **ret_buffer);
 /* 1 or 0, whether it can be read or not. */
 int store_exists(Store *s, const ObjectKey *key);
+/* The same of the namespace in which @key stands. */
+int store_namespace_exists(Store *s, const ObjectKey *key);
+/* One of them may have gone: it was written, or the database is another. */
+void store_forget_namespaces(Store *s);
 
 /* store-namespace.c: what stands in a namespace, writes under way included. */
 /* How many objects, counting no further than @max. */

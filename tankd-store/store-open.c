@@ -351,8 +351,10 @@ static bool may_pass(int error)
 
 int store_open_database(Store *s)
 {
-        int r = store_is_in_memory(s) ? open_in_memory(s) : open_on_disk(s);
+        int r;
 
+        store_forget_namespaces(s);
+        r = store_is_in_memory(s) ? open_in_memory(s) : open_on_disk(s);
         if (r >= 0 || store_is_in_memory(s) || may_pass(r))
                 return r;
         s->closed = true;
@@ -366,6 +368,7 @@ int store_reopen(Store *s)
         Witness witness;
         int r;
 
+        store_forget_namespaces(s);
         store_end_queries(s);
         jobs_end(s->jobs, false, "the database had to be opened anew");
         s->db = db_close(s->db);

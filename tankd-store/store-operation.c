@@ -236,14 +236,11 @@ static int check_privileges(const StoreWrite *w, const Step *p, sd_bus_error *re
 
 static int check_namespace(Store *s, const ObjectKey *key, sd_bus_error *reterr)
 {
-        ObjectKey k;
         int r;
 
         if (type_is_global(key->type))
                 return 0;
-        r = object_key_init(&k, "namespace", "", key->namespace);
-        if (r >= 0)
-                r = store_exists(s, &k);
+        r = store_namespace_exists(s, key);
         if (r == 0)
                 return tank_error_set(reterr, TANK_ERROR_NOT_FOUND,
                                 "namespace: there is no namespace '%s': declare it first, or "

@@ -110,6 +110,40 @@ int store_exists(Store *s, const ObjectKey *key)
         return r == -ENOENT ? 0 : r < 0 ? r : 1;
 }
 
+void store_forget_namespaces(Store *s)
+{
+        s->n_namespaces = 0;
+}
+
+static bool namespace_is_known(const Store *s, const char *name)
+{
+        for (size_t i = 0; i < s->n_namespaces; i++)
+                if (streq(s->namespaces[i], name))
+                        return true;
+        return false;
+}
+
+/* Nobody else writes to the database, so what was read once is true until it is written. */
+int store_namespace_exists(Store *s, const ObjectKey *key)
+{
+        ObjectKey k;
+        int r;
+
+        r = object_key_init(&k, "namespace", "", key->namespace);
+        if (r < 0)
+                return r;
+        if (!overlay_find(s, &k) && namespace_is_known(s, k.name))
+                return 1;
+        r = store_exists(s, &k);
+        /* One that is under way may never be. */
+        if (r > 0 && !overlay_find(s, &k)) {
+                if (s->n_namespaces == LIMIT_NAMESPACES_KNOWN)
+                        store_forget_namespaces(s);
+                memcpy(s->namespaces[s->n_namespaces++], k.name, sizeof(k.name));
+        }
+        return r;
+}
+
 int store_unreadable_text(const ObjectKey *key, int error, char **ret)
 {
         char text[OBJECT_KEY_TEXT_SIZE];

@@ -46,8 +46,11 @@ static void finish(Transaction *t, int error, void *userdata)
         sd_bus_error e = SD_BUS_ERROR_NULL;
         Store *s = userdata;
 
-        for (size_t i = 0; i < x->n_ops; i++)
+        for (size_t i = 0; i < x->n_ops; i++) {
                 overlay_drop(s, &x->ops[i]);
+                if (streq(x->ops[i].key.type, "namespace"))
+                        store_forget_namespaces(s);
+        }
         if (error < 0)
                 (void) store_write_failed(s, error, &e);
         x->answered(error < 0 ? NULL : &x->outcome, error < 0 ? &e : NULL, x->userdata);
@@ -300,16 +303,14 @@ static int add_namespace(
 {
         CLEANUP_FREE char *text = NULL;
         StoreOperation o = { .verb = STORE_CREATE };
-        ObjectKey k;
         int r;
 
-        if (!w->create_namespaces || !p->document || type_is_global(p->key.type) ||
-                        object_key_init(&k, "namespace", "", p->key.namespace) < 0)
+        if (!w->create_namespaces || !p->document || type_is_global(p->key.type))
                 return 0;
-        r = store_exists(s, &k);
+        r = store_namespace_exists(s, &p->key);
         if (r != 0)
                 return 0; /* there, or told of by the step's own check */
-        r = asprintf(&text, "{\"kind\":\"namespace\",\"name\":\"%s\"}", k.name);
+        r = asprintf(&text, "{\"kind\":\"namespace\",\"name\":\"%s\"}", p->key.namespace);
         if (r < 0) {
                 text = NULL;
                 return oom(reterr);
