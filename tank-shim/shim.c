@@ -174,8 +174,9 @@ static void do_start(Shim *s)
 /* ---- running ---- */
 
 /* What the shim keeps: signalling, cleaning up after any uid, giving pipes to the container's root,
- * memory that is locked; into a user namespace that root made nothing more is needed. With the host's user namespace its
- * sessions get the container's capabilities from the shim, and entering needs the host's. */
+ * memory that is locked; into a user namespace that root made nothing more is needed. With the
+ * host's user namespace its sessions get the container's capabilities from the shim, and entering
+ * needs the host's. */
 static void drop_privileges(Shim *s)
 {
 #define BIT(c) (UINT64_C(1) << (c))

@@ -14,8 +14,8 @@
  * when it is missing, but only while no secret was ever sealed: a new key opens nothing old, and
  * what was sealed shall not be given up by mistake.
  *
- * Where the keys are not as they have to be, there is no store until somebody has put them right: no
- * later start would find it otherwise. */
+ * Where the keys are not as they have to be, there is no store until somebody has put them right:
+ * no later start would find it otherwise. */
 
 #include <systemd/sd-bus.h>
 
@@ -34,9 +34,9 @@ typedef struct KeyringOptions {
         const char *data_dir; /* NULL: a store in memory */
 } KeyringOptions;
 
-/* @has_sealed: something in the database needs a key. Failures are logged in full. -ENOKEY: the keys
- * have to be put right; any other may pass. A key file that cannot be made while nothing needs it
- * (the disk is full) gives a keyring without keys. */
+/* @has_sealed: something in the database needs a key. Failures are logged in full. -ENOKEY: the
+ * keys have to be put right; any other may pass. A key file that cannot be made while nothing needs
+ * it (the disk is full) gives a keyring without keys. */
 int keyring_open(const KeyringOptions *o, bool has_sealed, Keyring **ret);
 /* As a store in memory has it: one key, made now. */
 int keyring_new_in_memory(Keyring **ret);
