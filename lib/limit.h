@@ -98,6 +98,7 @@
 #define LIMIT_DATA_MAX           (1024U * 1024U)      /* bytes of all values */
 #define LIMIT_DATA_DOCUMENT_MAX  (3U * 1024U * 1024U) /* a secret with its values, as JSON */
 #define LIMIT_JOBS               8U     /* backups, verifications and the like at once */
+#define LIMIT_QUOTAS             10000U /* namespaces that have one */
 #define LIMIT_RETENTION_RULES    256U   /* types with a rule of their own */
 #define LIMIT_RETENTION_VERSIONS 10000U /* of one object, by a rule */
 #define LIMIT_VERIFY_PROBLEMS    100U   /* told one by one */

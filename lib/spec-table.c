@@ -352,9 +352,21 @@ static const SpecField pod_fields[] = {
 
 /* --- the other types ------------------------------------------------------------------------- */
 
+static const SpecField quota_fields[] = {
+        { "objects", SPEC_COUNT, .type = "number", .note = "of every type, 0 for none" },
+        { "size", SPEC_SIZE,
+                        .note = "of the documents as they are stored, and of the sealed values of "
+                                "secrets" },
+        END_OF_FIELDS,
+};
+
 static const SpecField namespace_fields[] = {
         COMMON_KIND_AND_NAME("must be given"),
         COMMON_LABELS,
+        { "quota", SPEC_OBJECT, .fields = quota_fields,
+                        .note = "how much may stand in it at most: what would be more is refused; "
+                                "what stands there already stays, also when the quota is lowered "
+                                "below it" },
         END_OF_FIELDS,
 };
 

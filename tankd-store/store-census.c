@@ -38,13 +38,6 @@ static TypeCount *find_type(Census *c, const char *type)
         return &c->types[c->n++];
 }
 
-static int compare_keys(const char *a, size_t n, const StoreKey *b)
-{
-        int r = memcmp(a, b->data, MIN(n, b->size));
-
-        return r != 0 ? r : (n > b->size) - (n < b->size);
-}
-
 static void count_row(Census *c, const DbIter *i)
 {
         ObjectKey key;
@@ -72,7 +65,7 @@ static int read_rows(Census *c, const DbView *view)
         db_iter_seek(i, DB_KEY(&c->cursor));
         if (db_iter_valid(i) && c->cursor.size > 0) {
                 k = db_iter_key(i, &size);
-                if (compare_keys(k, size, &c->cursor) == 0)
+                if (key_compare(k, size, &c->cursor) == 0)
                         db_iter_next(i);
         }
         for (unsigned n = 1; db_iter_valid(i); n++, db_iter_next(i)) {
@@ -129,7 +122,7 @@ static void count_op(Census *c, const Op *op)
         TypeCount *type;
 
         if (op->record.operation == OPERATION_UPDATED ||
-                        (!c->known && compare_keys(k.data, k.size, &c->cursor) > 0))
+                        (!c->known && key_compare(k.data, k.size, &c->cursor) > 0))
                 return;
         type = find_type(c, op->key.type);
         if (op->record.operation == OPERATION_CREATED)

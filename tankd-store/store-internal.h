@@ -24,6 +24,7 @@ typedef struct Write {
         StoreOutcome outcome;
         size_t bytes, bytes_read; /* of rows; of documents that stand or stood */
         size_t n_namespaces;      /* deleted */
+        bool taken;               /* of the quotas */
         bool rests;               /* upon a write under way: not to be answered before it */
         StoreAnswered answered;
         void *userdata;
@@ -58,6 +59,7 @@ struct Store {
         struct Compactor *compactor;             /* store-compact.h */
         struct Setting *setting;                 /* store-retention.c: a rule that is being set */
 
+        struct Quotas *quotas;     /* store-quota.h */
         struct Keyring *keyring;   /* NULL: no secret can be written or opened */
         struct Rotation *rotation; /* under way, or NULL */
 
@@ -131,6 +133,13 @@ int store_namespace_exists(Store *s, const ObjectKey *key);
 void store_forget_namespaces(Store *s);
 
 /* store-namespace.c: what stands in a namespace, writes under way included. */
+/* Each object behind *cursor (empty: from the first), which comes along; @bytes of what is stored
+ * of it, 0 when it cannot be read. 1: there may be more, as @end_usec (CLOCK_BOOTTIME) came or
+ * @each returned above 0; 0: that was all. What changes between two calls is the caller's to
+ * know. */
+typedef int (*NamespaceEach)(const ObjectKey *key, size_t bytes, void *userdata);
+int store_walk_namespace(Store *s, const char *namespace, StoreKey *cursor, uint64_t end_usec,
+                NamespaceEach each, void *userdata);
 /* How many objects, counting no further than @max. */
 int store_count_namespace(Store *s, const char *namespace, size_t max, size_t *ret);
 /* Which; the caller frees them. -EFBIG: more than @max. */

@@ -107,6 +107,13 @@ bool key_has_prefix(const void *data, size_t size, const StoreKey *prefix)
         return size >= prefix->size && memcmp(data, prefix->data, prefix->size) == 0;
 }
 
+int key_compare(const void *data, size_t size, const StoreKey *k)
+{
+        int r = memcmp(data, k->data, MIN(size, k->size));
+
+        return r != 0 ? r : (size > k->size) - (size < k->size);
+}
+
 /* Copies up to the separator at or before @end; NULL when there is none or it is too long. */
 static const char *take_component(const char *p, const char *end, char ret[LIMIT_NAME_MAX + 1])
 {

@@ -46,6 +46,8 @@ StoreKey key_prefix_history(const ObjectKey *k);
 /* The least key behind every key of the type that this one belongs to; seeks to the next type. */
 StoreKey key_behind_type(const char *type);
 bool key_has_prefix(const void *data, size_t size, const StoreKey *prefix);
+/* Of the key @data: below 0, 0 or above 0, as it stands before, at or behind @k. */
+int key_compare(const void *data, size_t size, const StoreKey *k);
 
 StoreKey history_key_encode(const ObjectKey *k, uint64_t revision, uint32_t index);
 /* Of a key that key_prefix_history() begins. -EBADMSG. */

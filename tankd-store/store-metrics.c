@@ -343,7 +343,7 @@ int metrics_print_figures(FILE *f, const MetricsFigure *figures, size_t n)
 
 void metrics_print_gauges(FILE *f, const char *name, const char *help)
 {
-        print_family(f, name, "gauge", NULL, help);
+        print_family(f, name, "gauge", is_bytes(name) ? "bytes" : NULL, help);
 }
 
 void metrics_print_gauge(

@@ -3,7 +3,8 @@
 
 /* What the store did, counted: of every operation of the bus how often, how often in vain, how long
  * it took, and how many bytes of documents and values went either way; how long writes took to
- * reach the disk. Numbers only: no name, key or value that a client chose is in them.
+ * reach the disk. Numbers only: no name, key or value that a client chose is in them (what others
+ * know and print through here is theirs).
  *
  * Belongs to the loop. Behind metrics_add_operation() nothing is allocated: a call costs a look-up
  * in a table, two readings of the clock and a few additions.

@@ -13,6 +13,8 @@ typedef struct Op {
         size_t value_size;
         char *change; /* the row of the change log */
         size_t change_size;
+        int more_objects; /* by which its namespace grows */
+        int64_t more_bytes;
 } Op;
 
 void op_done(Op *op);

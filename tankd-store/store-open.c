@@ -23,6 +23,7 @@
 #include "log.h"
 #include "store-internal.h"
 #include "store-job.h"
+#include "store-quota.h"
 
 /* Adds to *size what the change log gets by it. */
 static int put_namespace(
@@ -382,6 +383,7 @@ int store_reopen(Store *s)
                 r = read_meta(s);
         if (r >= 0)
                 r = read_witness(s, &witness);
+        quotas_forget(s->quotas);
         if (r < 0) {
                 /* Nothing can be served: a new process may find a better world. */
                 (void) sd_event_exit(s->event, EXIT_FAILURE);

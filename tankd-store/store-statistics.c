@@ -6,6 +6,7 @@
 #include "store-statistics.h"
 
 #include "store-internal.h"
+#include "store-quota.h"
 
 enum { FIGURES = 10 };
 
@@ -48,6 +49,44 @@ static int tell_type(const char *type, uint64_t n, void *userdata)
         return t->each(name, n, t->userdata);
 }
 
+/* One of the numbers of namespaces that have a quota. */
+typedef struct QuotaNumber {
+        const char *name, *help;
+        size_t offset; /* in QuotaUse */
+} QuotaNumber;
+
+static const QuotaNumber quota_numbers[] = {
+        { "namespace_objects", "Objects in a namespace that has a quota.",
+                        offsetof(QuotaUse, objects) },
+        { "namespace_bytes", "What is stored of them.", offsetof(QuotaUse, bytes) },
+        { "namespace_quota_objects", "How many may stand in it.", offsetof(QuotaUse, max_objects) },
+        { "namespace_quota_bytes", "How much may be stored of them.",
+                        offsetof(QuotaUse, max_bytes) },
+};
+
+/* QUOTA_NONE: there is no such bound. */
+static int64_t quota_number(const QuotaUse *use, const QuotaNumber *n)
+{
+        return *(const int64_t *) ((const char *) use + n->offset);
+}
+
+static int tell_quota(const char *namespace, const QuotaUse *use, void *userdata)
+{
+        const TypeNumber *t = userdata;
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(quota_numbers); i++) {
+                int64_t value = quota_number(use, &quota_numbers[i]);
+                char name[sizeof("namespace_quota_objects.") + LIMIT_NAME_MAX];
+
+                if (value == QUOTA_NONE)
+                        continue;
+                (void) snprintf(name, sizeof(name), "%s.%s", quota_numbers[i].name, namespace);
+                r = t->each(name, (uint64_t) value, t->userdata);
+        }
+        return r;
+}
+
 int store_walk_statistics(
                 Store *s, const Metrics *m, const Census *c, MetricsNumber each, void *userdata)
 {
@@ -58,7 +97,9 @@ int store_walk_statistics(
         take_figures(s, figures);
         for (size_t i = 0; r >= 0 && i < FIGURES; i++)
                 r = each(figures[i].name, figures[i].value, userdata);
-        return r < 0 ? r : census_walk(c, tell_type, &(TypeNumber){ each, userdata });
+        if (r >= 0)
+                r = census_walk(c, tell_type, &(TypeNumber){ each, userdata });
+        return r < 0 ? r : quotas_walk(s->quotas, tell_quota, &(TypeNumber){ each, userdata });
 }
 
 /* ---- as text ------------------------------------------------------------------------------- */
@@ -79,6 +120,38 @@ static int print_type(const char *type, uint64_t n, void *userdata)
         return 0;
 }
 
+typedef struct QuotaPrinter {
+        FILE *f;
+        const QuotaNumber *number;
+        bool begun;
+} QuotaPrinter;
+
+static int print_quota(const char *namespace, const QuotaUse *use, void *userdata)
+{
+        QuotaPrinter *p = userdata;
+        int64_t value = quota_number(use, p->number);
+
+        if (value == QUOTA_NONE)
+                return 0;
+        if (!p->begun)
+                metrics_print_gauges(p->f, p->number->name, p->number->help);
+        p->begun = true;
+        metrics_print_gauge(p->f, p->number->name, "namespace", namespace, (uint64_t) value);
+        return 0;
+}
+
+static int print_quotas(Store *s, FILE *f)
+{
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(quota_numbers); i++) {
+                QuotaPrinter p = { f, &quota_numbers[i], false };
+
+                r = quotas_walk(s->quotas, print_quota, &p);
+        }
+        return r;
+}
+
 int store_print_metrics(Store *s, const Metrics *m, const Census *c, char **ret)
 {
         CLEANUP_FREE char *text = NULL;
@@ -93,7 +166,8 @@ int store_print_metrics(Store *s, const Metrics *m, const Census *c, char **ret)
         take_figures(s, figures);
         if ((r = metrics_print(m, f)) >= 0 &&
                         (r = metrics_print_figures(f, figures, FIGURES)) >= 0 &&
-                        (r = census_walk(c, print_type, &(TypePrinter){ .f = f })) >= 0)
+                        (r = census_walk(c, print_type, &(TypePrinter){ .f = f })) >= 0 &&
+                        (r = print_quotas(s, f)) >= 0)
                 r = metrics_print_end(f);
         if (fclose(f) < 0 && r >= 0)
                 r = -ENOMEM;

@@ -13,6 +13,7 @@
 #include "limit.h"
 #include "log.h"
 #include "store-operation.h"
+#include "store-quota.h"
 #include "store-sealed.h"
 
 static int oom(sd_bus_error *reterr)
@@ -51,8 +52,10 @@ static void finish(Transaction *t, int error, void *userdata)
                 if (streq(x->ops[i].key.type, "namespace"))
                         store_forget_namespaces(s);
         }
-        if (error < 0)
+        if (error < 0) {
+                quotas_forget(s->quotas);
                 (void) store_write_failed(s, error, &e);
+        }
         x->answered(error < 0 ? NULL : &x->outcome, error < 0 ? &e : NULL, x->userdata);
         sd_bus_error_free(&e);
 }
@@ -100,6 +103,8 @@ static void undo(Store *s, Write *x)
                         (void) overlay_set(s, x->shadowed[i - 1]); /* replaces: cannot fail */
                 else
                         overlay_drop(s, &x->ops[i - 1]);
+        if (x->taken)
+                quotas_give_back(s->quotas, x->ops, x->n_ops);
 }
 
 /* ---- one operation of it ---- */
@@ -140,6 +145,17 @@ static int encode_op(Op *op, const Step *p, uid_t by)
         return op_encode(op, by, labels, previous_labels);
 }
 
+/* Where a secret begins anew there is something all the same. */
+static void grow_by(const Step *p, Op *op)
+{
+        const StoreRecord *was = &p->previous, *is = &op->record;
+
+        op->more_objects = (is->operation != OPERATION_DELETED) -
+                           (p->exists || was->document_size > 0);
+        op->more_bytes = (int64_t) (is->document_size + is->sealed_size) -
+                         (int64_t) (was->document_size + was->sealed_size);
+}
+
 static int make_op(
                 Store *s, const Step *p, uint64_t revision, uid_t by, Op *ret, sd_bus_error *reterr)
 {
@@ -171,7 +187,10 @@ static int make_op(
                 if (r < 0)
                         return r;
         }
-        return encode_op(ret, p, by) < 0 ? oom(reterr) : 0;
+        if (encode_op(ret, p, by) < 0)
+                return oom(reterr);
+        grow_by(p, ret);
+        return 0;
 }
 
 static int refuse_count(sd_bus_error *reterr)
@@ -456,6 +475,12 @@ int store_write(Store *s, const StoreOperation *operations, size_t n, const Stor
                         return r;
                 }
                 x->outcome.n++;
+        }
+        x->taken = x->n_ops > 0;
+        r = x->taken ? quotas_take(s->quotas, x->ops, x->n_ops, reterr) : 0;
+        if (r < 0) {
+                undo(s, x);
+                return r;
         }
         writes = x->n_ops > 0 && !w->dry_run;
         x->outcome.revision = writes ? s->allocated + 1 : x->rests ? s->allocated : s->revision;

@@ -12,6 +12,7 @@
 #include "store-compact.h"
 #include "store-internal.h"
 #include "store-keyring.h"
+#include "store-quota.h"
 #include "store-rotate.h"
 #include "store-kv.h"
 #include "store-job.h"
@@ -115,6 +116,7 @@ int store_reset(Store *s)
         }
         start = store_commit_start(s);
         commit_resume(s->commit, &start);
+        quotas_forget(s->quotas);
         kv_reset(s->kv);
         compactor_reload(s->compactor);
         if (s->hooks.changed)
@@ -161,6 +163,9 @@ int store_open(sd_event *event, const StoreOptions *options, Store **ret)
                         (r = sd_event_source_set_enabled(s->failure_source, SD_EVENT_OFF)) < 0 ||
                         (r = commit_new(event, &start, store_on_batch, s, &s->commit)) < 0)
                 return log_error_errno(r, "cannot start the commit thread");
+        r = quotas_new(s, &s->quotas);
+        if (r < 0)
+                return log_error_errno(r, "cannot arrange for the quotas of namespaces");
         r = kv_new(s, &s->kv);
         if (r < 0)
                 return log_error_errno(r, "cannot start with the key-value data");
@@ -178,6 +183,7 @@ Store *store_free(Store *s)
         if (s->jobs)
                 store_end_jobs(s);
         commit_free(s->commit);
+        quotas_free(s->quotas);
         kv_free(s->kv);
         compactor_free(s->compactor);
         jobs_free(s->jobs);

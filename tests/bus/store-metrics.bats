@@ -90,6 +90,38 @@ of_get='{interface="org.tankd.Store1",method="Get"}'
   [ "$(grep -v type= <<<"$text" | grep -ci 'widget\|"a"')" = 0 ]
 }
 
+# Leaves the metrics in $text.
+sampled()
+{
+  text=$(metrics)
+  [ "$(sample "$1")" = "$2" ]
+}
+
+@test "what stands in a namespace with a quota is told, behind a restart too" {
+  start_store
+  call Apply 'sa{sv}' '{"kind":"namespace","name":"full","quota":{"objects":2,"size":4096}}' 0
+  call Apply 'sa{sv}' '{"kind":"namespace","name":"free"}' 0
+  call Apply 'sa{sv}' '{"kind":"widget","name":"a","namespace":"full"}' 0
+  bytes=$(printf '{"kind":"widget","name":"a","namespace":"full"}' | wc -c)
+  text=$(metrics)
+  is_openmetrics <<<"$text"
+  for restarted in no yes; do
+    if [ "$restarted" = yes ]; then
+      end "$store_pid"
+      start_store
+    fi
+    wait_for sampled 'tank_store_namespace_objects{namespace="full"}' 1
+    [ "$(sample 'tank_store_namespace_bytes{namespace="full"}')" = "$bytes" ]
+    [ "$(sample 'tank_store_namespace_quota_objects{namespace="full"}')" = 2 ]
+    [ "$(sample 'tank_store_namespace_quota_bytes{namespace="full"}')" = 4096 ]
+    [ "$(grep -c 'namespace="free"' <<<"$text")" = 0 ]
+  done
+  call Apply 'sa{sv}' '{"kind":"widget","name":"b","namespace":"full"}' 0
+  refused 'it holds 2 of 2 objects' Apply 'sa{sv}' '{"kind":"widget","name":"c","namespace":"full"}' 0
+  [ "$(statistic namespace_objects.full)" = 2 ]
+  [ "$(statistic namespace_quota_bytes.full)" = 4096 ]
+}
+
 kv()
 {
   busctl --system --json=short call org.tankd.Store1 /org/tankd/Store1 org.tankd.Store1.KeyValue "$@"
