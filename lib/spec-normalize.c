@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "document.h"
 #include "limit.h"
 #include "names.h"
 #include "spec-check.h"
@@ -513,19 +514,32 @@ int spec_normalize_identity(const json_t *doc, json_t **ret, SpecError *reterr)
         return r;
 }
 
-/* The values of a secret are bounded by themselves, and are no part of what is stored as JSON. */
-static int check_size(SpecContext *c, const char *kind, const json_t *object)
+/* The values of a secret are bounded by themselves, and are no part of what is stored as JSON. Of
+ * what is, the text tells its size: it is made once. */
+static int check_size(SpecContext *c, const char *kind, const json_t *object, char **ret_text)
 {
-        size_t max = streq(kind, "secret") ? LIMIT_DATA_DOCUMENT_MAX : LIMIT_DOCUMENT_MAX;
-        size_t size = json_dumpb(object, NULL, 0, JSON_COMPACT);
+        bool secret = streq(kind, "secret");
+        size_t max = secret ? LIMIT_DATA_DOCUMENT_MAX : LIMIT_DOCUMENT_MAX, size;
+        CLEANUP_FREE char *text = NULL;
 
-        if (size <= max)
-                return 0;
-        return spec_too_large(
-                        c, NULL, "the document has %zu bytes, and may have at most %zu", size, max);
+        if (!ret_text || secret)
+                size = json_dumpb(object, NULL, 0, JSON_COMPACT);
+        else {
+                int r = document_format(object, &text);
+
+                if (r < 0)
+                        return r;
+                size = strlen(text);
+        }
+        if (size > max)
+                return spec_too_large(c, NULL,
+                                "the document has %zu bytes, and may have at most %zu", size, max);
+        if (ret_text)
+                *ret_text = TAKE_PTR(text);
+        return 0;
 }
 
-static int normalize_document(SpecContext *c, const json_t *doc, json_t **ret)
+static int normalize_document(SpecContext *c, const json_t *doc, json_t **ret, char **ret_text)
 {
         CLEANUP_JSON json_t *object = NULL;
         SpecPath kind_path = { NULL, "kind", 0 };
@@ -562,7 +576,7 @@ static int normalize_document(SpecContext *c, const json_t *doc, json_t **ret)
                 if (r < 0)
                         return r;
         }
-        r = check_size(c, kind, object);
+        r = check_size(c, kind, object, ret_text);
         if (r >= 0)
                 *ret = TAKE_PTR(object);
         return r;
@@ -573,5 +587,12 @@ int spec_normalize(const json_t *doc, SpecFlags flags, json_t **ret, SpecError *
         SpecError unused = { 0 };
         SpecContext c = { flags, reterr ? reterr : &unused };
 
-        return normalize_document(&c, doc, ret);
+        return normalize_document(&c, doc, ret, NULL);
+}
+
+int spec_normalize_text(const json_t *doc, json_t **ret, char **ret_text, SpecError *reterr)
+{
+        SpecContext c = { SPEC_DEFAULT, reterr };
+
+        return normalize_document(&c, doc, ret, ret_text);
 }

@@ -43,6 +43,10 @@ typedef enum SpecFlags {
 /* 0, or -EINVAL, -EOPNOTSUPP, -EFBIG with @reterr filled in, or -ENOMEM without. */
 int spec_normalize(const json_t *doc, SpecFlags flags, json_t **ret, SpecError *reterr);
 
+/* The same, by default, with what is stored of it as text; NULL for a secret, whose values come out
+ * of it before. @reterr not NULL. */
+int spec_normalize_text(const json_t *doc, json_t **ret, char **ret_text, SpecError *reterr);
+
 /* {kind, namespace, name} of a map, whatever else is in it: what it takes to delete. @reterr as
  * above, and not NULL. */
 int spec_normalize_identity(const json_t *doc, json_t **ret, SpecError *reterr);

@@ -88,13 +88,10 @@ static int take_meta(Step *p, json_t *doc, sd_bus_error *reterr)
         return 0;
 }
 
+/* A secret without its values is text, and not before. */
 static int normalize(Step *p, const json_t *doc, SpecError *reterr_spec)
 {
-        int r = spec_normalize(doc, SPEC_DEFAULT, &p->document, reterr_spec);
-
-        if (r < 0 || streq(json_get_string(p->document, "kind"), "secret"))
-                return r; /* without its values it is text, and not before */
-        return document_format(p->document, &p->text);
+        return spec_normalize_text(doc, &p->document, &p->text, reterr_spec);
 }
 
 /* A secret may be larger than what is stored of it as a document. */
