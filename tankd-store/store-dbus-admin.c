@@ -23,6 +23,61 @@ static int property_statistics(sd_bus *bus, const char *path, const char *interf
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
+static int append_times(sd_bus_message *m, const MetricsTimes *t)
+{
+        return sd_bus_message_append_array(m, 't', t->buckets, sizeof(t->buckets));
+}
+
+static int append_operation(const char *name, const MetricsTotals *t, void *userdata)
+{
+        sd_bus_message *m = userdata;
+        int r;
+
+        if ((r = sd_bus_message_open_container(m, 'e', "s(tttttat)")) < 0 ||
+                        (r = sd_bus_message_append(m, "s", name)) < 0 ||
+                        (r = sd_bus_message_open_container(m, 'r', "tttttat")) < 0 ||
+                        (r = sd_bus_message_append(m, "ttttt", t->times->n, t->errors,
+                                         t->times->usec, t->bytes_in, t->bytes_out)) < 0 ||
+                        (r = append_times(m, t->times)) < 0 ||
+                        (r = sd_bus_message_close_container(m)) < 0)
+                return r;
+        return sd_bus_message_close_container(m);
+}
+
+static int property_operations(sd_bus *bus, const char *path, const char *interface,
+                const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *reterr)
+{
+        const StoreBus *b = userdata;
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "{s(tttttat)}");
+        if (r >= 0)
+                r = metrics_walk_operations(b->metrics, append_operation, reply);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int property_syncs(sd_bus *bus, const char *path, const char *interface,
+                const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *reterr)
+{
+        const MetricsTimes *t = metrics_syncs(((StoreBus *) userdata)->metrics);
+        int r;
+
+        if ((r = sd_bus_message_open_container(reply, 'r', "ttat")) < 0 ||
+                        (r = sd_bus_message_append(reply, "tt", t->n, t->usec)) < 0 ||
+                        (r = append_times(reply, t)) < 0)
+                return r;
+        return sd_bus_message_close_container(reply);
+}
+
+static int property_time_bounds(sd_bus *bus, const char *path, const char *interface,
+                const char *property, sd_bus_message *reply, void *userdata, sd_bus_error *reterr)
+{
+        uint64_t bounds[METRICS_BOUNDS];
+
+        metrics_bounds(bounds);
+        return sd_bus_message_append_array(reply, 't', bounds, sizeof(bounds));
+}
+
 static int admin_method_get_metrics_authorized(
                 sd_bus_message *m, const BusCaller *caller, void *userdata, sd_bus_error *reterr)
 {
@@ -38,6 +93,9 @@ BUS_METHOD(admin_method_get_metrics, BUS_ADMIN, store_bus_access)
 const sd_bus_vtable store_admin_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_PROPERTY("Statistics", "a{st}", property_statistics, 0, 0),
+        SD_BUS_PROPERTY("Operations", "a{s(tttttat)}", property_operations, 0, 0),
+        SD_BUS_PROPERTY("Syncs", "(ttat)", property_syncs, 0, 0),
+        SD_BUS_PROPERTY("TimeBounds", "at", property_time_bounds, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_METHOD_WITH_ARGS("GetMetrics", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", text),
                         admin_method_get_metrics, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Backup", SD_BUS_ARGS("h", to, "a{sv}", options),

@@ -35,22 +35,19 @@ static const struct {
         { 2500000, "2.5" },
         { 10000000, "10.0" },
 };
-
-typedef struct Histogram {
-        uint64_t counts[ARRAY_SIZE(bounds) + 1]; /* the last one: beyond all bounds */
-        uint64_t usec, n;
-} Histogram;
+static_assert(ARRAY_SIZE(bounds) == METRICS_BOUNDS,
+                "a bucket for each, and one for what is beyond");
 
 struct MetricsOperation {
         const char *interface, *member;
         uint64_t errors, bytes_in, bytes_out;
-        Histogram time;
+        MetricsTimes time;
 };
 
 struct Metrics {
         MetricsCall current;
         bool failed; /* the current one */
-        Histogram sync;
+        MetricsTimes sync;
         size_t n;
         MetricsOperation operations[METRICS_OPERATIONS];
         uint8_t slots[SLOTS]; /* by hash: 1 + index, 0 is empty */
@@ -74,13 +71,13 @@ Metrics *metrics_free(Metrics *m)
 
 /* ---- counting ------------------------------------------------------------------------------ */
 
-static void histogram_add(Histogram *h, uint64_t usec)
+static void histogram_add(MetricsTimes *h, uint64_t usec)
 {
         size_t i = 0;
 
-        while (i < ARRAY_SIZE(bounds) && usec > bounds[i].usec)
+        while (i < METRICS_BOUNDS && usec > bounds[i].usec)
                 i++;
-        h->counts[i]++;
+        h->buckets[i]++;
         h->usec += usec;
         h->n++;
 }
@@ -195,6 +192,32 @@ static const char *short_name(const MetricsOperation *o)
         return dot ? dot + 1 : o->interface;
 }
 
+void metrics_bounds(uint64_t ret[static METRICS_BOUNDS])
+{
+        for (size_t i = 0; i < METRICS_BOUNDS; i++)
+                ret[i] = bounds[i].usec;
+}
+
+const MetricsTimes *metrics_syncs(const Metrics *m)
+{
+        return &m->sync;
+}
+
+int metrics_walk_operations(const Metrics *m, MetricsSeen each, void *userdata)
+{
+        char name[NUMBER_NAME_SIZE];
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < m->n; i++) {
+                const MetricsOperation *o = &m->operations[i];
+                const MetricsTotals totals = { o->errors, o->bytes_in, o->bytes_out, &o->time };
+
+                (void) snprintf(name, sizeof(name), "%s.%s", short_name(o), o->member);
+                r = each(name, &totals, userdata);
+        }
+        return r;
+}
+
 static int walk_operation(const MetricsOperation *o, MetricsNumber each, void *userdata)
 {
         const struct {
@@ -252,13 +275,13 @@ static void print_seconds(FILE *f, uint64_t usec)
 }
 
 /* @labels: "a=\"b\"", or "" */
-static void print_histogram(FILE *f, const char *name, const char *labels, const Histogram *h)
+static void print_histogram(FILE *f, const char *name, const char *labels, const MetricsTimes *h)
 {
         const char *comma = *labels ? "," : "";
         uint64_t n = 0;
 
-        for (size_t i = 0; i < ARRAY_SIZE(bounds); i++) {
-                n += h->counts[i];
+        for (size_t i = 0; i < METRICS_BOUNDS; i++) {
+                n += h->buckets[i];
                 (void) fprintf(f, "tank_store_%s_bucket{%s%sle=\"%s\"} %" PRIu64 "\n", name, labels,
                                 comma, bounds[i].seconds, n);
         }

@@ -63,6 +63,24 @@ typedef struct MetricsFigure {
 typedef int (*MetricsNumber)(const char *name, uint64_t value, void *userdata);
 int metrics_walk(const Metrics *m, MetricsNumber each, void *userdata);
 
+/* How often something was done, and how long it took: of the buckets, the one at i counts what took
+ * no longer than the bound at i, in µs, and longer than the one before; the last has no bound. */
+#define METRICS_BOUNDS 15U
+typedef struct MetricsTimes {
+        uint64_t n, usec;
+        uint64_t buckets[METRICS_BOUNDS + 1];
+} MetricsTimes;
+void metrics_bounds(uint64_t ret[static METRICS_BOUNDS]);
+
+typedef struct MetricsTotals {
+        uint64_t errors, bytes_in, bytes_out;
+        const MetricsTimes *times; /* of all calls */
+} MetricsTotals;
+/* @name: "Store1.Get" */
+typedef int (*MetricsSeen)(const char *name, const MetricsTotals *totals, void *userdata);
+int metrics_walk_operations(const Metrics *m, MetricsSeen each, void *userdata);
+const MetricsTimes *metrics_syncs(const Metrics *m);
+
 /* OpenMetrics text, in parts: what is counted here; figures; a family of gauges that a label tells
  * apart, with its samples straight behind; the end. -EIO: @f failed. */
 int metrics_print(const Metrics *m, FILE *f);

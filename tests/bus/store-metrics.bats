@@ -21,6 +21,13 @@ is_openmetrics()
   "$BATS_TEST_DIRNAME/openmetrics.py"
 }
 
+# admin PROPERTY JQ-FILTER: of what it is.
+admin()
+{
+  busctl --system --json=short get-property org.tankd.Store1 /org/tankd/Store1 \
+    org.tankd.Store1.Admin "$1" | jq -c ".data | $2"
+}
+
 # sample LINE-BEGINNING: the value of the one sample that begins so.
 sample()
 {
@@ -147,8 +154,38 @@ kv()
 
 statistic()
 {
-  busctl --system --json=short get-property org.tankd.Store1 /org/tankd/Store1 \
-    org.tankd.Store1.Admin Statistics | jq ".data[\"$1\"]"
+  admin Statistics ".[\"$1\"]"
+}
+
+# What a histogram of the metrics says: its buckets are cumulative.
+buckets() # FAMILY LABELS
+{
+  awk -v begin="tank_store_$1_bucket{$2" 'index($0, begin) == 1 { print $NF - last; last = $NF }' \
+    <<<"$text" | jq -sc .
+}
+
+@test "each operation's calls, errors, bytes and times, and those of syncs, are properties" {
+  start_store
+  apply a
+  apply b
+  refused 'not valid JSON' Apply 'sa{sv}' '{' 0
+  refused 'there is no widget default/x' Get sss widget default x
+  text=$(metrics)
+  of='interface="org.tankd.Store1",method="Apply"'
+  [ "$(admin Operations '."Store1.Apply"[5]')" = "$(buckets call_duration_seconds "$of")" ]
+  [ "$(admin Operations '."Store1.Apply"[:2]')" = '[3,1]' ]
+  [ "$(admin Operations '."Store1.Apply" | (.[5] | add) == .[0] and .[2] > 0')" = true ]
+  [ "$(admin Operations '."Store1.Apply"[3]')" = "$(sample "tank_store_received_bytes_total{$of}")" ]
+  [ "$(admin Operations '."Store1.Get"[:2]')" = '[1,1]' ]
+  [ "$(admin Operations '."KeyValue.Set"[:5]')" = '[0,0,0,0,0]' ]
+  # All that is counted, and nothing else.
+  [ "$(admin Operations length)" = "$(grep -c ^tank_store_calls_total <<<"$text")" ]
+  [ "$(admin Syncs '.[0]')" = 2 ]
+  [ "$(admin Syncs '.[2]')" = "$(buckets sync_duration_seconds '')" ]
+  [ "$(admin TimeBounds 'select(sort == .) | length')" = "$(admin Syncs '.[2] | length - 1')" ]
+  bounds=$(admin TimeBounds 'map(. / 1000000)')
+  [ "$bounds" = "$(sed -n 's/^tank_store_sync_duration_seconds_bucket{le="\([0-9.]*\)".*/\1/p' <<<"$text" |
+    jq -sc .)" ]
 }
 
 @test "statistics are the same numbers; metrics are the administrator's" {
