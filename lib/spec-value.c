@@ -74,8 +74,10 @@ static int normalize_kind(SpecContext *c, const SpecPath *path, const char *s, j
         const char *type = type_from_word(s);
 
         if (type && !streq(type, s))
-                return spec_invalid(c, path, "no such type as %s, did you mean '%s'?",
-                                spec_quote(s, quoted), type);
+                return spec_invalid(c, path,
+                                "%s means '%s' on a command line, and no type can be called "
+                                "that: write '%s'",
+                                spec_quote(s, quoted), type, type);
         if (!type_is_valid(s))
                 return spec_invalid(c, path,
                                 "%s is no name of a type: use up to 62 of a-z, 0-9, "

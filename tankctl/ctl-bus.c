@@ -68,13 +68,16 @@ void ctl_bus_translate(sd_bus_error *e, const char *destination)
 
 int ctl_bus_failure(const char *what, const sd_bus_error *e, int r)
 {
-        const char *why = e && e->message ? e->message : errno_words(r);
+        CLEANUP_FREE char *why = ctl_sentence(e && e->message ? e->message : errno_words(r));
 
         if (what)
-                ctl_error("%s: %s", what, why);
+                ctl_error("%s: %s", what, strempty(why));
         else
-                ctl_error("%s", why);
-        return tank_error_to_exit_code(e && e->name ? e->name : tank_error_from_errno(r));
+                ctl_error("%s", strempty(why));
+        if (e && e->name)
+                return tank_error_to_exit_code(e->name);
+        /* An errno is this side's own: nobody said that a thing is not there. */
+        return r == -ETIMEDOUT ? EXIT_CODE_TIMED_OUT : EXIT_CODE_FAILED;
 }
 
 const CtlPeer ctl_store = {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "ctl-json.h"
+
+#include "clock.h"
 #include "ctl-text.h"
 #include "document.h"
 #include "spec.h"
@@ -23,6 +25,13 @@ int json_print(FILE *f, const json_t *value)
 int json_print_line(FILE *f, const json_t *value)
 {
         return print(f, value, JSON_COMPACT);
+}
+
+json_t *json_time(uint64_t usec)
+{
+        char text[RFC3339_SIZE];
+
+        return usec > 0 ? json_string(format_rfc3339(usec, text)) : json_null();
 }
 
 int declaration_for_people(const json_t *doc, json_t **ret)

@@ -122,10 +122,8 @@ static int read_object(const char *path, json_t **ret)
         int r;
 
         r = fd < 0 ? -errno : read_fd_bounded(fd, LIMIT_YAML_FILE_MAX, &text, &size);
-        if (r < 0) {
-                ctl_error("kv import: cannot read \"%s\": %s", WORD(path), errno_words(r));
-                return EXIT_CODE_FAILED;
-        }
+        if (r < 0)
+                return ctl_file_failure(path, r);
         o = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &e);
         if (!o) {
                 ctl_error("kv import: %s:%d:%d: not JSON: %s (\"kubectl get -o json\" makes it)",

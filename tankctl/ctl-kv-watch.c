@@ -254,7 +254,7 @@ int kv_watch(const Arguments *a)
 {
         static const char *const titles[] = { "REVISION", "EVENT", "KEY", "VALUE", NULL };
         CLEANUP(kv_watch_done) KvWatch w = { .store = a->words[1] };
-        bool reached = true;
+        bool reached = true, begun = false;
         int r;
 
         if (a->output != OUTPUT_JSON && table_new(titles, &w.table) < 0)
@@ -270,11 +270,12 @@ int kv_watch(const Arguments *a)
 
                 r = w.follow.bus ? watch_read(&w, &e) : -ENOTCONN;
                 reached = r >= 0;
-                if (reached)
+                if (reached) {
                         follow_reached(&w.follow);
-                else if (r == -EPIPE && !sd_bus_error_is_set(&e))
+                        begun = true;
+                } else if (r == -EPIPE && !sd_bus_error_is_set(&e))
                         return 0;
-                else if (!follow_failed(&w.follow, r, &e))
+                else if (!begun || !follow_failed(&w.follow, r, &e))
                         return ctl_bus_failure("kv watch", &e, r);
         } while ((r = follow_sleep(&w.follow, reached)) > 0);
         return r < 0 ? ctl_bus_failure("kv watch", NULL, r) : 0;

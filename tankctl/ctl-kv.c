@@ -18,7 +18,7 @@
 #include "error.h"
 #include "fd.h"
 #include "limit.h"
-#include "log.h"
+#include "names.h"
 #include "quantity.h"
 #include "strv.h"
 
@@ -125,9 +125,9 @@ static int print_object(json_t *take)
 static int print_got(const Call *c, KvData value, uint64_t revision, uint64_t expires)
 {
         if (c->a->output == OUTPUT_JSON)
-                return print_object(json_pack("{so so sI sI}", "key", kv_json(word(c->a, 2)),
+                return print_object(json_pack("{so so sI so}", "key", kv_json(word(c->a, 2)),
                                 "value", kv_json(value), "revision", (json_int_t) revision,
-                                "expires", (json_int_t) expires));
+                                "expires", json_time(expires)));
         if (value.size > 0 && fwrite(value.data, 1, value.size, stdout) != value.size)
                 return EXIT_CODE_FAILED;
         return fflush(stdout) != 0 ? EXIT_CODE_FAILED : 0;
@@ -169,11 +169,10 @@ static int read_value(const char *path, char **ret, size_t *ret_size)
         r = fd < 0 ? -errno : read_fd_bounded(fd, LIMIT_KV_VALUE, ret, ret_size);
         if (r >= 0)
                 return 0;
-        if (r == -EFBIG)
-                ctl_error("kv set: \"%s\" is longer than a value may be: %u MiB", WORD(path),
-                                LIMIT_KV_VALUE >> 20);
-        else
-                ctl_error("kv set: cannot read \"%s\": %s", WORD(path), errno_words(r));
+        if (r != -EFBIG)
+                return ctl_file_failure(path, r);
+        ctl_error("kv set: \"%s\" is longer than a value may be: %u MiB", WORD(path),
+                        LIMIT_KV_VALUE >> 20);
         return EXIT_CODE_FAILED;
 }
 
@@ -286,10 +285,10 @@ static int show_entry(const KvShown *e, void *userdata)
                                                                                            : 0;
         if (l->all)
                 return json_array_append_new(l->all,
-                                       json_pack("{so so sI sI}", "key", kv_json(e->key), "value",
+                                       json_pack("{so so sI so}", "key", kv_json(e->key), "value",
                                                        kv_json(e->value), "revision",
                                                        (json_int_t) e->revision, "expires",
-                                                       (json_int_t) e->expires_usec)) < 0
+                                                       json_time(e->expires_usec))) < 0
                                        ? -ENOMEM
                                        : 0;
         r = add_text(l->table, e->key);
@@ -419,6 +418,21 @@ static const char *misplaced(const KvWord *w, const Arguments *a)
         return NULL;
 }
 
+/* STORE and KEY, wherever they stand. 0 or the exit code. */
+static int check_words(const Arguments *a, size_t n)
+{
+        size_t length = n > 2 ? strlen(a->words[2]) : 1;
+
+        if (n > 1 && !name_is_valid(a->words[1]))
+                return ctl_usage_error("\"%s\" is no name of a store: a-z, 0-9, and - between; at "
+                                       "most 63",
+                                WORD(a->words[1]));
+        if (length == 0 || length > LIMIT_KV_KEY)
+                return ctl_usage_error("\"%s\" is no key: it has 1 to %u bytes", WORD(a->words[2]),
+                                LIMIT_KV_KEY);
+        return 0;
+}
+
 int verb_kv(const Arguments *a)
 {
         static const KvWord words[] = {
@@ -435,6 +449,7 @@ int verb_kv(const Arguments *a)
                 { "import", "--from-pepr FILE --capability NAME", 1, 1, TAKES_IMPORT, kv_import },
         };
         size_t n = strv_length(a->words);
+        int r;
 
         for (size_t i = 0; n > 0 && i < ARRAY_SIZE(words); i++) {
                 const KvWord *w = &words[i];
@@ -446,7 +461,9 @@ int verb_kv(const Arguments *a)
                         return ctl_usage_error("usage: tankctl kv %s%s%s", w->name,
                                         *w->usage ? " " : "", w->usage);
                 wrong = misplaced(w, a);
-                return wrong ? ctl_usage_error("kv %s takes no %s", w->name, wrong) : w->run(a);
+                r = wrong ? ctl_usage_error("kv %s takes no %s", w->name, wrong)
+                          : check_words(a, n);
+                return r != 0 ? r : w->run(a);
         }
         return ctl_usage_error("kv %s? There are get, set, rm, list, clear, watch, stores and "
                                "import",

@@ -127,7 +127,7 @@ static int add_file(Values *v, const char *word)
                 return EXIT_CODE_FAILED;
         }
         if (r < 0)
-                return ctl_bus_failure(WORD(path), NULL, r);
+                return ctl_file_failure(path, r);
         return equals ? add_value(v, word, (size_t) (equals - word), data, size)
                       : add_value(v, key, strlen(key), data, size);
 }

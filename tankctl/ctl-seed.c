@@ -46,6 +46,7 @@ static void writer_done(Writer *w)
 static void say(Writer *w, const Write *x)
 {
         CLEANUP_FREE char *what = declaration_identity(x->declaration);
+        CLEANUP_FREE char *why = ctl_sentence(strempty(x->error.message));
 
         if (!sd_bus_error_is_set(&x->error))
                 printf("%s created\n", strempty(what));
@@ -58,7 +59,7 @@ static void say(Writer *w, const Write *x)
                         w->exit_code = code;
         } else
                 ctl_error("skipping %s (%s): %s", strempty(what), x->declaration->source,
-                                strempty(x->error.message));
+                                strempty(why));
 }
 
 static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *reterr)

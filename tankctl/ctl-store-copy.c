@@ -22,6 +22,7 @@
 #include "fd.h"
 #include "limit.h"
 #include "log.h"
+#include "names.h"
 #include "strv.h"
 
 /* ---- a file that is there whole or not at all ---------------------------------------------- */
@@ -49,12 +50,6 @@ static void copy_target_done(CopyTarget *t)
         free(t->dir);
         free(t->name);
         free(t->temporary);
-}
-
-static int target_failed(const char *path, int r)
-{
-        ctl_error("%s: %s", WORD(path), errno_words(r));
-        return EXIT_CODE_FAILED;
 }
 
 /* Where @path shall be: a name in a directory. */
@@ -88,14 +83,14 @@ static int copy_target_open(CopyTarget *t, const char *path)
                 return 0;
         }
         if ((r = split_path(t, path)) < 0 || (r = random_id(id)) < 0)
-                return target_failed(path, r);
+                return ctl_file_failure(path, r);
         t->dir_fd = open(t->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (t->dir_fd < 0)
-                return target_failed(t->dir, -errno);
+                return ctl_file_failure(t->dir, -errno);
         if (asprintf(&t->temporary, ".#tank-store.%.16s", id) < 0)
                 return ctl_oom();
         t->fd = openat(t->dir_fd, t->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-        return t->fd < 0 ? target_failed(path, -errno) : 0;
+        return t->fd < 0 ? ctl_file_failure(path, -errno) : 0;
 }
 
 /* What came is all, and becomes a file. */
@@ -109,7 +104,7 @@ static int copy_target_finish(CopyTarget *t)
                         fsync(t->dir_fd) < 0)
                 r = -errno;
         if (r < 0)
-                return target_failed(t->name, r);
+                return ctl_file_failure(t->name, r);
         free(t->temporary);
         t->temporary = NULL;
         return 0;
@@ -368,13 +363,13 @@ static int export_as_yaml(sd_bus *bus, const ExportOptions *o, int to, uint64_t 
         int r;
 
         if (spool < 0)
-                return target_failed("the export", -errno);
+                return ctl_file_failure("the export", -errno);
         r = copy_out(bus, "Export", o, spool, told);
         if (r != 0)
                 return r;
         copy = fcntl(to, F_DUPFD_CLOEXEC, 3);
         if (lseek(spool, 0, SEEK_SET) < 0 || copy < 0)
-                return target_failed("the export", -errno);
+                return ctl_file_failure("the export", -errno);
         in = fdopen(spool, "r");
         out = fdopen(copy, "w");
         if (!in || !out)
@@ -384,21 +379,24 @@ static int export_as_yaml(sd_bus *bus, const ExportOptions *o, int to, uint64_t 
         r = print_as_yaml(in, out);
         if (r >= 0 && fflush(out) == EOF)
                 r = -errno;
-        return r < 0 ? target_failed("the export", r) : 0;
+        return r < 0 ? ctl_file_failure("the export", r) : 0;
 }
 
 int store_export(const Arguments *a)
 {
         CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
         CLEANUP(copy_target_done) CopyTarget t = COPY_TARGET_NULL;
+        const char *type = a->type ? type_from_word(a->type) : NULL;
         const ExportOptions o = {
-                .type = a->type,
+                .type = type ? type : a->type,
                 .namespace = a->namespace,
                 .reveal = a->reveal,
         };
         uint64_t told[2];
         int r;
 
+        if (a->type && !type_is_valid(a->type))
+                return ctl_usage_error("\"%s\" is no type of resource", WORD(a->type));
         r = ctl_bus_open(&bus);
         if (r == 0)
                 r = copy_target_open(&t, a->words[1] ? a->words[1] : "-");
@@ -475,7 +473,7 @@ static int read_yaml(char *path, const char *text, size_t size, char **ret, size
 
                 if (fd < 0 || write_full(fd, text, size) < 0 || lseek(fd, 0, SEEK_SET) < 0 ||
                                 dup2(fd, STDIN_FILENO) < 0)
-                        return target_failed("-", -errno);
+                        return ctl_file_failure("-", -errno);
         }
         r = declarations_load(files, NULL, LOAD_SEALED, &d);
         if (r != 0)
@@ -500,7 +498,7 @@ static int read_lines(char *path, char **ret, size_t *ret_size)
         int r = read_input(path, &text, &size);
 
         if (r < 0)
-                return target_failed(path, r);
+                return ctl_file_failure(path, r);
         if (!is_json_lines(text, size))
                 return read_yaml(path, text, size, ret, ret_size);
         *ret = TAKE_PTR(text);

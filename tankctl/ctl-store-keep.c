@@ -254,7 +254,7 @@ static int set_rule(const Arguments *a, sd_bus *bus)
 
         if (!type)
                 type = a->words[1];
-        r = find_rule(bus, type, &rule, &e);
+        r = find_rule(bus, type, &rule, &e); /* what is not said stays */
         if (r < 0)
                 return ctl_bus_failure(NULL, &e, r);
         r = parse_rule(a, &rule);
@@ -268,6 +268,19 @@ static int set_rule(const Arguments *a, sd_bus *bus)
         return 0;
 }
 
+static int parse_log_rule(const Arguments *a, uint64_t rule[static 2])
+{
+        if (streq_ptr(a->log_rows, "all"))
+                rule[0] = 0;
+        else if (a->log_rows && (parse_u64(a->log_rows, &rule[0]) < 0 || rule[0] == 0))
+                return ctl_usage_error("--log-rows: a number of changes, or all");
+        if (streq_ptr(a->log_size, "all"))
+                rule[1] = 0;
+        else if (a->log_size && (parse_size(a->log_size, &rule[1]) < 0 || rule[1] == 0))
+                return ctl_usage_error("--log-size: a size like 64MiB, or all");
+        return 0;
+}
+
 static int set_log_rule(const Arguments *a, sd_bus *bus)
 {
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL, *reply = NULL;
@@ -277,14 +290,9 @@ static int set_log_rule(const Arguments *a, sd_bus *bus)
 
         if (r < 0)
                 return ctl_bus_failure(NULL, &e, r);
-        if (streq_ptr(a->log_rows, "all"))
-                rule[0] = 0;
-        else if (a->log_rows && (parse_u64(a->log_rows, &rule[0]) < 0 || rule[0] == 0))
-                return ctl_usage_error("--log-rows: a number of changes, or all");
-        if (streq_ptr(a->log_size, "all"))
-                rule[1] = 0;
-        else if (a->log_size && (parse_size(a->log_size, &rule[1]) < 0 || rule[1] == 0))
-                return ctl_usage_error("--log-size: a size like 64MiB, or all");
+        r = parse_log_rule(a, rule);
+        if (r != 0)
+                return r;
         if ((r = ctl_bus_new_call(bus, &ctl_store_admin, "SetLogRetention", &m)) < 0 ||
                         (r = sd_bus_message_append(m, "tt", rule[0], rule[1])) < 0 ||
                         (r = ctl_bus_call(bus, m, &ctl_store_admin, &reply, &e)) < 0)
@@ -296,6 +304,8 @@ int store_retention(const Arguments *a)
 {
         CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
         bool of_versions = a->versions || a->age, of_log = a->log_rows || a->log_size;
+        uint64_t log_rule[2];
+        Rule rule;
         int r;
 
         if (of_log && (of_versions || a->words[1]))
@@ -304,7 +314,13 @@ int store_retention(const Arguments *a)
         if (a->words[1] && !of_versions)
                 return ctl_usage_error("what to keep of \"%s\"? --versions N, --age DURATION",
                                 WORD(a->words[1]));
-        r = ctl_bus_open(&bus);
+        if (a->words[1] && !type_is_valid(a->words[1]))
+                return ctl_usage_error("\"%s\" is no type of resource", WORD(a->words[1]));
+        r = parse_rule(a, &rule); /* what is wrong is said before anybody is asked */
+        if (r == 0)
+                r = parse_log_rule(a, log_rule);
+        if (r == 0)
+                r = ctl_bus_open(&bus);
         if (r != 0)
                 return r;
         return of_versions ? set_rule(a, bus) : of_log ? set_log_rule(a, bus) : show_rules(a, bus);

@@ -181,6 +181,11 @@ int table_print(Table *t, FILE *f)
         return 0;
 }
 
+bool table_is_empty(const Table *t)
+{
+        return t->n_cells == 0;
+}
+
 void table_reserve(Table *t, size_t column, size_t width)
 {
         assert(column < t->n_columns);

@@ -33,5 +33,6 @@ void table_addf(Table *t, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Prints what was added since the last time, below the titles the first time. -ENOMEM, also when a
  * cell could not be added. */
 int table_print(Table *t, FILE *f);
+bool table_is_empty(const Table *t); /* nothing was added since then */
 /* Room for what will come in later rows. */
 void table_reserve(Table *t, size_t column, size_t width);

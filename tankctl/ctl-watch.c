@@ -118,9 +118,10 @@ static int show_mark(StoreWatch *w, const char *event, const char *reason)
         return o ? json_print_line(stdout, o) : -ENOMEM;
 }
 
-static int watch_flush(StoreWatch *w)
+/* No titles above nothing but an error. */
+static int watch_flush(StoreWatch *w, bool failed)
 {
-        if (w->table && table_print(w->table, stdout) < 0)
+        if (w->table && !(failed && table_is_empty(w->table)) && table_print(w->table, stdout) < 0)
                 return -ENOMEM;
         return fflush(stdout) != 0 ? -errno : 0;
 }
@@ -316,7 +317,7 @@ static int watch_read_all(StoreWatch *w, sd_bus_error *reterr)
                 r = watch_step(w, reterr);
                 if (r < 0 && (k = watch_resync(w, reterr)) != 0)
                         r = k < 0 ? k : w->resyncs > 1 ? -EAGAIN : 1;
-                k = r >= 0 || !w->exact ? watch_flush(w) : 0;
+                k = watch_flush(w, r < 0);
                 if (k < 0)
                         return k;
         } while (r > 0);

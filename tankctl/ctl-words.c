@@ -25,16 +25,25 @@ static void resource_split(char *text, const char **ret_namespace, const char **
         *ret_name = second + 1;
 }
 
+static int check_namespace(const Arguments *a, const char *type)
+{
+        if (!a->namespace || !type_is_global(type))
+                return 0;
+        return ctl_usage_error("a %s stands in no namespace: leave out -n %s", type, a->namespace);
+}
+
 int resource_parse(const Arguments *a, Resource *ret)
 {
         CLEANUP_FREE char *owned = NULL;
         const char *name = NULL, *namespace = NULL, *type;
         size_t used = 1;
+        int r;
 
         if (reference_is_meant(a->words[0])) {
                 if (a->words[1])
                         return ctl_usage_error("\"%s\" is one word too many", WORD(a->words[1]));
-                return resource_from_reference(a, a->words[0], ret);
+                r = resource_from_reference(a, a->words[0], ret);
+                return r != 0 ? r : check_namespace(a, ret->type);
         }
         owned = strdup(a->words[0]);
         if (!owned)
@@ -54,6 +63,9 @@ int resource_parse(const Arguments *a, Resource *ret)
                                 WORD(name));
         if (namespace && (!name_is_valid(namespace) || type_is_global(type)))
                 return ctl_usage_error("\"%s\" is not TYPE/NAMESPACE/NAME", WORD(a->words[0]));
+        r = check_namespace(a, type);
+        if (r != 0)
+                return r;
         if (namespace && a->namespace && !streq(namespace, a->namespace))
                 return ctl_usage_error("\"%s\" and -n %s name two namespaces", WORD(a->words[0]),
                                 a->namespace);

@@ -215,7 +215,7 @@ static char *say_conflict(const Writing *w, const Declaration *d)
 
 static int say_failure(const Writing *w)
 {
-        CLEANUP_FREE char *what = NULL, *conflict = NULL;
+        CLEANUP_FREE char *what = NULL, *conflict = NULL, *told = NULL;
         const Declarations *d = w->declarations;
         const char *sentence = strempty(w->error.message);
 
@@ -226,7 +226,8 @@ static int say_failure(const Writing *w)
                 return ctl_bus_failure(NULL, &w->error, -EIO);
         what = declaration_identity(&d->items[d->n > 1 ? w->order[w->at] : 0]);
         conflict = say_conflict(w, &d->items[d->n > 1 ? w->order[w->at] : 0]);
-        sentence = conflict ? conflict : without_index(sentence, w->at);
+        told = ctl_sentence(without_index(sentence, w->at));
+        sentence = conflict ? conflict : strempty(told);
         if (d->n == 1)
                 ctl_error("%s: %s", strempty(what), sentence);
         else

@@ -10,6 +10,7 @@
 #include "ctl.h"
 #include "ctl-text.h"
 #include "error.h"
+#include "log.h"
 #include "names.h"
 #include "quantity.h"
 #include "strv.h"
@@ -76,6 +77,12 @@ int ctl_usage_error(const char *format, ...)
 int ctl_oom(void)
 {
         ctl_error("out of memory");
+        return EXIT_CODE_FAILED;
+}
+
+int ctl_file_failure(const char *path, int r)
+{
+        ctl_error("%s: %s", WORD(path), errno_words(r));
         return EXIT_CODE_FAILED;
 }
 
@@ -171,6 +178,41 @@ const char *output_to_string(OutputFormat o)
         return output_names[o];
 }
 
+/* ", or … (NAME)" at the end of @sentence: where it begins and where NAME does. */
+static bool find_option(const char *sentence, const char **ret_begin, const char **ret_name)
+{
+        const char *name = strrchr(sentence, '('), *begin = NULL;
+
+        if (!name || strspn(name + 1, "abcdefghijklmnopqrstuvwxyz-") + 2 != strlen(name) ||
+                        name[strlen(name) - 1] != ')')
+                return false;
+        for (const char *p = sentence; (p = strstr(p, ", or ")) && p < name; p++)
+                begin = p;
+        *ret_begin = begin;
+        *ret_name = name + 1;
+        return begin;
+}
+
+char *verb_sentence(const Verb *v, const char *sentence)
+{
+        const char *begin, *name;
+        char *text;
+
+        if (!find_option(sentence, &begin, &name))
+                return strdup(sentence);
+        if (!verb_option(v, 0, name, strlen(name) - 1))
+                return strndup(sentence, (size_t) (begin - sentence));
+        return asprintf(&text, "%.*s--%s", (int) (name - sentence), sentence, name) < 0 ? NULL
+                                                                                        : text;
+}
+
+static const Verb *running;
+
+char *ctl_sentence(const char *sentence)
+{
+        return verb_sentence(running, sentence);
+}
+
 /* ---- help ---------------------------------------------------------------------------------- */
 
 static void print_options(FILE *f, const Option *o)
@@ -210,8 +252,31 @@ static void print_usage(FILE *f, const Verb *v)
         fputc('\n', f);
 }
 
+/* "table, json or name": the formats that @v knows. */
+static void list_outputs(const Verb *v, char *buf, size_t size)
+{
+        FILE *f = fmemopen(buf, size, "w");
+        unsigned left = v->outputs;
+
+        buf[0] = '\0';
+        if (!f)
+                return;
+        for (OutputFormat o = 0; o < _OUTPUT_FORMAT_MAX; o++) {
+                if (!(left & OUTPUT_BIT(o)))
+                        continue;
+                left &= ~OUTPUT_BIT(o);
+                fprintf(f, "%s%s", output_names[o],
+                                !left                      ? ""
+                                : (left & (left - 1)) == 0 ? " or "
+                                                           : ", ");
+        }
+        fclose(f);
+}
+
 void verb_print_help(FILE *f, const Verb *v)
 {
+        char outputs[sizeof("table, wide, json, yaml or name")];
+
         print_usage(f, v);
         fprintf(f, "\n%s\n", v->details);
         if (v->options && v->options->name) {
@@ -220,10 +285,15 @@ void verb_print_help(FILE *f, const Verb *v)
         }
         fputs("\nEverywhere:\n", f);
         for (const Option *o = global_options; o->name; o++) {
-                const Option one[2] = { *o };
+                Option one[2] = { *o };
 
-                if (global_is_for(o, v))
-                        print_options(f, one);
+                if (!global_is_for(o, v))
+                        continue;
+                if (o->kind == OPTION_OUTPUT) {
+                        list_outputs(v, outputs, sizeof(outputs));
+                        one[0].help = outputs;
+                }
+                print_options(f, one);
         }
 }
 
@@ -575,8 +645,10 @@ int ctl_run(int argc, char **argv)
                         verb_print_help(stdout, v);
                 else
                         ctl_print_help(stdout);
-        } else
+        } else {
+                running = v;
                 r = v->run(&a);
+        }
         /* Whoever reads the output shall not take half of it for the whole. */
         if (fflush(stdout) != 0 || ferror(stdout)) {
                 if (errno != EPIPE)

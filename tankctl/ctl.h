@@ -124,10 +124,22 @@ int arguments_since(const Arguments *a, uint64_t *ret);
 
 int ctl_run(int argc, char **argv);
 
-/* "tankctl: …" on standard error, control characters neutralised. */
+/* "tankctl: …" on standard error, control characters neutralised.
+ *
+ * Exit codes have one rule. Usage (2) is what the command line alone shows to be wrong: it is found
+ * before anybody is asked. What a daemon answers has the code of its error's name (lib/error.c): so
+ * 3 is that a thing of tank's is not there, 4 that it is there or stands elsewhere. Everything else
+ * that fails is 1, files of the command line that are missing among it. */
 void ctl_error(const char *format, ...) PRINTF_LIKE(1, 2);
 int ctl_usage_error(const char *format, ...) PRINTF_LIKE(1, 2); /* the same; EXIT_CODE_USAGE */
 int ctl_oom(void);                                              /* EXIT_CODE_FAILED */
+/* Of a file that the command line names: "tankctl: PATH: why"; EXIT_CODE_FAILED. */
+int ctl_file_failure(const char *path, int r);
+
+/* What the bus has as an option of a call ("…, or let it be made (create-namespace)") as @v has it
+ * ("(--create-namespace)"); taken off when @v has none. NULL: out of memory. */
+char *verb_sentence(const Verb *v, const char *sentence);
+char *ctl_sentence(const char *sentence); /* of the verb that runs */
 
 /* TYPE, TYPE NAME, TYPE/NAME, TYPE/NAMESPACE/NAME or a reference. */
 typedef struct Resource {

@@ -179,3 +179,90 @@ END
   tankctl history secret db --revision "$(tankctl get secret db -o json | jq .meta.revision)" -o yaml |
     tankctl apply -f - | grep -x 'secret/default/db unchanged'
 }
+
+# code NUMBER WORD…: what tankctl exits with.
+code()
+{
+  local expected=$1
+  shift
+  run --separate-stderr tankctl "$@"
+  [ "$status" = "$expected" ] || {
+    echo "$*: exits with $status, not $expected: $stderr" >&2
+    return 1
+  }
+  [ "$expected" = 0 ] || [ -n "$stderr" ]
+}
+
+@test "exit codes: one rule for all verbs" {
+  start_bus
+  start_store
+  printf 'kind: widget\nname: a\nspec: 1\n' >"$dir/a.yaml"
+  printf 'kind: widget\nname: a\nmeta: {revision: 0}\n' >"$dir/new.yaml"
+  printf 'kind: widget\nname: a\nnamespace: nowhere\n' >"$dir/nowhere.yaml"
+  printf 'kind: widget\nstatus: {}\n' >"$dir/bad.yaml"
+  printf 'kind: svc\nname: a\n' >"$dir/short.yaml"
+  code 0 apply -f "$dir/a.yaml"
+  code 0 secret create db --from-literal a=b
+  code 0 kv set s k v
+  # 3: it is not there; 4: it is, or elsewhere; 5: too late.
+  code 3 get widget b
+  code 3 get nosuch b
+  code 3 describe widget b
+  code 3 history widget a --revision 1000
+  code 3 rollback widget a --to 1000
+  code 3 rollback widget b --to 1
+  code 3 apply -f "$dir/nowhere.yaml"
+  [[ $stderr == *"declare it first, or let it be made (--create-namespace)" ]]
+  code 3 secret get db nokey --reveal
+  code 3 secret get nodb a --reveal
+  code 3 kv get s nokey
+  code 4 apply -f "$dir/new.yaml"
+  code 4 secret create db --from-literal a=b
+  code 4 kv set s k v --if-revision 0
+  code 4 rollback widget a --to 2 --if-revision 1
+  code 5 kv set s k other --timeout 0
+  # 2: the line is wrong; 1: everything else.
+  code 2 get widget A
+  code 2 get ns -n x
+  code 2 watch pod --prefix A
+  code 2 kv get A k
+  code 2 secret get A k --reveal
+  code 2 store retention A --versions 1
+  code 1 apply -f "$dir/bad.yaml"
+  code 1 apply -f "$dir/short.yaml"
+  [[ $stderr == *"'svc' means 'service' on a command line, and no type can be called that: write 'service'" ]]
+  for missing in "apply -f" "diff -f" "validate -f" "delete -f" "store import -f" seed \
+    "secret set x --from-file" "kv set s k --from-file" "kv import --capability a --from-pepr"; do
+    # shellcheck disable=SC2086 # words
+    code 1 $missing "$dir/missing"
+    [[ $stderr == *"$dir/missing: No such file or directory" ]]
+  done
+  code 1 store backup "$dir/missing/x"
+  # Deleting what is not there is done; of a namespace that holds something, nothing is.
+  code 0 delete widget b
+  tankctl apply -f - <<<'{"kind":"namespace","name":"x"}'
+  tankctl apply -n x -f "$dir/a.yaml"
+  code 1 delete ns x
+  [[ $stderr == *"(--cascade)" ]]
+  # Skipped, not failed; what is offered is possible.
+  code 0 seed "$dir/nowhere.yaml"
+  [[ $stderr == *"there is no namespace 'nowhere': declare it first" ]]
+  revision=$(tankctl get widget a -n x -o json | jq .meta.revision)
+  tankctl delete ns x --cascade
+  code 3 rollback widget a -n x --to "$revision"
+  [[ $stderr == *"declare it first" ]]
+  end "$store_pid"
+  unset store_pid
+  code 1 get widget a
+  code 1 kv get s k
+}
+
+@test "watch: no titles above nothing but an error" {
+  start_bus
+  for verb in watch 'kv watch s' 'get -w' events; do
+    # shellcheck disable=SC2086 # words
+    run -1 --separate-stderr tankctl $verb
+    [ "$output" = '' ]
+    [[ $stderr == *'is not on the bus'* ]]
+  done
+}

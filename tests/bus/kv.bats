@@ -96,6 +96,15 @@ journeys()
   run -0 tankctl kv list s -o json
   [ "$(jq -r '.[] | select(.key == "bytes") | .value.base64' <<<"$output" | base64 -d | cmp - "$dir/bytes")" = '' ]
   [ "$(tankctl kv stores -o json | jq -c 'map([.store, .keys])')" = '[["s",5]]' ]
+  # Times as everywhere: of what stays there is none.
+  tankctl kv set s later x --ttl 1h
+  expires=$(tankctl kv get s later -o json | jq -r .expires)
+  [[ $expires =~ ^20[0-9-]+T[0-9:]+\.[0-9]{6}Z$ ]]
+  [ "$(date -ud "$expires" +%s)" -gt $(($(date +%s) + 3500)) ]
+  [ "$(tankctl kv list s -o json | jq -c 'map([.key, .expires]) | map(select(.[0] | IN("k", "later")))')" = \
+    "[[\"k\",null],[\"later\",\"$expires\"]]" ]
+  [ "$(tankctl kv get s k -o json | jq .expires)" = null ]
+  tankctl kv rm s later
   tankctl kv set s soon gone --ttl 100ms
   gone() { [ "$(tankctl kv get s soon 2>/dev/null || echo absent)" = absent ]; }
   wait_for gone
@@ -107,8 +116,10 @@ journeys()
   run -2 tankctl kv set s k
   run -2 tankctl kv rm s k --ttl 1s
   [[ $output == *'takes no --ttl'* ]]
-  run -1 tankctl kv set Not/A/Name k v
-  [[ $output == *'cannot be the name of a store'* ]]
+  run -2 tankctl kv set Not/A/Name k v
+  [[ $output == *'"Not/A/Name" is no name of a store'* ]]
+  run -2 tankctl kv get s ''
+  [[ $output == *'"" is no key'* ]]
 }
 
 @test "tankctl kv watch: what is there, ready, and every change across a restart" {

@@ -62,7 +62,7 @@ namespace: $NS-nowhere
 $(widget c 1)
 namespace: $NS
 END
-  [ "$output" = "tankctl: widget/$NS-nowhere/b: namespace: there is no namespace '$NS-nowhere': declare it first, or let it be made (create-namespace); none of the 3 documents was stored" ]
+  [ "$output" = "tankctl: widget/$NS-nowhere/b: namespace: there is no namespace '$NS-nowhere': declare it first, or let it be made (--create-namespace); none of the 3 documents was stored" ]
   [ "$(things)" = '' ]
 
   # a revision that is another one
@@ -91,7 +91,7 @@ END
 
   # of one alone nothing is said about others
   refused 3 tankctl apply -n "$NS-nowhere" -f - <<<"$(widget a 1)"
-  [ "$output" = "tankctl: widget/$NS-nowhere/a: namespace: there is no namespace '$NS-nowhere': declare it first, or let it be made (create-namespace)" ]
+  [ "$output" = "tankctl: widget/$NS-nowhere/a: namespace: there is no namespace '$NS-nowhere': declare it first, or let it be made (--create-namespace)" ]
 }
 
 @test "apply of many documents: one revision, in whatever order the files are" {
@@ -112,7 +112,7 @@ namespace/$NS-2 created" ]
   # and away again, together; what else stands in the namespace keeps all of it
   widget other 1 | tankctl apply -n "$NS-2" -f -
   refused 1 tankctl delete -f "$BATS_TEST_TMPDIR/all.yaml"
-  says "tankctl: namespace/$NS-2: the namespace '$NS-2' still holds 1 object: delete it first, or with it (cascade); none of the 3 documents was deleted"
+  says "tankctl: namespace/$NS-2: the namespace '$NS-2' still holds 1 object: delete it first, or with it (--cascade); none of the 3 documents was deleted"
   [ "$(tankctl get widget -n "$NS-2" -o name)" = $'widget/a\nwidget/b\nwidget/other' ]
   tankctl delete widget other -n "$NS-2"
   run -0 tankctl delete -f "$BATS_TEST_TMPDIR/all.yaml"

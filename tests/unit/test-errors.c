@@ -377,7 +377,9 @@ static void test_files(void **state)
                                 "stdin:1:8: kind: expected the name of a type, as text, found the "
                                 "number 5 (put it in quotes)\n" },
                 { "{kind: pods, name: a}", { "delete", "-f", "-" },
-                                "stdin:1:8: kind: no such type as 'pods', did you mean 'pod'?\n" },
+                                "stdin:1:8: kind: 'pods' means 'pod' on a command line, and no "
+                                "type can be "
+                                "called that: write 'pod'\n" },
                 { "{name: a, namespace: [x]}", { "delete", "-f", "-" },
                                 "stdin:1:22: namespace: expected a name, as text, found a list\n" },
                 { "- a", { "delete", "-f", "-" },
