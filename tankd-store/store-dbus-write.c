@@ -21,6 +21,7 @@ typedef int (*SendOutcome)(sd_bus_message *m, const StoreOutcome *o);
 typedef struct WriteReply {
         Reply reply;
         SendOutcome send;
+        bool many; /* a transaction: a refusal says which operation is at fault */
 } WriteReply;
 
 static WriteReply *write_reply_new(StoreBus *b, sd_bus_message *m, SendOutcome send)
@@ -41,6 +42,35 @@ static void write_reply_free(WriteReply *r)
         free(r);
 }
 
+static bool tells_revision(const sd_bus_error *e)
+{
+        return sd_bus_error_has_names(e, TANK_ERROR_CONFLICT, TANK_ERROR_ALREADY_EXISTS);
+}
+
+/* Which operation is at fault stands in the sentence for people, and behind it for programs; with
+ * Conflict and AlreadyExists also the revision that they would have to know of, at which the object
+ * @stands. */
+static int send_refusal(
+                sd_bus_message *m, bool many, size_t at, uint64_t stands, const sd_bus_error *e)
+{
+        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
+        CLEANUP(sd_bus_error_free) sd_bus_error placed = SD_BUS_ERROR_NULL;
+        bool tells = tells_revision(e);
+        int r;
+
+        if (at == STORE_WHOLE || (!many && !tells))
+                return sd_bus_reply_method_error(m, e);
+        if (many) {
+                (void) tank_error_set(&placed, e->name, "operations[%zu]: %s", at, e->message);
+                e = &placed;
+        }
+        if ((r = sd_bus_message_new_method_error(m, &reply, e)) < 0 ||
+                        (r = sd_bus_message_append(reply, "u", (uint32_t) at)) < 0 ||
+                        (tells && (r = sd_bus_message_append(reply, "t", stands)) < 0))
+                return r;
+        return sd_bus_message_send(reply);
+}
+
 static void on_answered(const StoreOutcome *outcome, const sd_bus_error *error, void *userdata)
 {
         WriteReply *r = userdata;
@@ -48,7 +78,8 @@ static void on_answered(const StoreOutcome *outcome, const sd_bus_error *error, 
         int e = 0;
 
         if (m)
-                e = error ? sd_bus_reply_method_error(m, error) : r->send(m, outcome);
+                e = error ? send_refusal(m, r->many, outcome->at, outcome->stands, error)
+                          : r->send(m, outcome);
         if (e < 0)
                 (void) log_warning_errno(e, "cannot answer a write, ignoring");
         metrics_answered(&r->reply.call, 0, error != NULL);
@@ -172,6 +203,7 @@ typedef struct Request {
         StoreBus *bus;
         sd_bus_message *message;
         const BusCaller *caller;
+        bool many;
         StoreWrite write;
         uint64_t deadline_usec; /* UINT64_MAX: none */
         size_t at;              /* the operation at fault */
@@ -211,6 +243,7 @@ static int begin(Request *q, const StoreOperation *operations, size_t n, SendOut
         reply = write_reply_new(q->bus, q->message, send);
         if (!reply)
                 return -ENOMEM;
+        reply->many = q->many;
         q->write.userdata = reply;
         r = store_write(q->bus->store, operations, n, &q->write, &q->at, reterr);
         if (r < 0) {
@@ -220,31 +253,20 @@ static int begin(Request *q, const StoreOperation *operations, size_t n, SendOut
         return r < 0 ? r : 1;
 }
 
-/* Which operation is at fault stands in the sentence for people, and behind it for programs; with
- * Conflict and AlreadyExists also the revision that they would have to know of. */
-static int refuse(const Request *q, bool many, sd_bus_error *e, sd_bus_error *reterr)
+/* Of what the store did not take. What the caller may not can become a question. */
+static int refuse(const Request *q, sd_bus_error *e, sd_bus_error *reterr)
 {
-        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
-        bool stands = sd_bus_error_has_name(e, TANK_ERROR_CONFLICT) ||
-                      sd_bus_error_has_name(e, TANK_ERROR_ALREADY_EXISTS);
         int r;
 
-        if (q->at == STORE_WHOLE || (!many && !stands) || bus_caller_is_open(q->caller, e)) {
+        if (q->at == STORE_WHOLE || (!q->many && !tells_revision(e)) ||
+                        bus_caller_is_open(q->caller, e)) {
                 r = tank_error_to_errno(e->name);
                 *reterr = *e;
                 *e = SD_BUS_ERROR_NULL;
                 return r;
         }
-        if (many) {
-                CLEANUP(sd_bus_error_free) sd_bus_error plain = *e;
-
-                *e = SD_BUS_ERROR_NULL;
-                (void) tank_error_set(e, plain.name, "operations[%zu]: %s", q->at, plain.message);
-        }
-        if ((r = sd_bus_message_new_method_error(q->message, &reply, e)) < 0 ||
-                        (r = sd_bus_message_append(reply, "u", (uint32_t) q->at)) < 0 ||
-                        (stands && (r = sd_bus_message_append(reply, "t", q->revision)) < 0) ||
-                        (r = sd_bus_message_send(reply)) < 0)
+        r = send_refusal(q->message, q->many, q->at, q->revision, e);
+        if (r < 0)
                 return r;
         metrics_fail(q->bus->metrics);
         return 1;
@@ -273,7 +295,7 @@ static int write_one(StoreBus *b, sd_bus_message *m, const BusCaller *caller, St
         r = bus_read_options(m, options, n, &e);
         if (r >= 0)
                 r = begin(&q, o, 1, send, &e);
-        return sd_bus_error_is_set(&e) ? refuse(&q, false, &e, reterr) : r;
+        return sd_bus_error_is_set(&e) ? refuse(&q, &e, reterr) : r;
 }
 
 int store_bus_apply(StoreBus *b, sd_bus_message *m, const BusCaller *caller,
@@ -287,7 +309,7 @@ int store_bus_apply(StoreBus *b, sd_bus_message *m, const BusCaller *caller,
         q.write.create_namespaces = options->create_namespaces;
         q.deadline_usec = options->deadline_usec;
         r = begin(&q, o, 1, send_applied, &e);
-        return sd_bus_error_is_set(&e) ? refuse(&q, false, &e, reterr) : r;
+        return sd_bus_error_is_set(&e) ? refuse(&q, &e, reterr) : r;
 }
 
 static int write_document(StoreVerb verb, sd_bus_message *m, const BusCaller *caller, StoreBus *b,
@@ -438,7 +460,8 @@ static int store_method_transaction_authorized(
         int r;
 
         request_init(&q, userdata, m, caller);
+        q.many = true;
         r = transaction(&q, &e);
-        return sd_bus_error_is_set(&e) ? refuse(&q, true, &e, reterr) : r;
+        return sd_bus_error_is_set(&e) ? refuse(&q, &e, reterr) : r;
 }
 BUS_METHOD_SHARED(store_method_transaction, BUS_MANAGE, store_bus_access)

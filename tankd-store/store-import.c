@@ -341,14 +341,16 @@ static void on_written(const StoreOutcome *outcome, const sd_bus_error *error, v
                 import_free(x);
                 return;
         }
-        for (size_t i = 0; outcome && i < outcome->n; i++) {
+        for (size_t i = 0; !error && i < outcome->n; i++) {
                 const char *changed = outcome->answers[i].changed;
 
                 x->result.created += streq(changed, "created");
                 x->result.updated += streq(changed, "updated");
                 x->result.unchanged += streq(changed, "unchanged");
         }
-        if (error)
+        if (error && outcome->at != STORE_WHOLE)
+                (void) refuse_line(error, x->under_way[outcome->at], &x->error);
+        else if (error)
                 (void) sd_bus_error_copy(&x->error, error);
         job_wake(&x->job);
 }

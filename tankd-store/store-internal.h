@@ -26,6 +26,7 @@ typedef struct Write {
         size_t n_namespaces;      /* deleted */
         bool taken;               /* of the quotas */
         bool rests;               /* upon a write under way: not to be answered before it */
+        sd_bus_error refusal;     /* the answer, when it waits for what it rests upon */
         StoreAnswered answered;
         void *userdata;
 } Write;

@@ -36,8 +36,10 @@ static void on_answer(const StoreOutcome *outcome, const sd_bus_error *error, vo
 {
         SeedLine *line = userdata;
 
-        if (error)
-                skip(line->seed, line->number, NULL, error); /* of the disk */
+        if (sd_bus_error_has_name(error, TANK_ERROR_ALREADY_EXISTS))
+                line->seed->present++;
+        else if (error)
+                skip(line->seed, line->number, NULL, error); /* of the disk, or of what stands */
         else
                 line->seed->created++;
         free(line);

@@ -29,6 +29,7 @@ Write *write_free(Write *x)
                 return NULL;
         for (size_t i = 0; i < x->n_ops; i++)
                 op_done(&x->ops[i]);
+        sd_bus_error_free(&x->refusal);
         free(x);
         return NULL;
 }
@@ -39,6 +40,12 @@ static void put(const Transaction *t, DbBatch *b, const Db *db)
 
         for (size_t i = 0; i < x->n_ops; i++)
                 op_put(&x->ops[i], (uint32_t) i, b, db);
+}
+
+static int refuse_after_failure(int error, sd_bus_error *reterr)
+{
+        return tank_error_set(reterr, TANK_ERROR_DEGRADED,
+                        "an earlier write failed (%s): try again in a moment", errno_words(error));
 }
 
 static void finish(Transaction *t, int error, void *userdata)
@@ -52,11 +59,16 @@ static void finish(Transaction *t, int error, void *userdata)
                 if (streq(x->ops[i].key.type, "namespace"))
                         store_forget_namespaces(s);
         }
-        if (error < 0) {
+        if (error < 0)
                 quotas_forget(s->quotas);
+        if (error < 0 && sd_bus_error_is_set(&x->refusal)) {
+                x->outcome.at = STORE_WHOLE;
+                (void) refuse_after_failure(error, &e);
+        } else if (error < 0)
                 (void) store_write_failed(s, error, &e);
-        }
-        x->answered(error < 0 ? NULL : &x->outcome, error < 0 ? &e : NULL, x->userdata);
+        else
+                (void) sd_bus_error_move(&e, &x->refusal);
+        x->answered(&x->outcome, sd_bus_error_is_set(&e) ? &e : NULL, x->userdata);
         sd_bus_error_free(&e);
 }
 
@@ -91,11 +103,13 @@ static Write *write_new(const StoreWrite *w, size_t n, size_t n_ops)
         x->answers = (StoreAnswer *) (x->shadowed + n_ops);
         x->max_ops = n_ops;
         x->outcome.answers = x->answers;
+        x->outcome.at = STORE_WHOLE;
         x->answered = w->answered;
         x->userdata = w->userdata;
         return x;
 }
 
+/* It writes nothing, then. */
 static void undo(Store *s, Write *x)
 {
         for (size_t i = x->n_ops; i > 0; i--)
@@ -105,6 +119,10 @@ static void undo(Store *s, Write *x)
                         overlay_drop(s, &x->ops[i - 1]);
         if (x->taken)
                 quotas_give_back(s->quotas, x->ops, x->n_ops);
+        x->taken = false;
+        for (; x->n_ops > 0; x->n_ops--)
+                op_done(&x->ops[x->n_ops - 1]);
+        x->transaction = (Transaction){};
 }
 
 /* ---- one operation of it ---- */
@@ -306,6 +324,19 @@ static int add_step(Store *s, Write *x, Step *p, const StoreWrite *w, StoreAnswe
         return r;
 }
 
+/* ---- all of them ---- */
+
+/* What is asked for. */
+typedef struct Request {
+        const StoreOperation *operations;
+        size_t n;
+        const StoreWrite *write;
+        json_t *spaces; /* {NAME: index} of those that put a namespace there; NULL: not asked yet */
+        size_t *reterr_index;
+} Request;
+
+static int add(Store *s, Write *x, Request *q, size_t i, sd_bus_error *reterr);
+
 /* What another operation brings with it. */
 static int add_unasked(Store *s, Write *x, const StoreOperation *o, const StoreWrite *w,
                 sd_bus_error *reterr)
@@ -316,19 +347,68 @@ static int add_unasked(Store *s, Write *x, const StoreOperation *o, const StoreW
         return r < 0 ? r : add_step(s, x, &p, w, NULL, reterr);
 }
 
-/* The namespace that @p's document stands in, when it is missing and may be made. */
-static int add_namespace(
-                Store *s, Write *x, const Step *p, const StoreWrite *w, sd_bus_error *reterr)
+/* The name of the namespace that @o puts there; "": none. What is wrong with it is told when its
+ * turn comes. */
+static void puts_namespace(const StoreOperation *o, char ret[static LIMIT_NAME_MAX + 1])
+{
+        CLEANUP_JSON json_t *doc = NULL;
+        const char *type = o->type, *name = o->name;
+        ObjectKey k;
+
+        *ret = '\0';
+        if (o->verb == STORE_CREATE || o->verb == STORE_APPLY) {
+                /* A parse is dear: look for the word first, unless it may be written otherwise. */
+                if (o->document && !memmem(o->document, o->document_size, "namespace", 9) &&
+                                !memmem(o->document, o->document_size, "\\u", 2))
+                        return;
+                if (!o->parsed && !(doc = json_loadb(o->document, o->document_size, 0, NULL)))
+                        return;
+                type = json_get_string(o->parsed ? o->parsed : doc, "kind");
+                name = json_get_string(o->parsed ? o->parsed : doc, "name");
+        } else if (o->verb != STORE_ROLLBACK)
+                return;
+        if (!streq_ptr(type, "namespace") || object_key_init(&k, type, "", strempty(name)) < 0)
+                return;
+        (void) snprintf(ret, LIMIT_NAME_MAX + 1, "%s", k.name);
+        return;
+}
+
+/* The operation that puts the namespace @name there, wherever it stands; STORE_WHOLE: none. */
+static size_t find_namespace(Request *q, const char *name)
+{
+        char found[LIMIT_NAME_MAX + 1];
+        json_int_t i;
+
+        if (!q->spaces) {
+                q->spaces = json_object();
+                for (size_t k = q->n; k-- > 0;) { /* the first one counts */
+                        puts_namespace(&q->operations[k], found);
+                        if (*found)
+                                (void) json_object_set_new(
+                                                q->spaces, found, json_integer((json_int_t) k));
+                }
+        }
+        i = json_get_int(q->spaces, name, -1);
+        return i < 0 ? STORE_WHOLE : (size_t) i;
+}
+
+/* The namespace that @p's document stands in, when it is missing and may be made: by the operation
+ * that says what it shall be, when there is one, else as it is by default. */
+static int add_namespace(Store *s, Write *x, const Step *p, Request *q, sd_bus_error *reterr)
 {
         CLEANUP_FREE char *text = NULL;
         StoreOperation o = { .verb = STORE_CREATE };
+        size_t declared;
         int r;
 
-        if (!w->create_namespaces || !p->document || type_is_global(p->key.type))
+        if (!q->write->create_namespaces || !p->document || type_is_global(p->key.type))
                 return 0;
         r = store_namespace_exists(s, &p->key);
         if (r != 0)
                 return 0; /* there, or told of by the step's own check */
+        declared = find_namespace(q, p->key.namespace);
+        if (declared != STORE_WHOLE && !x->answers[declared].changed)
+                return add(s, x, q, declared, reterr);
         r = asprintf(&text, "{\"kind\":\"namespace\",\"name\":\"%s\"}", p->key.namespace);
         if (r < 0) {
                 text = NULL;
@@ -336,7 +416,7 @@ static int add_namespace(
         }
         o.document = text;
         o.document_size = (size_t) r;
-        return add_unasked(s, x, &o, w, reterr);
+        return add_unasked(s, x, &o, q->write, reterr);
 }
 
 /* Everything that stands in the namespace which @o deletes. */
@@ -365,18 +445,36 @@ static int add_contents(Store *s, Write *x, const StoreOperation *o, const Store
         return 0;
 }
 
-static int add(Store *s, Write *x, const StoreOperation *o, const StoreWrite *w,
-                StoreAnswer *ret_answer, sd_bus_error *reterr)
+static int add(Store *s, Write *x, Request *q, size_t i, sd_bus_error *reterr)
 {
+        const StoreOperation *o = &q->operations[i];
         CLEANUP(step_done) Step p = {};
         int r;
 
         r = step_read(&p, s, o, reterr);
         if (r >= 0)
-                r = add_namespace(s, x, &p, w, reterr);
+                r = add_namespace(s, x, &p, q, reterr);
         if (r >= 0 && o->cascade)
-                r = add_contents(s, x, o, w, reterr);
-        return r < 0 ? r : add_step(s, x, &p, w, ret_answer, reterr);
+                r = add_contents(s, x, o, q->write, reterr);
+        if (r >= 0)
+                r = add_step(s, x, &p, q->write, &x->answers[i], reterr);
+        if (r < 0 && *q->reterr_index == STORE_WHOLE)
+                *q->reterr_index = i;
+        return r;
+}
+
+/* Preconditions first: they are about what stood there before any of it. */
+static int add_all(Store *s, Write *x, Request *q, sd_bus_error *reterr)
+{
+        int r = 0;
+
+        for (size_t i = 0; i < q->n && r >= 0; i++)
+                if (q->operations[i].verb == STORE_CHECK)
+                        r = add(s, x, q, i, reterr);
+        for (size_t i = 0; i < q->n && r >= 0; i++)
+                if (!x->answers[i].changed)
+                        r = add(s, x, q, i, reterr);
+        return r;
 }
 
 /* ---- the whole ---- */
@@ -399,8 +497,7 @@ static int submit(Store *s, Write *x, sd_bus_error *reterr)
                 return tank_error_set(reterr, TANK_ERROR_BUSY,
                                 "too many writes wait for the disk: wait for answers, then try "
                                 "again");
-        return tank_error_set(reterr, TANK_ERROR_DEGRADED,
-                        "an earlier write failed (%s): try again in a moment", errno_words(r));
+        return refuse_after_failure(r, reterr);
 }
 
 /* How many objects @o writes at most, beside its own. Whatever else an operation before it puts
@@ -452,12 +549,42 @@ static int count_ops(Store *s, const StoreOperation *operations, size_t n, const
         return 0;
 }
 
+/* Whether it may follow from what stands, so from writes under way, too. What the caller may not,
+ * and what the store cannot, is no matter of theirs. */
+static bool is_about_state(const Write *x, const sd_bus_error *e)
+{
+        if (sd_bus_error_has_names(
+                            e, TANK_ERROR_ACCESS_DENIED, TANK_ERROR_DEGRADED, TANK_ERROR_BUSY))
+                return false;
+        return x->n_ops > 0 || x->rests ||
+               sd_bus_error_has_names(e, TANK_ERROR_CONFLICT, TANK_ERROR_ALREADY_EXISTS,
+                               TANK_ERROR_NOT_FOUND, TANK_ERROR_FAILED_PRECONDITION);
+}
+
+/* A refusal that may follow from what is not durable yet, and may be lost: it is told when that is
+ * durable. Else it would name a revision that never was. */
+static int hold_refusal(Store *s, Write *x, const StoreWrite *w, size_t at, sd_bus_error *reterr)
+{
+        sd_bus_error busy = SD_BUS_ERROR_NULL;
+        int r;
+
+        (void) sd_bus_error_move(&x->refusal, reterr);
+        x->outcome.n = 0;
+        x->outcome.at = at;
+        x->outcome.stands = w->reterr_revision ? *w->reterr_revision : 0;
+        r = submit(s, x, &busy);
+        if (r < 0)
+                (void) sd_bus_error_move(reterr, &busy);
+        return r;
+}
+
 int store_write(Store *s, const StoreOperation *operations, size_t n, const StoreWrite *w,
                 size_t *reterr_index, sd_bus_error *reterr)
 {
         CLEANUP(write_freep) Write *x = NULL;
+        Request q = { operations, n, w, NULL, reterr_index };
         size_t n_ops = 0;
-        bool writes;
+        bool waits, about_state;
         int r;
 
         *reterr_index = STORE_WHOLE;
@@ -467,32 +594,34 @@ int store_write(Store *s, const StoreOperation *operations, size_t n, const Stor
         x = write_new(w, n, n_ops);
         if (!x)
                 return oom(reterr);
-        for (size_t i = 0; i < n; i++) {
-                r = add(s, x, &operations[i], w, &x->answers[x->outcome.n], reterr);
-                if (r < 0) {
-                        *reterr_index = i;
-                        undo(s, x);
-                        return r;
-                }
-                x->outcome.n++;
+        r = add_all(s, x, &q, reterr);
+        json_decref(q.spaces);
+        if (r >= 0 && x->n_ops > 0) {
+                x->taken = true;
+                r = quotas_take(s->quotas, x->ops, x->n_ops, reterr);
         }
-        x->taken = x->n_ops > 0;
-        r = x->taken ? quotas_take(s->quotas, x->ops, x->n_ops, reterr) : 0;
+        x->outcome.n = n;
+        x->outcome.revision = x->n_ops > 0 && !w->dry_run ? s->allocated + 1 : s->revision;
+        about_state = r < 0 && is_about_state(x, reterr);
+        if (r < 0 || w->dry_run)
+                undo(s, x);
+        waits = x->rests || (w->dry_run && s->overlay);
         if (r < 0) {
-                undo(s, x);
-                return r;
-        }
-        writes = x->n_ops > 0 && !w->dry_run;
-        x->outcome.revision = writes ? s->allocated + 1 : x->rests ? s->allocated : s->revision;
-        if (w->dry_run || (!writes && !x->rests)) {
-                undo(s, x);
+                if (!s->overlay || !about_state)
+                        return r;
+                r = hold_refusal(s, x, w, *reterr_index, reterr);
+        } else if (x->n_ops > 0 || waits) {
+                if (x->n_ops == 0)
+                        x->outcome.revision = s->allocated;
+                r = submit(s, x, reterr);
+        } else {
                 w->answered(&x->outcome, NULL, w->userdata);
                 return 0;
         }
-        r = submit(s, x, reterr);
-        if (r < 0)
+        if (r < 0) {
+                *reterr_index = STORE_WHOLE;
                 undo(s, x);
-        else
+        } else
                 (void) TAKE_PTR(x);
         return r;
 }

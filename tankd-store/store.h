@@ -65,7 +65,8 @@ size_t store_transaction_ops(const Transaction *t, const Op **ret);
 
 /* What a transaction is made of. Operations take effect in their order: each sees what those before
  * it left. Each object is written by at most one of them, so that an object and a revision name one
- * version; preconditions are about what stood there before the transaction. */
+ * version. Checks are about what stood there before the transaction, wherever they stand in it, and
+ * come first. */
 typedef enum StoreVerb {
         STORE_CREATE,   /* the document, which must not be there */
         STORE_APPLY,    /* the document, there or not */
@@ -101,14 +102,18 @@ typedef struct StoreAnswer {
                               * there, and nothing is: everything else is 0 */
 } StoreAnswer;
 
+#define STORE_WHOLE SIZE_MAX
+
 typedef struct StoreOutcome {
         uint64_t revision; /* of the transaction; of the database when it changed nothing */
         size_t n;
-        const StoreAnswer *answers; /* one for each operation */
+        const StoreAnswer *answers; /* one for each operation; none with an error */
+        size_t at;                  /* with an error: the operation at fault, or STORE_WHOLE */
+        uint64_t stands; /* with Conflict and AlreadyExists: at which its object stands; 0: none */
 } StoreOutcome;
 
-/* Called once for each accepted write, with an outcome or with an error. May be called before
- * store_write() returns. */
+/* Called once for each accepted write: it happened, or changed nothing; or @error. May be called
+ * before store_write() returns. */
 typedef void (*StoreAnswered)(
                 const StoreOutcome *outcome, const sd_bus_error *error, void *userdata);
 
@@ -117,8 +122,9 @@ typedef struct StoreWrite {
         bool privileged; /* the caller may use privileged fields */
         bool secrets;    /* the caller may write secrets */
         bool dry_run; /* answer what would be, and do nothing: new uids and revisions are empty */
-        /* A namespace that a written document stands in is made when it is missing: the
-         * transaction's own write, without an answer of its own. */
+        /* A namespace that a written document stands in is made when it is missing, before it: by
+         * the operation that creates, applies or rolls it back, wherever that stands; else as it is
+         * by default, the transaction's own write, without an answer of its own. */
         bool create_namespaces;
         /* May be NULL. Set with Conflict and AlreadyExists: the revision at which the object stands
          * that is at fault, 0 when there is none. */
@@ -127,11 +133,10 @@ typedef struct StoreWrite {
         void *userdata;
 } StoreWrite;
 
-#define STORE_WHOLE SIZE_MAX
-
 /* All of the operations or none, under one revision; a single write is a transaction of one. When
  * it fails nothing happened and answered() is not called; *reterr_index then says which operation
- * is at fault, or STORE_WHOLE. */
+ * is at fault, or STORE_WHOLE. A refusal that may follow from writes under way comes through
+ * answered(), when they are durable: nobody is told of what may yet be lost. */
 int store_write(Store *s, const StoreOperation *operations, size_t n, const StoreWrite *w,
                 size_t *reterr_index, sd_bus_error *reterr);
 

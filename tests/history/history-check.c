@@ -12,8 +12,8 @@
  * between. It is given the lowest that fits, which leaves the most room to those behind it; so the
  * whole recording is checked, not a sample of it, and in one pass.
  *
- * A refusal is answered at once, from what is under way, too: so it says nothing of what later
- * calls must see, and it may be for a write that was lost with the store. */
+ * A refusal speaks of what stood there like any other answer, and of nothing that was lost. Only
+ * what is told of keys and values before it is durable may be about a write that was. */
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -420,11 +420,11 @@ static bool on_answer(Check *c, const Op *op)
         place = find_place(c, op);
         if (place != UINT32_MAX) {
                 count(c->found, op);
-                if (op->result == RESULT_OK && op->list_at == 0 && !op->accepted)
+                if (op->list_at == 0 && !op->accepted)
                         c->low = MAX(c->low, place);
                 return true;
         }
-        if ((op->result == RESULT_REFUSED || op->accepted) && history_excuses(c->r, op)) {
+        if (op->accepted && history_excuses(c->r, op)) {
                 c->found->excused++;
                 return true;
         }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The sequential store, as documented: the steps of a transaction one after the other, each upon
- * what those before it left, all or none. It knows objects by what stood there at a revision. */
+/* The sequential store, as documented: the preconditions of a transaction, then its other steps one
+ * after the other, each upon what those before it left, all or none. It knows objects by what stood
+ * there at a revision. */
 
 #include "history.h"
 
@@ -18,10 +19,11 @@ typedef struct Standing {
         uint32_t revision, tag, generation;
 } Standing;
 
-/* The earlier step of this transaction that wrote @key, or -1. */
+/* The earlier step of this transaction that wrote @key, or -1. Those to come have changed nothing
+ * yet. */
 static int written_by(const Model *m, Key key)
 {
-        for (unsigned i = 0; i < m->at; i++)
+        for (unsigned i = 0; i < m->op->n; i++)
                 if (m->op->steps[i].key == key && m->outcome->steps[i].change >= CHANGE_CREATED)
                         return (int) i;
         return -1;
@@ -53,7 +55,7 @@ static uint32_t count_space(const Model *m, int space)
 {
         uint32_t n = m->log->counts[space][m->revision];
 
-        for (unsigned i = 0; i < m->at; i++) {
+        for (unsigned i = 0; i < m->op->n; i++) {
                 if (m->op->steps[i].key >= N_OBJECTS || key_space(m->op->steps[i].key) != space)
                         continue;
                 if (m->outcome->steps[i].change == CHANGE_CREATED)
@@ -139,7 +141,9 @@ void model_run(const Log *l, uint32_t revision, const Op *op, Outcome *ret)
         Model m = { .log = l, .revision = revision, .op = op, .outcome = ret };
 
         *ret = (Outcome){};
-        for (; m.at < op->n; m.at++)
-                if (run_step(&m, &op->steps[m.at]) < 0)
-                        return;
+        for (int checks = 1; checks >= 0; checks--)
+                for (m.at = 0; m.at < op->n; m.at++)
+                        if ((op->steps[m.at].verb == VERB_CHECK) == checks &&
+                                        run_step(&m, &op->steps[m.at]) < 0)
+                                return;
 }

@@ -88,13 +88,12 @@ static bool told_late(const Recording *r, const Op *op)
 
 static bool refused_create(const Recording *r, const Op *op)
 {
-        return op->kind == OP_WRITE && op->refusal == REFUSAL_ALREADY_EXISTS &&
-               !history_excuses(r, op);
+        return op->kind == OP_WRITE && op->refusal == REFUSAL_ALREADY_EXISTS;
 }
 
 static bool refused_conflict(const Recording *r, const Op *op)
 {
-        return op->kind == OP_WRITE && op->refusal == REFUSAL_CONFLICT && !history_excuses(r, op);
+        return op->kind == OP_WRITE && op->refusal == REFUSAL_CONFLICT;
 }
 
 static bool read_something(const Recording *r, const Op *op)

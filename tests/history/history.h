@@ -251,11 +251,11 @@ void model_run(const Log *l, uint32_t revision, const Op *op, Outcome *ret);
 typedef struct Findings {
         size_t effective, ineffective, refused, open_happened, open_lost, reads, lists, changes,
                         signals;
-        size_t excused; /* refusals by a write that was under way then, and was lost */
+        size_t excused; /* accepted calls that found a write which was lost */
 } Findings;
 
 bool history_check(Recording *r, Findings *ret);
-/* Whether a write was under way that may be why @op was refused, and was lost. */
+/* Whether a write was under way that @op may have found, and was lost. */
 bool history_excuses(const Recording *r, const Op *op);
 PRINTF_LIKE(1, 2) bool history_wrong(const char *format, ...); /* false */
 extern bool history_quiet;

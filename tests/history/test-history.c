@@ -331,10 +331,11 @@ static int report(uint32_t seed, uint64_t usec)
                         x->kills, x->stops, x->full, x->reconnects, (double) usec / 1e6,
                         (double) (now_boottime_usec() - begin) / 1e6);
         (void) printf("# %u revisions: %zu writes told, %zu not told; without effect %zu, refused "
-                      "%zu (%zu for a lost write), lost %zu; %zu reads, %zu lists, %zu looks, %zu "
+                      "%zu, lost %zu (%zu calls accepted upon them); %zu reads, %zu lists, %zu "
+                      "looks, %zu "
                       "signals\n",
                         recording.log.n, f.effective, f.open_happened, f.ineffective, f.refused,
-                        f.excused, f.open_lost, f.reads, f.lists, f.changes, f.signals);
+                        f.open_lost, f.excused, f.reads, f.lists, f.changes, f.signals);
         for (unsigned i = 0; i < N_STREAMS; i++)
                 (void) printf("# watcher %s: %zu changes\n", recording.streams[i].name,
                                 recording.streams[i].n);

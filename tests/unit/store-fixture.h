@@ -28,6 +28,7 @@ typedef struct Outcome {
         StoreAnswer answer; /* of the first operation */
         uint64_t revision;  /* of the whole */
         size_t n, at;       /* how many answers; which operation is at fault */
+        uint64_t stands;    /* where its object is, as a refusal told */
         char error[128];    /* its name; "" for none */
         char message[512];
 } Outcome;
@@ -96,7 +97,10 @@ static void fixture_on_answer(const StoreOutcome *outcome, const sd_bus_error *e
 
         assert_false(o->answered);
         o->answered = true;
-        if (outcome) {
+        assert_non_null(outcome);
+        o->at = outcome->at;
+        o->stands = outcome->stands;
+        if (!e) {
                 o->n = outcome->n;
                 o->revision = outcome->revision;
                 if (o->n > 0)
@@ -113,6 +117,7 @@ static inline StoreWrite fixture_write(Outcome *o)
         return (StoreWrite){
                 .by = 7,
                 .privileged = true,
+                .reterr_revision = &o->stands,
                 .answered = fixture_on_answer,
                 .userdata = o,
         };

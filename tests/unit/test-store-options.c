@@ -155,6 +155,68 @@ static void test_namespaces_are_made(void **state)
         assert_true(store_revision(f->store) == 3);
 }
 
+/* clang-format off */
+#define LABELED(name) \
+        "{\"kind\":\"namespace\",\"name\":\"" name "\",\"labels\":{\"a\":\"b\"}}"
+/* clang-format on */
+#define CHECK_SPACE(name, revision) op_if(op_object(STORE_CHECK, "namespace", "", name), revision)
+
+static void assert_labeled(Fixture *f, const char *name, uint64_t revision)
+{
+        char error[128];
+        CLEANUP_JSON json_t *doc = get(f, "namespace", "", name, error);
+        const json_t *meta = json_object_get(doc, "meta");
+
+        assert_non_null(json_object_get(json_object_get(doc, "labels"), "a"));
+        assert_int_equal(json_get_int(meta, "revision", 0), revision);
+        assert_int_equal(json_get_int(meta, "generation", 0), 1);
+}
+
+/* Who says what a namespace shall be makes it, also from behind those who need it. */
+static void test_namespaces_that_are_declared_later(void **state)
+{
+        StoreOperation back = op_object(STORE_ROLLBACK, "namespace", "", "one");
+        Fixture *f = *state;
+        Outcome o;
+
+        o = RUN_MAKING(f, CREATE(WIDGET_IN("one", "a")), APPLY(WIDGET_IN("one", "b")),
+                        CHECK_SPACE("one", 0), CREATE(LABELED("one")));
+        assert_string_equal(o.message, "");
+        assert_true(o.n == 4 && o.revision == 2);
+        assert_labeled(f, "one", 2);
+        o = RUN_MAKING(f, APPLY(WIDGET_IN("two", "a")), op_if(APPLY(LABELED("two")), 0),
+                        CHECK_SPACE("two", 0));
+        assert_string_equal(o.message, "");
+        assert_labeled(f, "two", 3);
+        o = RUN_MAKING(f, APPLY(WIDGET_IN("three", "a")), CHECK_SPACE("three", 0));
+        assert_string_equal(o.message, "");
+
+        /* What is wrong with it is told of it. */
+        o = RUN_MAKING(f, APPLY(WIDGET_IN("four", "a")), APPLY(WIDGET("c", "")),
+                        op_if(APPLY(LABELED("four")), 3));
+        assert_string_equal(o.error, TANK_ERROR_CONFLICT);
+        assert_int_equal(o.at, 2);
+        o = RUN_MAKING(f, APPLY(WIDGET_IN("four", "a")), APPLY(LABELED("four")),
+                        APPLY(NAMESPACE("four")));
+        assert_string_equal(o.error, TANK_ERROR_INVALID_ARGUMENT);
+        assert_int_equal(o.at, 2);
+        /* To update it, it would have to be there before. */
+        o = RUN_MAKING(f, APPLY(WIDGET_IN("four", "a")), UPDATE(LABELED("four")));
+        assert_string_equal(o.error, TANK_ERROR_INVALID_ARGUMENT);
+        assert_false(is_there(f, "namespace", "", "four"));
+
+        /* And that which comes back is as it was. */
+        assert_string_equal(RUN(f, op_cascade("one")).error, "");
+        back.revision = 2;
+        o = RUN_MAKING(f, APPLY(WIDGET_IN("one", "a")), back);
+        assert_string_equal(o.message, "");
+        assert_labeled(f, "one", o.revision);
+        /* Without the option all is in its order. */
+        o = RUN(f, APPLY(WIDGET_IN("five", "a")), APPLY(NAMESPACE("five")));
+        assert_string_equal(o.error, TANK_ERROR_NOT_FOUND);
+        assert_int_equal(o.at, 0);
+}
+
 static void test_undelete_into_a_namespace_that_went(void **state)
 {
         StoreOperation back = op_object(STORE_ROLLBACK, "widget", "prod", "a");
@@ -316,6 +378,7 @@ int main(void)
                 TEST(test_update),
                 TEST(test_conflict_tells_the_revision),
                 TEST(test_namespaces_are_made),
+                TEST(test_namespaces_that_are_declared_later),
                 TEST(test_undelete_into_a_namespace_that_went),
                 TEST(test_cascade),
                 TEST(test_cascade_needs_the_rights),

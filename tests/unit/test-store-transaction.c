@@ -150,10 +150,10 @@ static void test_undone_over_pending_writes(void **state)
         const StoreOperation ops[] = { APPLY(WIDGET("a", ",\"x\":2")),
                 DELETE("widget", "default", "b"), APPLY(WIDGET("c", "")), APPLY("nonsense") };
         begin(f, &aborted, ops, ARRAY_SIZE(ops));
-        assert_string_equal(aborted.error, TANK_ERROR_INVALID_ARGUMENT);
-        assert_int_equal(aborted.at, 3);
         begin_apply(f, &last, WIDGET("a", ",\"x\":1"));
         store_flush(f->store);
+        assert_string_equal(aborted.error, TANK_ERROR_INVALID_ARGUMENT);
+        assert_int_equal(aborted.at, 3);
         assert_string_equal(last.answer.changed, "unchanged");
         assert_true(last.answer.revision == first.answer.revision);
         assert_true(is_there(f, "widget", "b") && !is_there(f, "widget", "c"));
@@ -193,11 +193,19 @@ static void test_operations_see_each_other(void **state)
         assert_string_equal(o.error, TANK_ERROR_INVALID_ARGUMENT);
         assert_int_equal(o.at, 1);
         assert_non_null(strstr(o.message, "widget default/a"));
-        o = RUN(f, APPLY(WIDGET("a", "")), CHECK("a", 0));
-        assert_string_equal(o.error, TANK_ERROR_INVALID_ARGUMENT);
+
+        /* Preconditions are about what stood there before, wherever they stand. */
         o = RUN(f, CHECK("a", 0), APPLY(WIDGET("a", "")));
         assert_string_equal(o.error, "");
         assert_true(o.revision == 4);
+        o = RUN(f, APPLY(WIDGET("a", ",\"x\":1")), CHECK("a", 4));
+        assert_string_equal(o.error, "");
+        assert_true(o.n == 2 && o.revision == 5);
+        o = RUN(f, APPLY(WIDGET("a", ",\"x\":2")), CREATE(WIDGET("a", "")), CHECK("a", 6));
+        assert_string_equal(o.error, TANK_ERROR_CONFLICT);
+        assert_int_equal(o.at, 2);
+        o = RUN(f, DELETE("widget", "default", "a"), CHECK("a", 5), CHECK("a", 5));
+        assert_string_equal(o.error, "");
 }
 
 static void test_preconditions(void **state)
@@ -254,8 +262,9 @@ static void test_dry_run(void **state)
         /* Nor when it is about what is under way. */
         begin_apply(f, &old, WIDGET("old", ",\"x\":2"));
         begin_as(f, &o, &w, good, 1);
-        assert_true(o.answered && o.answer.generation == 3);
+        assert_false(o.answered);
         store_flush(f->store);
+        assert_true(o.answered && o.answer.generation == 3 && o.answer.revision == 0);
         assert_int_equal(changes_since(f, 2, &l), 1);
 }
 

@@ -165,7 +165,7 @@ static void test_preconditions(void **state)
 /* Writes that follow unanswered ones of the same object build upon them. */
 static void test_pending_writes(void **state)
 {
-        Outcome a, b, c, d, e, g;
+        Outcome a, b, c, d, e, g, refused;
         Fixture *f = *state;
         StoreOperation op;
 
@@ -173,13 +173,14 @@ static void test_pending_writes(void **state)
         begin_apply(f, &b, "{\"kind\":\"widget\",\"name\":\"a\",\"x\":1}");
         begin_apply(f, &c, "{\"kind\":\"widget\",\"name\":\"a\",\"x\":2}");
         op = op_if(op_document(STORE_APPLY, "{\"kind\":\"widget\",\"name\":\"a\",\"x\":9}"), 2);
-        begin(f, &e, &op, 1);
-        assert_string_equal(e.error, TANK_ERROR_CONFLICT);
+        begin(f, &refused, &op, 1);
         begin_delete(f, &d, "widget", "default", "a");
         begin_delete(f, &g, "widget", "default", "a");
         begin_create(f, &e, "{\"kind\":\"widget\",\"name\":\"a\",\"x\":2}");
         store_flush(f->store);
 
+        assert_string_equal(refused.error, TANK_ERROR_CONFLICT);
+        assert_true(refused.at == 0 && refused.stands == 3);
         assert_string_equal(a.answer.changed, "created");
         assert_string_equal(b.answer.changed, "unchanged");
         assert_true(b.answer.revision == a.answer.revision);
@@ -196,9 +197,53 @@ static void test_pending_writes(void **state)
         assert_true(store_revision(f->store) == 5);
 }
 
+/* No answer speaks of what may yet be lost, refusals included; what follows from nothing that is
+ * under way is told at once. */
+static void test_nothing_is_told_early(void **state)
+{
+        const StoreOperation same =
+                        op_document(STORE_APPLY, "{\"kind\":\"widget\",\"name\":\"a\"}");
+        StoreOperation ops[2] = { same, same };
+        Outcome written, unchanged, exists, conflict, nowhere, bad, twice, dry;
+        StoreWrite w = fixture_write(&dry);
+        Fixture *f = *state;
+
+        begin_apply(f, &written, "{\"kind\":\"widget\",\"name\":\"a\"}");
+        begin(f, &unchanged, &same, 1);
+        begin_create(f, &exists, "{\"kind\":\"widget\",\"name\":\"a\"}");
+        ops[0] = op_if(op_object(STORE_CHECK, "widget", "default", "b"), 7);
+        begin(f, &conflict, ops, 1);
+        begin_apply(f, &nowhere, "{\"kind\":\"widget\",\"name\":\"a\",\"namespace\":\"x\"}");
+        ops[0] = op_object(STORE_DELETE, "widget", "default", "a");
+        begin(f, &twice, ops, 2);
+        w.dry_run = true;
+        begin_as(f, &dry, &w, &same, 1);
+        begin_apply(f, &bad, "nonsense");
+        assert_string_equal(bad.error, TANK_ERROR_INVALID_ARGUMENT);
+        assert_false(written.answered || unchanged.answered || exists.answered ||
+                        conflict.answered || nowhere.answered || twice.answered || dry.answered);
+        store_flush(f->store);
+        assert_string_equal(written.answer.changed, "created");
+        assert_string_equal(unchanged.answer.changed, "unchanged");
+        assert_string_equal(dry.answer.changed, "unchanged");
+        assert_true(unchanged.answer.revision == 2 && dry.revision == 2);
+        assert_string_equal(exists.error, TANK_ERROR_ALREADY_EXISTS);
+        assert_true(exists.stands == 2 && exists.at == 0);
+        assert_string_equal(conflict.error, TANK_ERROR_CONFLICT);
+        assert_true(conflict.stands == 0);
+        assert_string_equal(nowhere.error, TANK_ERROR_NOT_FOUND);
+        assert_string_equal(twice.error, TANK_ERROR_INVALID_ARGUMENT);
+        assert_int_equal(twice.at, 1);
+        assert_true(store_revision(f->store) == 2);
+
+        /* Nothing under way: at once. */
+        begin_create(f, &exists, "{\"kind\":\"widget\",\"name\":\"a\"}");
+        assert_string_equal(exists.error, TANK_ERROR_ALREADY_EXISTS);
+}
+
 static void test_namespaces(void **state)
 {
-        Outcome o, p, q, r;
+        Outcome o, p, q, r, held, late;
         Fixture *f = *state;
 
         o = delete (f, "namespace", "", "default");
@@ -224,15 +269,14 @@ static void test_namespaces(void **state)
         assert_string_equal(delete (f, "gadget", "prod-2", "a").error, "");
         begin_delete(f, &o, "widget", "prod-2", "a");
         begin_apply(f, &p, "{\"kind\":\"gadget\",\"name\":\"b\",\"namespace\":\"prod-2\"}");
-        begin_delete(f, &q, "namespace", "", "prod-2");
-        assert_string_equal(q.error, TANK_ERROR_FAILED_PRECONDITION);
-        assert_non_null(strstr(q.message, "1 object:"));
+        begin_delete(f, &held, "namespace", "", "prod-2");
         begin_delete(f, &r, "gadget", "prod-2", "b");
         begin_delete(f, &q, "namespace", "", "prod-2");
-        Outcome late;
         begin_apply(f, &late, "{\"kind\":\"gadget\",\"name\":\"c\",\"namespace\":\"prod-2\"}");
-        assert_string_equal(late.error, TANK_ERROR_NOT_FOUND);
         store_flush(f->store);
+        assert_string_equal(held.error, TANK_ERROR_FAILED_PRECONDITION);
+        assert_non_null(strstr(held.message, "1 object:"));
+        assert_string_equal(late.error, TANK_ERROR_NOT_FOUND);
         assert_string_equal(q.answer.changed, "deleted");
 }
 
@@ -388,6 +432,7 @@ int main(void)
                 TEST(test_refusals),
                 TEST(test_preconditions),
                 TEST(test_pending_writes),
+                TEST(test_nothing_is_told_early),
                 TEST(test_namespaces),
                 TEST(test_privileged),
                 TEST(test_group_commit),
