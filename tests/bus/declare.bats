@@ -175,7 +175,7 @@ END
   [[ $stderr == *'status: made by tank and never declared: leave it out, as -o yaml does' ]]
   # To delete, what it says beyond names does not matter.
   tankctl get pods -o json 2>/dev/null | tankctl delete -f - | grep -x 'pod/default/web deleted'
-  tankctl store export -o yaml | tankctl apply -f - | grep -c unchanged
+  tankctl store export -o yaml | tankctl store import -f - | grep '^0 created, 0 updated, '
   tankctl history secret db --revision "$(tankctl get secret db -o json | jq .meta.revision)" -o yaml |
     tankctl apply -f - | grep -x 'secret/default/db unchanged'
 }
