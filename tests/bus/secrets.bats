@@ -308,6 +308,8 @@ no_value_in()
 }
 
 @test "kill -9 between the steps of rotations: each goes to a key of its own, and the last one ends them all" {
+  grep -Eq '^#define ENABLE_FAILPOINTS 1' "$build/config.h" ||
+    skip "this build has no failpoints: configure with --enable-failpoints"
   start_store
   tankctl secret create db --from-literal "password=$value"
   tankctl secret set db --from-literal "password=more-$value"

@@ -430,7 +430,7 @@ is_locked()
   done
   in_pod web -- grep ' /v tmpfs ' /proc/mounts >"$BATS_TEST_TMPDIR/mount"
   # Kernels before 6.4 know no such option: there the shim keeps them locked.
-  grep -q noswap "$BATS_TEST_TMPDIR/mount" || grep -q ' /a$' "/proc/$(shims)/maps"
+  grep -q noswap "$BATS_TEST_TMPDIR/mount" || grep -q '/a$' "/proc/$(shims)/maps"
 }
 
 @test "X26: a secret's value is in no file of tank's, no argument, no log, no event" {
