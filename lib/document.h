@@ -30,7 +30,7 @@ int document_find(
                 const char *text, size_t size, const char *key, const char **ret, size_t *ret_size);
 
 /* Whether the text is an object, without duplicates, that does not have the member @without. What
- * document_format() made is looked at without parsing it, many times as fast; all else is parsed. */
+ * document_format() made is looked at without a parser, many times as fast; all else is parsed. */
 bool document_is_readable(const char *text, size_t size, const char *without);
 
 const char *json_get_string(const json_t *o, const char *key); /* NULL when absent or no string */

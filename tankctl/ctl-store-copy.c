@@ -191,9 +191,10 @@ static int begin_call(sd_bus *bus, const char *method, OptionsAppender append, c
         return 0;
 }
 
-/* Waits for the answer, and reads its numbers, of @signature. */
-static int end_call(
-                sd_bus *bus, Answer *a, const char *signature, uint64_t *ret, sd_bus_error *reterr)
+/* Waits for the answer, and reads its numbers, of @signature, and the strings behind them, unless
+ * there are none: NULL. */
+static int end_call(sd_bus *bus, Answer *a, const char *signature, uint64_t *ret,
+                char ***ret_strings, sd_bus_error *reterr)
 {
         int r = wait_for_answer(bus, a);
 
@@ -204,6 +205,8 @@ static int end_call(
         }
         for (; r >= 0 && *signature; signature++)
                 r = sd_bus_message_read_basic(a->reply, *signature, ret++);
+        if (r >= 0 && ret_strings)
+                r = sd_bus_message_read_strv(a->reply, ret_strings);
         sd_bus_message_unref(a->reply);
         return r;
 }
@@ -222,9 +225,19 @@ static int append_export_options(sd_bus_message *m, const void *options)
         return 0;
 }
 
-/* Both results of @method, when all that it wrote is in @to. 0 or the exit code. */
-static int copy_out(sd_bus *bus, const char *method, const ExportOptions *o, int to,
-                uint64_t ret[static 2])
+/* What it answers. */
+typedef struct Told {
+        uint64_t numbers[2];
+        char **problems; /* of an export: what is missing in it */
+} Told;
+
+static void told_done(Told *t)
+{
+        strv_free(t->problems);
+}
+
+/* All that @method answers, when all that it wrote is in @to. 0 or the exit code. */
+static int copy_out(sd_bus *bus, const char *method, const ExportOptions *o, int to, Told *ret)
 {
         CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
         CLEANUP_CLOSE int from = -EBADF;
@@ -236,7 +249,7 @@ static int copy_out(sd_bus *bus, const char *method, const ExportOptions *o, int
                 return ctl_bus_failure(NULL, NULL, r);
         copied = pump(from, to);
         from = safe_close(from); /* or the store would wait for us */
-        r = end_call(bus, &a, "tt", ret, &e);
+        r = end_call(bus, &a, "tt", ret->numbers, o ? &ret->problems : NULL, &e);
         if (copied < 0) {
                 ctl_error("cannot write: %s", errno_words(copied));
                 return EXIT_CODE_FAILED;
@@ -262,8 +275,8 @@ int store_backup(const Arguments *a)
 {
         CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
         CLEANUP(copy_target_done) CopyTarget t = COPY_TARGET_NULL;
+        CLEANUP(told_done) Told told = {};
         const char *path = a->words[1];
-        uint64_t told[2];
         int r;
 
         if (!path)
@@ -275,17 +288,17 @@ int store_backup(const Arguments *a)
         if (r == 0)
                 r = copy_target_open(&t, path);
         if (r == 0)
-                r = copy_out(bus, "Backup", NULL, t.fd, told);
+                r = copy_out(bus, "Backup", NULL, t.fd, &told);
         if (r != 0)
                 return r;
-        if (t.name_follows && name_backup(&t, told[0]) < 0)
+        if (t.name_follows && name_backup(&t, told.numbers[0]) < 0)
                 return ctl_oom();
         r = copy_target_finish(&t);
         if (r == 0 && t.dir) {
                 printf("%s%s%s: ", t.name_follows ? t.dir : "", t.name_follows ? "/" : "",
                                 t.name_follows ? t.name : path);
-                printf("revision %llu, %llu bytes\n", (unsigned long long) told[0],
-                                (unsigned long long) told[1]);
+                printf("revision %llu, %llu bytes\n", (unsigned long long) told.numbers[0],
+                                (unsigned long long) told.numbers[1]);
         }
         return r;
 }
@@ -356,7 +369,7 @@ static int print_as_yaml(FILE *in, FILE *out)
         return ferror(in) ? -EIO : 0;
 }
 
-static int export_as_yaml(sd_bus *bus, const ExportOptions *o, int to, uint64_t told[static 2])
+static int export_as_yaml(sd_bus *bus, const ExportOptions *o, int to, Told *told)
 {
         CLEANUP(fclosep) FILE *in = NULL, *out = NULL;
         CLEANUP_CLOSE int spool = memfd_create("export", MFD_CLOEXEC), copy = -EBADF;
@@ -382,8 +395,17 @@ static int export_as_yaml(sd_bus *bus, const ExportOptions *o, int to, uint64_t 
         return r < 0 ? ctl_file_failure("the export", r) : 0;
 }
 
+/* What was written is of use, and not all: it counts as failed for whoever looks no further. */
+static int tell_missing(const Told *told)
+{
+        STRV_FOREACH(problem, told->problems)
+        ctl_error("%s", *problem);
+        return strv_length(told->problems) == 0 ? 0 : EXIT_CODE_FAILED;
+}
+
 int store_export(const Arguments *a)
 {
+        CLEANUP(told_done) Told told = {};
         CLEANUP(sd_bus_flush_close_unrefpp) sd_bus *bus = NULL;
         CLEANUP(copy_target_done) CopyTarget t = COPY_TARGET_NULL;
         const char *type = a->type ? type_from_word(a->type) : NULL;
@@ -392,7 +414,6 @@ int store_export(const Arguments *a)
                 .namespace = a->namespace,
                 .reveal = a->reveal,
         };
-        uint64_t told[2];
         int r;
 
         if (a->type && !type_is_valid(a->type))
@@ -403,14 +424,15 @@ int store_export(const Arguments *a)
         if (r == 0 && t.name_follows)
                 return ctl_usage_error("%s is a directory: name a file in it", WORD(a->words[1]));
         if (r == 0)
-                r = a->output == OUTPUT_YAML ? export_as_yaml(bus, &o, t.fd, told)
-                                             : copy_out(bus, "Export", &o, t.fd, told);
+                r = a->output == OUTPUT_YAML ? export_as_yaml(bus, &o, t.fd, &told)
+                                             : copy_out(bus, "Export", &o, t.fd, &told);
         if (r == 0)
                 r = copy_target_finish(&t);
         if (r == 0 && t.dir)
                 printf("%s: %llu documents at revision %llu\n", a->words[1],
-                                (unsigned long long) told[0], (unsigned long long) told[1]);
-        return r;
+                                (unsigned long long) told.numbers[0],
+                                (unsigned long long) told.numbers[1]);
+        return r == 0 ? tell_missing(&told) : r;
 }
 
 /* ---- import -------------------------------------------------------------------------------- */
@@ -548,7 +570,7 @@ static int call_import(const Arguments *a, sd_bus *bus, const char *text, size_t
                 return ctl_bus_failure(NULL, NULL, r);
         push(to, text, size);
         to = safe_close(to); /* the end of it */
-        r = end_call(bus, &answer, "ttt", ret, &e);
+        r = end_call(bus, &answer, "ttt", ret, NULL, &e);
         return r < 0 ? ctl_bus_failure(a->files[0], &e, r) : 0;
 }
 

@@ -15,6 +15,7 @@
 #include "names.h"
 #include "selector.h"
 #include "store-internal.h"
+#include "store-scan.h"
 
 typedef struct Page {
         Store *store;
@@ -79,21 +80,16 @@ static int new_document(const Page *p, const ObjectKey *key, char **ret)
 static int last_document(Page *p, const ObjectKey *key, char **ret)
 {
         StoreKey prefix = key_prefix_history(key), k;
-        const char *found, *value;
+        const char *value;
         size_t size;
         int r;
 
         if (!p->history && (r = db_iter_new(p->store->db, p->view, DB_HISTORY, &p->history)) < 0)
                 return r;
         k = history_key_encode(key, p->revision, p->next_index - 1);
-        db_iter_seek_before(p->history, DB_KEY(&k));
-        if (!db_iter_valid(p->history)) {
-                r = db_iter_status(p->history);
+        r = history_seek_before(p->history, &prefix, &k);
+        if (r <= 0)
                 return store_unreadable_text(key, r < 0 ? r : -ENOENT, ret);
-        }
-        found = db_iter_key(p->history, &size);
-        if (!key_has_prefix(found, size, &prefix))
-                return store_unreadable_text(key, -ENOENT, ret);
         value = db_iter_value(p->history, &size);
         if (p->bytes_gone + size > LIMIT_CHANGES_GONE_BYTES)
                 return 0;
@@ -166,7 +162,7 @@ static int look_at(Page *p, const DbIter *i)
         k = db_iter_key(i, &size);
         p->hole = p->revision + 1;
         if (change_key_decode(k, size, &revision, &index) < 0)
-                return -EBADMSG;
+                return 1; /* the place of no change: were one missing, the next would not follow */
         if (revision > p->revision && is_full(p))
                 return 0;
         if (!follows(p, revision, index)) {

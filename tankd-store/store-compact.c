@@ -43,6 +43,7 @@ struct Request {
 typedef struct Step {
         uint64_t revision; /* of the rows that were read last */
         uint32_t index;    /* of the next one */
+        bool to_the_end;   /* they are the last that there are */
         uint64_t rows, bytes;
         ObjectKey *keys;
         size_t n_keys, allocated, next_key;
@@ -145,6 +146,7 @@ static void begin_step(Compactor *c)
         c->step.revision = c->store->compacted;
         c->step.index = UINT32_MAX;
         c->step.rows = c->step.bytes = 0;
+        c->step.to_the_end = false;
         c->step.n_keys = c->step.next_key = 0;
 }
 
@@ -188,11 +190,10 @@ static int read_log(Compactor *c, uint64_t deadline)
                 size_t size;
 
                 key = db_iter_key(i, &size);
-                r = change_key_decode(key, size, &revision, &index);
-                if (r < 0)
-                        return r;
+                if (change_key_decode(key, size, &revision, &index) < 0)
+                        continue; /* the place of no change */
                 if (revision > c->store->revision)
-                        return 0;
+                        break;
                 if (revision != p->revision && (p->rows >= STEP_ROWS || !must_go(c, revision)))
                         return 0;
                 value = db_iter_value(i, &size);
@@ -204,7 +205,8 @@ static int read_log(Compactor *c, uint64_t deadline)
                 if (p->rows % 32 == 0 && now_boottime_usec() >= deadline)
                         return 1;
         }
-        return db_iter_status(i);
+        p->to_the_end = true;
+        return db_iter_valid(i) ? 0 : db_iter_status(i);
 }
 
 static int compare_keys(const void *a, const void *b)
@@ -228,6 +230,22 @@ static void sort_keys(Step *p)
                 if (n == 0 || compare_keys(&p->keys[n - 1], &p->keys[i]) != 0)
                         p->keys[n++] = p->keys[i];
         p->n_keys = n;
+}
+
+/* The last changes may be missing, in a log that was damaged: they are given up like the others.
+ * And of a log that is gone nothing is left, whatever was counted. */
+static void end_step(Compactor *c)
+{
+        const Store *s = c->store;
+        Step *p = &c->step;
+
+        if (!p->to_the_end)
+                return;
+        p->revision = MAX(p->revision, MIN(c->target, s->revision));
+        if (p->revision == s->revision && p->revision == s->allocated) {
+                p->rows = s->log.rows;
+                p->bytes = s->log.bytes;
+        }
 }
 
 /* From here on nobody is served what goes: a page of changes is read in one turn, and the next one
@@ -263,7 +281,8 @@ static int turn_log(Compactor *c, uint64_t deadline, sd_bus_error *reterr)
                 return store_read_failed(r, reterr);
         if (r > 0)
                 return r;
-        if (c->step.rows > 0)
+        end_step(c);
+        if (c->step.revision > c->store->compacted || c->step.rows > 0)
                 return give_up_log(c, reterr);
         c->phase = c->sweep_wanted ? PHASE_SWEEP : PHASE_CLOSE;
         c->sweep_wanted = false; /* who asks from now on wants another one */
@@ -298,18 +317,21 @@ static int prune_all(Compactor *c, Prune *p, uint64_t deadline)
 {
         const size_t position = sizeof(uint64_t) + sizeof(uint32_t);
 
+        db_iter_seek(p->iter, DB_KEY(&c->sweep_at));
         for (;;) {
                 const char *key;
                 StoreKey prefix;
                 size_t size;
                 int r;
 
-                db_iter_seek(p->iter, DB_KEY(&c->sweep_at));
                 if (!db_iter_valid(p->iter))
                         return db_iter_status(p->iter);
                 key = db_iter_key(p->iter, &size);
-                if (size <= position || size > sizeof(prefix.data) || key[size - position - 1] != 0)
-                        return -EBADMSG; /* store verify says which */
+                if (size <= position || size > sizeof(prefix.data) ||
+                                key[size - position - 1] != 0) {
+                        db_iter_next(p->iter); /* the name of nothing: store verify says which */
+                        continue;
+                }
                 prefix.size = size - position;
                 memcpy(prefix.data, key, prefix.size);
                 r = prune_object(p, &prefix);
@@ -319,6 +341,7 @@ static int prune_all(Compactor *c, Prune *p, uint64_t deadline)
                 c->sweep_at.data[prefix.size - 1] = 1; /* behind every version of it */
                 if (now_boottime_usec() >= deadline)
                         return 1;
+                db_iter_seek(p->iter, DB_KEY(&c->sweep_at));
         }
 }
 

@@ -77,6 +77,21 @@ static int store_admin_method_backup_authorized(
 }
 BUS_METHOD_SHARED(store_admin_method_backup, BUS_ADMIN, store_bus_access)
 
+static int reply_export(Reply *e, const ExportResult *result)
+{
+        CLEANUP(sd_bus_message_unrefpp) sd_bus_message *reply = NULL;
+        int r;
+
+        if (!e->message)
+                return 0;
+        if ((r = sd_bus_message_new_method_return(e->message, &reply)) < 0 ||
+                        (r = sd_bus_message_append(reply, "tt", result->count, result->revision)) <
+                                        0 ||
+                        (r = sd_bus_message_append_strv(reply, (char **) result->problems)) < 0)
+                return r;
+        return sd_bus_message_send(reply);
+}
+
 static void on_export(const ExportResult *result, const sd_bus_error *error, void *userdata)
 {
         Reply *e = userdata;
@@ -84,11 +99,7 @@ static void on_export(const ExportResult *result, const sd_bus_error *error, voi
         if (error)
                 errand_fail(e, error);
         else
-                errand_done(e,
-                                e->message ? sd_bus_reply_method_return(e->message, "tt",
-                                                             result->count, result->revision)
-                                           : 0,
-                                false);
+                errand_done(e, reply_export(e, result), false);
 }
 
 static int store_admin_method_export_authorized(

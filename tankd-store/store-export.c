@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Two passes over one view: namespaces, then all else. */
+/* Two passes over one moment: namespaces, then all else. */
 
 #include "store-export.h"
 
@@ -13,6 +13,8 @@
 #include "names.h"
 #include "store-internal.h"
 #include "store-job.h"
+#include "store-problems.h"
+#include "store-scan.h"
 #include "store-secret.h"
 #include "store-stream.h"
 
@@ -21,8 +23,8 @@
 typedef struct Export {
         Job job;
         Stream stream;
-        DbView *view;
-        DbIter *iter;
+        Scan *scan;
+        Problems problems;
         bool rest; /* the namespaces are out */
         bool ended;
         char type[LIMIT_NAME_MAX + 1], namespace[LIMIT_NAME_MAX + 1];
@@ -38,8 +40,8 @@ typedef struct Export {
 static void export_free(Export *x)
 {
         stream_close(&x->stream);
-        db_iter_free(x->iter);
-        db_view_free(x->view);
+        scan_free(x->scan);
+        problems_done(&x->problems);
         free(x->data);
         free(x);
 }
@@ -72,55 +74,95 @@ static bool is_wanted(const Export *x, const ObjectKey *key)
         return !*x->namespace || streq(x->namespace, is_namespace ? key->name : key->namespace);
 }
 
-static int export_row(Export *x, sd_bus_error *reterr)
+/* In a line that cannot be applied it would hold up all others: it is told instead. A namespace is
+ * little more than its name, and what stands in it needs that. */
+static int pass_over(Export *x, const ObjectKey *key, int error)
 {
-        CLEANUP_FREE char *text = NULL;
-        const char *k, *value;
-        StoreRecord record;
-        ObjectKey key;
-        size_t size;
+        char text[OBJECT_KEY_TEXT_SIZE], line[LIMIT_NAME_MAX + 64];
+        bool is_namespace = streq(key->type, "namespace");
         int r;
 
-        k = db_iter_key(x->iter, &size);
-        r = object_key_decode(k, size, &key);
-        if (r < 0)
-                return store_read_failed(r, reterr);
-        if (!is_wanted(x, &key))
+        r = problems_add(&x->problems, "%s%s: its stored record cannot be decoded: %s",
+                        object_key_format(key, text),
+                        is_namespace ? ": only its name is in it" : " is not in it",
+                        errno_words(error));
+        if (r < 0 || !is_namespace)
+                return r;
+        (void) snprintf(line, sizeof(line), "{\"kind\":\"namespace\",\"name\":\"%s\"}", key->name);
+        return append_line(x, line);
+}
+
+static int export_row(
+                Export *x, const ObjectKey *key, const char *row, size_t size, sd_bus_error *reterr)
+{
+        CLEANUP_FREE char *text = NULL;
+        StoreRecord record;
+        int r;
+
+        if (!is_wanted(x, key))
                 return 0;
-        value = db_iter_value(x->iter, &size);
-        r = store_record_decode(value, size, &record);
+        r = store_record_decode(row, size, &record);
+        if (r >= 0 && record.operation == OPERATION_DELETED)
+                r = -EBADMSG; /* where there is an object */
         if (r < 0)
-                r = store_unreadable_text(&key, r, &text);
-        else if (streq(key.type, "secret")) {
-                r = store_secret_export(
-                                x->job.store, x->view, &key, &record, x->reveal, &text, reterr);
-                if (r < 0)
-                        return r;
-        } else
-                r = store_record_to_text(&record, &text);
-        if (r >= 0)
-                r = append_line(x, text);
+                r = pass_over(x, key, r);
+        else {
+                if (streq(key->type, "secret")) {
+                        r = store_secret_export(x->job.store, scan_view(x->scan), key, &record,
+                                        x->reveal, &text, reterr);
+                        if (r < 0)
+                                return r;
+                } else
+                        r = store_record_to_text(&record, &text);
+                if (r >= 0)
+                        r = append_line(x, text);
+        }
         return r < 0 ? store_read_failed(r, reterr) : 0;
+}
+
+/* What stands behind it in this pass is lost; what was read until now is not. */
+static int break_off(Export *x, int error)
+{
+        return problems_add(&x->problems,
+                        "%s cannot be read to the end: %s; what is missing of them is in a backup "
+                        "at most",
+                        x->rest ? "the objects" : "the namespaces", errno_words(error));
 }
 
 /* 1: there may be more. */
 static int step(Export *x, sd_bus_error *reterr)
 {
+        char buf[KEY_WORDS_SIZE];
+        const char *row;
+        ObjectKey key;
+        size_t size;
         int r;
 
-        if (db_iter_valid(x->iter)) {
-                r = export_row(x, reterr);
-                db_iter_next(x->iter);
+        r = scan_next(x->scan, &key, &row, &size);
+        if (r > 0) {
+                r = export_row(x, &key, row, size, reterr);
                 return r < 0 ? r : 1;
         }
-        r = db_iter_status(x->iter);
-        if (r < 0)
-                return store_read_failed(r, reterr);
-        if (x->rest)
-                return 0;
-        x->rest = true;
-        db_iter_seek(x->iter, (DbKey){ "", 0 });
-        return 1;
+        if (r == -EAGAIN)
+                return 1;
+        if (r == -EILSEQ) {
+                r = problems_add(&x->problems,
+                                "a row is not in it: its key, %s, is the name of nothing",
+                                key_words(row, size, buf));
+                return r < 0 ? store_read_failed(r, reterr) : 1;
+        }
+        if (r == -EBADMSG || r == -EIO)
+                r = break_off(x, r);
+        if (r >= 0 && x->rest) {
+                r = problems_close(&x->problems);
+                x->result.problems = x->problems.list;
+        } else if (r >= 0) {
+                x->rest = true;
+                r = scan_restart(x->scan, &(const ScanRange){});
+                if (r >= 0)
+                        return 1;
+        }
+        return r < 0 ? store_read_failed(r, reterr) : 0;
 }
 
 static int turn(Job *j, uint64_t deadline, sd_bus_error *reterr)
@@ -176,14 +218,12 @@ static int choose(Export *x, const ExportOptions *o, sd_bus_error *reterr)
 
 static int begin(Export *x, Store *s, sd_bus_error *reterr)
 {
-        int r;
+        const ScanRange namespaces = { .type = "namespace" };
+        int r = scan_new(s->db, SCAN_NEWEST, &namespaces, &x->scan);
 
-        if ((r = db_view_new(s->db, &x->view)) < 0 ||
-                        (r = meta_get_u64(s->db, x->view, META_REVISION, &x->result.revision)) <
-                                        0 ||
-                        (r = db_iter_new(s->db, x->view, DB_OBJECTS, &x->iter)) < 0)
+        if (r < 0)
                 return store_read_failed(r, reterr);
-        db_iter_seek(x->iter, (DbKey){ "", 0 });
+        x->result.revision = scan_revision(x->scan);
         return 0;
 }
 

@@ -3,7 +3,10 @@
 
 /* Declarations as text: a line of JSON for each object, as Get shows it. The namespaces are first,
  * so that the lines can be applied in their order. Not in it: what was (history, changes) and the
- * key-value data; a backup has all. */
+ * key-value data; a backup has all.
+ *
+ * It is what is left to be done with a database that is damaged: what cannot be read is passed over
+ * and told, and all else is written. */
 
 #include "store.h"
 
@@ -14,6 +17,7 @@ typedef struct ExportOptions {
 
 typedef struct ExportResult {
         uint64_t count, revision;
+        char *const *problems; /* a strv: what is missing, and why; borrowed */
 } ExportResult;
 
 typedef void (*ExportDone)(const ExportResult *result, const sd_bus_error *error, void *userdata);

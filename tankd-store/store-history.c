@@ -33,16 +33,18 @@ static int find_version(Store *s, const ObjectKey *key, uint64_t revision, Store
         if (r < 0)
                 return r;
         db_iter_seek(i, DB_KEY(&first));
-        if (!db_iter_valid(i)) {
-                r = db_iter_status(i);
-                return r < 0 ? r : -ENOENT;
-        }
-        k = db_iter_key(i, &size);
-        if (!key_has_prefix(k, size, &prefix))
-                return -ENOENT;
-        r = history_key_decode(k, size, &prefix, &found, &index);
-        if (r < 0)
-                return r;
+        do {
+                if (!db_iter_valid(i)) {
+                        r = db_iter_status(i);
+                        return r < 0 ? r : -ENOENT;
+                }
+                k = db_iter_key(i, &size);
+                if (!key_has_prefix(k, size, &prefix))
+                        return -ENOENT;
+                r = history_key_decode(k, size, &prefix, &found, &index);
+                if (r < 0)
+                        db_iter_next(i); /* the place of no version */
+        } while (r < 0);
         if (found != revision)
                 return -ENOENT;
         v = db_iter_value(i, &size);
@@ -150,9 +152,8 @@ static int history_one(Store *s, const DbView *view, const DbIter *i, History *h
         int r;
 
         k = db_iter_key(i, &size);
-        r = history_key_decode(k, size, &h->prefix, &v.revision, &index);
-        if (r < 0)
-                return r;
+        if (history_key_decode(k, size, &h->prefix, &v.revision, &index) < 0)
+                return 1; /* the place of no version */
         if (h->n >= h->limit)
                 return 0;
         value = db_iter_value(i, &size);

@@ -126,6 +126,9 @@ int store_row_text(const ObjectKey *key, const void *row, size_t size, char **re
 /* What a write has to build upon: the write under way, else the committed record (then its bytes
  * are in *ret_buffer). -ENOENT: absent, or about to be; -EBADMSG, -EPROTONOSUPPORT: unreadable. */
 int store_lookup(Store *s, const ObjectKey *key, StoreRecord *ret, char **ret_buffer);
+/* In the place of an object's record that cannot be read: as much of it as the history knows, else
+ * a uid of its own; without a document. */
+int store_lost_record(Store *s, const ObjectKey *key, StoreRecord *ret);
 /* 1 or 0, whether it can be read or not. */
 int store_exists(Store *s, const ObjectKey *key);
 /* The same of the namespace in which @key stands. */

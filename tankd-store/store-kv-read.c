@@ -170,8 +170,10 @@ static int list_page(Store *s, List *l)
 
                 if (!key_has_prefix(k, size, &l->prefix))
                         break;
-                if ((r = kv_key_data_decode(k, size, name, &key)) < 0 ||
-                                (r = tell_durable(l, key, i)) < 0)
+                if (kv_key_data_decode(k, size, name, &key) < 0)
+                        continue; /* the name of nothing */
+                r = tell_durable(l, key, i);
+                if (r < 0)
                         return r;
         }
         r = db_iter_valid(i) ? 0 : db_iter_status(i);

@@ -9,6 +9,7 @@
 #include "log.h"
 #include "names.h"
 #include "store-kv-internal.h"
+#include "store-problems.h"
 
 int kv_refuse_store(const char *store, sd_bus_error *reterr)
 {
@@ -229,6 +230,7 @@ static int recount(Kv *kv, const char *store, KvTotals *ret)
 
 static int load_store(Kv *kv, const DbIter *i)
 {
+        char buf[KEY_WORDS_SIZE];
         KvStoreName name;
         KvTotals totals;
         const char *p;
@@ -237,9 +239,12 @@ static int load_store(Kv *kv, const DbIter *i)
         int r;
 
         p = db_iter_key(i, &size);
-        r = kv_key_totals_decode(p, size, name);
-        if (r < 0)
-                return r;
+        if (kv_key_totals_decode(p, size, name) < 0) {
+                log_error("a row of the key-value data is passed over: its key, %s, is the name of "
+                          "nothing",
+                                key_words(p, size, buf));
+                return 0;
+        }
         p = db_iter_value(i, &size);
         r = kv_totals_decode(p, size, &totals);
         if (r == -EBADMSG || r == -EPROTONOSUPPORT)

@@ -395,9 +395,8 @@ static int clear_durable(KvTransaction *t, KvStore *store)
 
                 if (!key_has_prefix(k, key_size, &prefix))
                         return 0;
-                r = kv_key_data_decode(k, key_size, name, &key);
-                if (r < 0)
-                        return r;
+                if (kv_key_data_decode(k, key_size, name, &key) < 0)
+                        continue; /* the name of nothing */
                 if (kv_overlay_find(store, key))
                         continue;
                 value = db_iter_value(i, &size);

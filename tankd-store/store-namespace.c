@@ -57,11 +57,9 @@ static int walk_row(Store *s, Walk *w, const DbIter *i)
         ObjectKey key;
         size_t size;
         const char *p = db_iter_key(i, &size);
-        int r;
 
-        r = object_key_decode(p, size, &key);
-        if (r < 0)
-                return r; /* not by this program's hand: do not guess */
+        if (object_key_decode(p, size, &key) < 0)
+                return 0; /* not by this program's hand, and the name of nothing */
         pending = overlay_find(s, &key);
         if (pending && pending->record.operation == OPERATION_DELETED)
                 return 0;
@@ -85,8 +83,8 @@ static int walk_type(Store *s, Walk *w, DbIter *i, const StoreKey *prefix, Store
                         db_iter_next(i)) {
                 k = db_iter_key(i, &size);
                 if (!key_has_prefix(k, size, prefix))
-                        break;
-                if (key_compare(k, size, cursor) <= 0)
+                        return 0;
+                if (size > sizeof(cursor->data) || key_compare(k, size, cursor) <= 0)
                         continue;
                 r = walk_row(s, w, i);
                 if (r < 0)
@@ -96,7 +94,7 @@ static int walk_type(Store *s, Walk *w, DbIter *i, const StoreKey *prefix, Store
                 if (r > 0 || (++w->n % CHECK_CLOCK == 0 && now_boottime_usec() >= w->end_usec))
                         return 1;
         }
-        return 0;
+        return db_iter_status(i);
 }
 
 /* Types come first in the keys: from type to type, in each straight to the namespace. */
@@ -113,13 +111,17 @@ static int walk_rows(Store *s, Walk *w, StoreKey *cursor)
                 const char *type;
                 size_t size;
                 StoreKey prefix;
+                bool named;
 
                 db_iter_seek(i, DB_KEY(&seek));
-                if (!db_iter_valid(i))
-                        return db_iter_status(i);
-                type = db_iter_key(i, &size);
-                if (!memchr(type, 0, MIN(size, (size_t) LIMIT_NAME_MAX + 1)))
-                        return -EBADMSG;
+                do {
+                        if (!db_iter_valid(i))
+                                return db_iter_status(i);
+                        type = db_iter_key(i, &size);
+                        named = memchr(type, 0, MIN(size, (size_t) LIMIT_NAME_MAX + 1));
+                        if (!named)
+                                db_iter_next(i); /* the name of nothing */
+                } while (!named);
                 seek = key_behind_type(type);
                 prefix = key_prefix_namespace(type, w->namespace);
                 r = walk_type(s, w, i, &prefix, cursor);

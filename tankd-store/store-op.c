@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store-op.h"
 
+#include "names.h"
 #include "store-key.h"
 
 void op_done(Op *op)
@@ -41,9 +42,11 @@ static void put_id(const Op *op, DbBatch *b, const Db *db)
 
         if (id_key_encode(op->record.uid, &id) < 0)
                 return; /* not one of ours: nobody can ask for it */
+        /* It is there since the object is. A namespace's is mended by every write: that one cannot be
+         * deleted for it. */
         if (op->record.operation == OPERATION_DELETED)
                 db_batch_delete(b, db, DB_IDS, DB_KEY(&id));
-        else if (op->record.operation == OPERATION_CREATED)
+        else if (op->record.operation == OPERATION_CREATED || type_is_global(op->key.type))
                 db_batch_put(b, db, DB_IDS, DB_KEY(&id), object.data, object.size);
 }
 

@@ -136,6 +136,32 @@ static int refuse_meta(Store *s, int r, const char *what)
         return r;
 }
 
+/* Where the database does not say it: it is damaged there, or has an older format and is read-only.
+ * It can be told without. */
+static int count_log(Store *s)
+{
+        CLEANUP(db_iter_freep) DbIter *i = NULL;
+        LogSize log = {};
+        int r;
+
+        log_warning("counting the changes in %s: the database does not say how many there are",
+                        store_place(s));
+        r = db_iter_new(s->db, NULL, DB_CHANGES, &i);
+        if (r < 0)
+                return r;
+        for (db_iter_seek(i, (DbKey){ "", 0 }); db_iter_valid(i); db_iter_next(i)) {
+                size_t size;
+
+                (void) db_iter_value(i, &size);
+                log.rows++;
+                log.bytes += size;
+        }
+        r = db_iter_status(i);
+        if (r >= 0)
+                s->log = log;
+        return r;
+}
+
 static int read_meta(Store *s)
 {
         int r;
@@ -144,10 +170,10 @@ static int read_meta(Store *s)
                         (r = meta_get_u64(s->db, NULL, META_REVISION, &s->revision)) < 0 ||
                         (r = meta_get_u64(s->db, NULL, META_COMPACTED, &s->compacted)) < 0)
                 return refuse_meta(s, r, "its id or revision");
-        /* Read-only, an older format has none of these. */
-        if (((r = meta_get_u64(s->db, NULL, META_LOG_ROWS, &s->log.rows)) < 0 && r != -ENOENT) ||
-                        ((r = meta_get_u64(s->db, NULL, META_LOG_BYTES, &s->log.bytes)) < 0 &&
-                                        r != -ENOENT))
+        if ((r = meta_get_u64(s->db, NULL, META_LOG_ROWS, &s->log.rows)) < 0 ||
+                        (r = meta_get_u64(s->db, NULL, META_LOG_BYTES, &s->log.bytes)) < 0)
+                r = count_log(s);
+        if (r < 0)
                 return refuse_meta(s, r, "how long its log is");
         s->allocated = s->revision;
         return 0;

@@ -249,19 +249,43 @@ static int check_namespace(Store *s, const ObjectKey *key, sd_bus_error *reterr)
         return 0;
 }
 
-/* Fills in what the write builds upon. */
-static int find_previous(Store *s, Step *p, sd_bus_error *reterr)
+/* A record that nobody can read goes all the same: for whoever may write anything, as what it was
+ * is not known. */
+static int pass_unreadable(
+                Store *s, Step *p, const StoreWrite *w, const char *what, sd_bus_error *reterr)
 {
         char text[OBJECT_KEY_TEXT_SIZE];
         int r;
 
+        (void) object_key_format(&p->key, text);
+        if (!w->privileged)
+                return tank_error_set(reterr, TANK_ERROR_ACCESS_DENIED,
+                                "the stored record of %s cannot be read: %s it needs the right "
+                                "'privileged': be root",
+                                text, what);
+        log_warning("%s the unreadable record of %s", what, text);
+        r = store_lost_record(s, &p->key, &p->previous);
+        return r < 0 ? tank_error_set_errno(reterr, r, "no random bits for a uid") : 0;
+}
+
+/* Fills in what the write builds upon. A namespace cannot be deleted first, with all that stands in
+ * it; and nothing is lost by it, as a namespace is little more than its name. */
+static int find_previous(Store *s, Step *p, const StoreWrite *w, sd_bus_error *reterr)
+{
+        char text[OBJECT_KEY_TEXT_SIZE];
+        bool unreadable;
+        int r;
+
         r = store_lookup(s, &p->key, &p->previous, &p->previous_buffer);
+        unreadable = r == -EBADMSG || r == -EPROTONOSUPPORT;
+        if (unreadable && streq(p->key.type, "namespace") && p->operation->verb != STORE_CHECK)
+                r = pass_unreadable(s, p, w, "replacing", reterr);
+        else if (r < 0 && r != -ENOENT)
+                return tank_error_set(reterr, TANK_ERROR_FAILED_PRECONDITION,
+                                "the stored record of %s cannot be read: %s; delete it first",
+                                object_key_format(&p->key, text), errno_words(r));
         p->exists = r >= 0;
-        if (r >= 0 || r == -ENOENT)
-                return 0;
-        return tank_error_set(reterr, TANK_ERROR_FAILED_PRECONDITION,
-                        "the stored record of %s cannot be read: %s; delete it first",
-                        object_key_format(&p->key, text), errno_words(r));
+        return r == -ENOENT ? 0 : r;
 }
 
 /* What a program needs to decide whether to read again. */
@@ -322,25 +346,15 @@ static int check_namespace_delete(Store *s, const ObjectKey *key, sd_bus_error *
         return 0;
 }
 
-/* A record that nobody can read can still be deleted: by whoever may delete anything. */
 static int find_deleted(Store *s, Step *p, const StoreWrite *w, sd_bus_error *reterr)
 {
-        char text[OBJECT_KEY_TEXT_SIZE];
         int r;
 
         r = store_lookup(s, &p->key, &p->previous, &p->previous_buffer);
         p->exists = r != -ENOENT;
-        if (r >= 0 || r == -ENOENT)
-                return 0;
-        if (!w->privileged)
-                return tank_error_set(reterr, TANK_ERROR_ACCESS_DENIED,
-                                "the stored record of %s cannot be read: deleting it needs the "
-                                "right 'privileged': be root",
-                                object_key_format(&p->key, text));
-        log_warning("deleting the unreadable record of %s", object_key_format(&p->key, text));
-        p->previous = (StoreRecord){ .generation = 1, .created_usec = now_realtime_usec() };
-        r = random_id(p->previous.uid);
-        return r < 0 ? tank_error_set_errno(reterr, r, "no random bits for a uid") : 0;
+        if (r == -EBADMSG || r == -EPROTONOSUPPORT)
+                return pass_unreadable(s, p, w, "deleting", reterr);
+        return r >= 0 || r == -ENOENT ? 0 : store_read_failed(r, reterr);
 }
 
 /* A record that was put in the place of another has the uid of an object that stands elsewhere, and
@@ -448,7 +462,7 @@ static int check_put(Step *p, Store *s, const StoreWrite *w, sd_bus_error *reter
         bool same = true;
         int r;
 
-        if ((r = find_previous(s, p, reterr)) < 0 || (r = check_privileges(w, p, reterr)) < 0 ||
+        if ((r = find_previous(s, p, w, reterr)) < 0 || (r = check_privileges(w, p, reterr)) < 0 ||
                         (r = check_namespace(s, &p->key, reterr)) < 0)
                 return r;
         if (p->operation->verb == STORE_UPDATE && !p->exists)
@@ -500,7 +514,7 @@ int step_check(Step *p, Store *s, const StoreWrite *w, sd_bus_error *reterr)
         case STORE_ROLLBACK: return check_put(p, s, w, reterr);
         case STORE_DELETE: return check_delete(p, s, w, reterr);
         case STORE_CHECK:
-                r = find_previous(s, p, reterr);
+                r = find_previous(s, p, w, reterr);
                 return r < 0 ? r : check_revision(p, w, reterr);
         case _STORE_VERB_MAX:
         case _STORE_VERB_INVALID: break;

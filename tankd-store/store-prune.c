@@ -42,23 +42,23 @@ typedef struct Version {
         uint64_t at_usec;
 } Version;
 
-/* 1: @i stands on a version of the object; 0: there is no more. */
-static int read_version(const DbIter *i, const StoreKey *prefix, Version *ret)
+/* 1: @i stands on a version of the object, or was moved to it; 0: there is no more. */
+static int read_version(DbIter *i, const StoreKey *prefix, Version *ret)
 {
         const char *key, *value;
         StoreRecord record;
         uint32_t index;
         size_t size;
-        int r;
 
-        if (!db_iter_valid(i))
-                return db_iter_status(i);
-        key = db_iter_key(i, &size);
-        if (!key_has_prefix(key, size, prefix))
-                return 0;
-        r = history_key_decode(key, size, prefix, &ret->revision, &index);
-        if (r < 0)
-                return r;
+        for (;; db_iter_next(i)) {
+                if (!db_iter_valid(i))
+                        return db_iter_status(i);
+                key = db_iter_key(i, &size);
+                if (!key_has_prefix(key, size, prefix))
+                        return 0;
+                if (history_key_decode(key, size, prefix, &ret->revision, &index) >= 0)
+                        break; /* else it is the place of no version, and left alone */
+        }
         memcpy(ret->key.data, key, size);
         ret->key.size = size;
         value = db_iter_value(i, &size);

@@ -24,6 +24,7 @@
 #include "quantity.h"
 #include "selector.h"
 #include "store-internal.h"
+#include "store-problems.h"
 #include "store-scan.h"
 
 #define SLICE_USEC     (2 * USEC_PER_MSEC)
@@ -276,6 +277,7 @@ static int tell(Query *q, const Place *at, const char *text)
 static int step_scan(Query *q)
 {
         CLEANUP_FREE char *text = NULL;
+        char buf[KEY_WORDS_SIZE];
         Place at = {};
         const char *row;
         size_t size;
@@ -284,6 +286,11 @@ static int step_scan(Query *q)
         r = scan_next(q->scan, &at.key, &row, &size);
         if (r == -EAGAIN)
                 return 0;
+        if (r == -EILSEQ) {
+                log_error("a row is left out of a list: its key, %s, is the name of nothing",
+                                key_words(row, size, buf));
+                return 0;
+        }
         if (r == 0 && q->places) {
                 order_places(q);
                 q->scanned = true;

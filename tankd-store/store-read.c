@@ -11,6 +11,8 @@
 #include "names.h"
 #include "quantity.h"
 #include "store-internal.h"
+#include "store-problems.h"
+#include "store-scan.h"
 
 int store_refuse_key(
                 const char *type, const char *namespace, const char *name, sd_bus_error *reterr)
@@ -40,21 +42,16 @@ static int row_of_history(Store *s, const ObjectKey *key, char **ret, size_t *re
         StoreKey prefix = key_prefix_history(key);
         StoreKey behind = history_key_encode(key, UINT64_MAX, UINT32_MAX);
         StoreRecord record;
-        const char *k, *row;
+        const char *row;
         size_t size;
         int r;
 
         r = db_iter_new(s->db, NULL, DB_HISTORY, &i);
         if (r < 0)
                 return r;
-        db_iter_seek_before(i, DB_KEY(&behind));
-        if (!db_iter_valid(i)) {
-                r = db_iter_status(i);
+        r = history_seek_before(i, &prefix, &behind);
+        if (r <= 0)
                 return r < 0 ? r : -ENOENT;
-        }
-        k = db_iter_key(i, &size);
-        if (!key_has_prefix(k, size, &prefix))
-                return -ENOENT;
         row = db_iter_value(i, &size);
         if (store_record_decode(row, size, &record) >= 0 && record.operation == OPERATION_DELETED)
                 return -ENOENT;
@@ -94,6 +91,27 @@ int store_lookup(Store *s, const ObjectKey *key, StoreRecord *ret, char **ret_bu
         if (r >= 0)
                 *ret_buffer = TAKE_PTR(value);
         return r;
+}
+
+int store_lost_record(Store *s, const ObjectKey *key, StoreRecord *ret)
+{
+        CLEANUP_FREE char *row = NULL;
+        StoreRecord r = {}, last;
+        size_t size;
+
+        /* The last that the history has of it is what stood there. */
+        if (row_of_history(s, key, &row, &size) >= 0 &&
+                        store_record_decode(row, size, &last) >= 0) {
+                memcpy(r.uid, last.uid, sizeof(r.uid));
+                r.generation = last.generation;
+                r.created_usec = last.created_usec;
+                *ret = r;
+                return 0;
+        }
+        r.generation = 1;
+        r.created_usec = now_realtime_usec();
+        *ret = r;
+        return random_id(ret->uid);
 }
 
 int store_exists(Store *s, const ObjectKey *key)
@@ -189,10 +207,9 @@ int store_get(Store *s, const char *type, const char *namespace, const char *nam
         r = store_record_decode(value, size, &record);
         if (r < 0)
                 return tank_error_set(reterr, TANK_ERROR_INTERNAL,
-                                "the stored record of %s cannot be decoded: %s; delete it and "
-                                "declare it "
-                                "anew",
-                                object_key_format(&key, text), errno_words(r));
+                                "the stored record of %s cannot be decoded: %s; %s",
+                                object_key_format(&key, text), errno_words(r),
+                                problems_remedy(&key, false));
         r = store_record_to_text(&record, ret);
         return r < 0 ? store_read_failed(r, reterr) : 0;
 }

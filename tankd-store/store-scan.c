@@ -23,12 +23,28 @@ struct Scan {
         char namespace[LIMIT_NAME_MAX + 1]; /* "": every one, or it is in the prefix */
         StoreKey prefix;
 
-        bool told; /* by objects: the iterator stands at the row that was told last */
+        bool told; /* the iterator stands at the row that was told last; of objects, or a bad one */
         bool has_last;
         ObjectKey last; /* that was told, or that it all begins behind */
         char *row;      /* a copy: an earlier one, or scan_get()'s */
         size_t size, allocated;
 };
+
+int history_seek_before(DbIter *i, const StoreKey *prefix, const StoreKey *behind)
+{
+        for (db_iter_seek_before(i, DB_KEY(behind)); db_iter_valid(i); db_iter_previous(i)) {
+                uint64_t revision;
+                uint32_t index;
+                size_t size;
+                const char *k = db_iter_key(i, &size);
+
+                if (!key_has_prefix(k, size, prefix))
+                        return 0;
+                if (history_key_decode(k, size, prefix, &revision, &index) >= 0)
+                        return 1;
+        }
+        return db_iter_status(i);
+}
 
 Scan *scan_free(Scan *s)
 {
@@ -72,6 +88,26 @@ static int go_by_history(Scan *s, int error)
         return r < 0 ? r : -EAGAIN;
 }
 
+int scan_restart(Scan *s, const ScanRange *range)
+{
+        s->by_history = !s->newest;
+        s->told = s->has_last = false;
+        s->namespace[0] = 0;
+        s->prefix.size = 0;
+        if (isempty(range->type))
+                (void) snprintf(s->namespace, sizeof(s->namespace), "%s",
+                                strempty(range->namespace));
+        else
+                s->prefix = isempty(range->namespace)
+                                            ? key_prefix_type(range->type)
+                                            : key_prefix_namespace(range->type, range->namespace);
+        if (range->behind) {
+                s->last = *range->behind;
+                s->has_last = true;
+        }
+        return scan_start(s);
+}
+
 int scan_new(Db *db, uint64_t revision, const ScanRange *range, Scan **ret)
 {
         CLEANUP(scan_freep) Scan *s = calloc(1, sizeof(*s));
@@ -88,22 +124,16 @@ int scan_new(Db *db, uint64_t revision, const ScanRange *range, Scan **ret)
         if (s->revision > newest)
                 return -ERANGE;
         s->newest = s->revision == newest;
-        s->by_history = !s->newest;
-        if (isempty(range->type))
-                (void) snprintf(s->namespace, sizeof(s->namespace), "%s", range->namespace);
-        else
-                s->prefix = isempty(range->namespace)
-                                            ? key_prefix_type(range->type)
-                                            : key_prefix_namespace(range->type, range->namespace);
-        if (range->behind) {
-                s->last = *range->behind;
-                s->has_last = true;
-        }
-        r = scan_start(s);
+        r = scan_restart(s, range);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(s);
         return 0;
+}
+
+const DbView *scan_view(const Scan *s)
+{
+        return s->view;
 }
 
 uint64_t scan_revision(const Scan *s)
@@ -168,17 +198,15 @@ static int read_history(Scan *s, const ObjectKey *key)
                 k = db_iter_key(s->iter, &size);
                 if (!key_has_prefix(k, size, &prefix))
                         return found;
-                r = history_key_decode(k, size, &prefix, &revision, &index);
-                if (r < 0)
-                        return r;
+                if (history_key_decode(k, size, &prefix, &revision, &index) < 0)
+                        continue; /* the place of no version */
                 if (revision > s->revision)
                         break;
                 if (rows >= ROWS_WALKED) { /* what is found is this row, or one behind it */
                         leap = history_key_encode(key, s->revision, UINT32_MAX);
-                        db_iter_seek_before(s->iter, DB_KEY(&leap));
-                        if (!db_iter_valid(s->iter))
-                                return db_iter_status(s->iter) < 0 ? db_iter_status(s->iter)
-                                                                   : -EBADMSG;
+                        r = history_seek_before(s->iter, &prefix, &leap);
+                        if (r <= 0)
+                                return r < 0 ? r : -EBADMSG;
                         r = keep_current(s);
                         if (r < 0)
                                 return r;
@@ -210,13 +238,17 @@ int scan_next(Scan *s, ObjectKey *ret, const char **ret_row, size_t *ret_size)
         k = db_iter_key(s->iter, &size);
         if (!key_has_prefix(k, size, &s->prefix))
                 return 0;
-        if (s->by_history && size <= POSITION_SIZE)
-                return -EBADMSG;
-        r = object_key_decode(k, s->by_history ? size - POSITION_SIZE : size, &key);
-        if (r >= 0)
-                r = pass_namespaces(s, &key);
+        if ((s->by_history && size <= POSITION_SIZE) ||
+                        object_key_decode(k, s->by_history ? size - POSITION_SIZE : size, &key) <
+                                        0) {
+                s->told = true;
+                *ret_row = k; /* not by this program's hand: do not guess */
+                *ret_size = size;
+                return -EILSEQ;
+        }
+        r = pass_namespaces(s, &key);
         if (r < 0)
-                return r; /* not by this program's hand: do not guess */
+                return r;
         if (!s->by_history) {
                 s->told = s->has_last = true;
                 s->last = key;
@@ -250,17 +282,9 @@ static int get_earlier(Scan *s, const ObjectKey *key)
 {
         StoreKey prefix = key_prefix_history(key);
         StoreKey behind = history_key_encode(key, s->revision, UINT32_MAX);
-        const char *k;
-        size_t size;
-        int r;
+        int r = history_seek_before(s->iter, &prefix, &behind);
 
-        db_iter_seek_before(s->iter, DB_KEY(&behind));
-        if (!db_iter_valid(s->iter)) {
-                r = db_iter_status(s->iter);
-                return r < 0 ? r : -ENOENT;
-        }
-        k = db_iter_key(s->iter, &size);
-        return key_has_prefix(k, size, &prefix) ? keep_current(s) : -ENOENT;
+        return r > 0 ? keep_current(s) : r < 0 ? r : -ENOENT;
 }
 
 int scan_get(Scan *s, const ObjectKey *key, const char **ret_row, size_t *ret_size)

@@ -22,6 +22,10 @@ typedef struct ScanRange {
         const ObjectKey *behind;      /* NULL: from the first on */
 } ScanRange;
 
+/* Of a history: to the newest version before @behind of the object whose versions begin with
+ * @prefix; rows that are the place of no version are passed over. 1; 0: there is none. */
+int history_seek_before(DbIter *i, const StoreKey *prefix, const StoreKey *behind);
+
 #define SCAN_NEWEST UINT64_MAX
 
 /* -ERANGE: the revision is ahead of the database. */
@@ -31,8 +35,13 @@ DEFINE_CLEANUP(Scan *, scan_freep, scan_free);
 
 uint64_t scan_revision(const Scan *s);
 bool scan_is_newest(const Scan *s); /* nothing was written since */
+/* The same moment, another part of the store. */
+int scan_restart(Scan *s, const ScanRange *range);
+const DbView *scan_view(const Scan *s);
+
 /* 1: the next one, whose row is borrowed until the next call; 0: there is none; -EAGAIN: not found
- * yet, ask again: so that nobody waits long. -EBADMSG: a key that this program cannot have made. */
+ * yet, ask again: so that nobody waits long. -EILSEQ: a row whose key, which is in *ret_row, is the
+ * name of nothing: ask again for what stands behind it. */
 int scan_next(Scan *s, ObjectKey *ret, const char **ret_row, size_t *ret_size);
 /* The row of an object that scan_next() gave earlier; behind the end only. */
 int scan_get(Scan *s, const ObjectKey *key, const char **ret_row, size_t *ret_size);

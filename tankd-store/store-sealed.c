@@ -9,6 +9,7 @@
 #include "error.h"
 #include "limit.h"
 #include "store-keyring.h"
+#include "store-scan.h"
 
 /* ---- the values of one version ---- */
 
@@ -258,9 +259,9 @@ static int is_newest(Store *s, const DbView *view, const ObjectKey *key, uint64_
         r = db_iter_new(s->db, view, DB_HISTORY, &i);
         if (r < 0)
                 return r;
-        db_iter_seek_before(i, DB_KEY(&end));
-        if (!db_iter_valid(i))
-                return db_iter_status(i);
+        r = history_seek_before(i, &prefix, &end);
+        if (r <= 0)
+                return r;
         k = db_iter_key(i, &size);
         return history_key_decode(k, size, &prefix, &newest, &index) >= 0 && newest == revision;
 }

@@ -6,21 +6,21 @@
 #include "store-verify.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 #include "clock.h"
 #include "document.h"
-#include "limit.h"
 #include "log.h"
 #include "store-key.h"
 #include "store-kv-record.h"
 #include "store-meta.h"
+#include "store-problems.h"
 #include "store-record.h"
-#include "strv.h"
+#include "store-scan.h"
 
 #define REMEDY_RESTORE "restore a copy"
-#define REMEDY_DELETE  "delete it and declare it anew"
+#define REMEDY_COUNT   "compact up to the newest revision, which counts them anew"
+#define REMEDY_ANEW    "export, and import into a new database"
 
 /* The row before, of the history. */
 typedef struct Before {
@@ -35,8 +35,8 @@ struct Verifier {
         DbView *view;
         DbIter *iter; /* NULL: between two families */
         DbFamily family;
-        char **problems;
-        size_t n_problems, n_rows;
+        Problems problems;
+        size_t n_rows;
 
         uint64_t revision, compacted;
         uint64_t log_revision; /* the newest row's */
@@ -45,47 +45,17 @@ struct Verifier {
         Before before;
 };
 
-static int add_problem(Verifier *v, const char *format, ...) PRINTF_LIKE(2, 3);
-static int add_problem(Verifier *v, const char *format, ...)
-{
-        CLEANUP_FREE char *text = NULL;
-        va_list ap;
-        int r;
-
-        if (v->n_problems++ >= LIMIT_VERIFY_PROBLEMS)
-                return 0;
-        va_start(ap, format);
-        r = vasprintf(&text, format, ap);
-        va_end(ap);
-        return r < 0 ? -ENOMEM : strv_append_take(&v->problems, TAKE_PTR(text));
-}
-
-/* A key that is none of ours, as text: letters stay, all else as hex digits. */
-static const char *key_words(const void *key, size_t size, char buf[static 128])
-{
-        const unsigned char *p = key;
-        size_t n = 0;
-
-        for (size_t i = 0; i < size && n < 120; i++)
-                if ((p[i] >= '0' && p[i] <= '9') || (p[i] >= 'a' && p[i] <= 'z') || p[i] == '-')
-                        buf[n++] = (char) p[i];
-                else
-                        n += (size_t) snprintf(buf + n, 128 - n, "\\x%02x", p[i]);
-        buf[n] = 0;
-        return buf;
-}
-
 /* ---- rows about the database ---- */
 
-static int check_number(Verifier *v, const char *name, uint64_t *ret)
+static int check_number(Verifier *v, const char *name, const char *remedy, uint64_t *ret)
 {
         int r = meta_get_u64(v->db, v->view, name, ret);
 
         if (r >= 0)
                 return 0;
         *ret = 0;
-        return add_problem(v, "the row \"%s\" about the database %s: " REMEDY_RESTORE, name,
-                        r == -ENOENT ? "is missing" : "cannot be read");
+        return problems_add(&v->problems, "the row \"%s\" about the database %s: %s", name,
+                        r == -ENOENT ? "is missing" : "cannot be read", remedy);
 }
 
 static int check_meta(Verifier *v)
@@ -94,22 +64,22 @@ static int check_meta(Verifier *v)
         uint64_t format, rows;
         int r;
 
-        if ((r = check_number(v, META_FORMAT, &format)) < 0 ||
-                        (r = check_number(v, META_REVISION, &v->revision)) < 0 ||
-                        (r = check_number(v, META_COMPACTED, &v->compacted)) < 0 ||
-                        (r = check_number(v, META_LOG_ROWS, &rows)) < 0 ||
-                        (r = check_number(v, META_LOG_BYTES, &rows)) < 0)
+        if ((r = check_number(v, META_FORMAT, REMEDY_RESTORE, &format)) < 0 ||
+                        (r = check_number(v, META_REVISION, REMEDY_RESTORE, &v->revision)) < 0 ||
+                        (r = check_number(v, META_COMPACTED, REMEDY_RESTORE, &v->compacted)) < 0 ||
+                        (r = check_number(v, META_LOG_ROWS, REMEDY_COUNT, &rows)) < 0 ||
+                        (r = check_number(v, META_LOG_BYTES, REMEDY_COUNT, &rows)) < 0)
                 return r;
         v->log_revision = v->compacted;
         if (meta_get_id(v->db, id) < 0)
-                r = add_problem(v, "the database does not say its id: " REMEDY_RESTORE);
+                r = problems_add(&v->problems, "the database does not say its id: " REMEDY_RESTORE);
         if (r >= 0 && format != STORE_FORMAT)
-                r = add_problem(v,
+                r = problems_add(&v->problems,
                                 "the database has format %" PRIu64 ", not %d: start tankd-store "
                                 "once, which brings it up to that",
                                 format, STORE_FORMAT);
         if (r >= 0 && v->compacted > v->revision)
-                r = add_problem(v,
+                r = problems_add(&v->problems,
                                 "changes are gone up to revision %" PRIu64
                                 ", but the newest one is %" PRIu64 ": " REMEDY_RESTORE,
                                 v->compacted, v->revision);
@@ -139,20 +109,18 @@ static const char *newest_problem(
 {
         CLEANUP(db_iter_freep) DbIter *i = NULL;
         StoreKey prefix = key_prefix_history(key), behind = prefix;
-        const char *k, *newest;
+        const char *newest;
         size_t n;
+        int r;
 
         *ret_r = db_iter_new(v->db, v->view, DB_HISTORY, &i);
         if (*ret_r < 0)
                 return NULL;
         behind.data[behind.size - 1] = 1;
-        db_iter_seek_before(i, DB_KEY(&behind));
-        if (!db_iter_valid(i))
-                return db_iter_status(i) < 0 ? "its newest version cannot be read"
-                                             : "no version of it is in the history";
-        k = db_iter_key(i, &n);
-        if (!key_has_prefix(k, n, &prefix))
-                return "no version of it is in the history";
+        r = history_seek_before(i, &prefix, &behind);
+        if (r <= 0)
+                return r < 0 ? "its newest version cannot be read"
+                             : "no version of it is in the history";
         newest = db_iter_value(i, &n);
         if (n != size || memcmp(newest, value, size) != 0)
                 return "it is not the newest version in its history";
@@ -176,19 +144,21 @@ static const char *id_problem(Verifier *v, const char *key, size_t key_size, con
 
 static int check_object(Verifier *v, const char *k, size_t k_size, const char *value, size_t size)
 {
-        char text[OBJECT_KEY_TEXT_SIZE], buf[128];
+        char text[OBJECT_KEY_TEXT_SIZE], buf[KEY_WORDS_SIZE];
         const char *problem = NULL;
         StoreRecord record;
         ObjectKey key;
         int r;
 
         if (object_key_decode(k, k_size, &key) < 0)
-                return add_problem(v, "objects: %s is the name of nothing: " REMEDY_RESTORE,
+                return problems_add(&v->problems,
+                                "objects: %s is the name of nothing: " REMEDY_ANEW,
                                 key_words(k, k_size, buf));
         r = store_record_decode(value, size, &record);
         if (r < 0)
-                return add_problem(v, "%s cannot be decoded (%s): " REMEDY_DELETE,
-                                object_key_format(&key, text), errno_words(r));
+                return problems_add(&v->problems, "%s cannot be decoded (%s): %s",
+                                object_key_format(&key, text), errno_words(r),
+                                problems_remedy(&key, false));
         r = 0;
         if (record.operation == OPERATION_DELETED)
                 problem = "it stands, and is marked as deleted";
@@ -202,21 +172,22 @@ static int check_object(Verifier *v, const char *k, size_t k_size, const char *v
                 problem = id_problem(v, k, k_size, record.uid);
         if (!problem)
                 return r;
-        return add_problem(v, "%s: %s: " REMEDY_DELETE, object_key_format(&key, text), problem);
+        return problems_add(&v->problems, "%s: %s: %s", object_key_format(&key, text), problem,
+                        problems_remedy(&key, true));
 }
 
 static int check_id(Verifier *v, const char *k, size_t k_size, const char *value, size_t size)
 {
         CLEANUP_FREE char *object = NULL;
         StoreRecord record;
-        char buf[128];
+        char buf[KEY_WORDS_SIZE];
         size_t n;
 
         if (db_get(v->db, v->view, DB_OBJECTS, (DbKey){ value, size }, &object, &n) < 0 ||
                         store_record_decode(object, n, &record) < 0) {
                 /* An object that cannot be decoded was told of already. */
                 return object ? 0
-                              : add_problem(v,
+                              : problems_add(&v->problems,
                                                 "ids: %s belongs to nothing that stands: export, "
                                                 "and import into a new database",
                                                 key_words(k, k_size, buf));
@@ -225,7 +196,7 @@ static int check_id(Verifier *v, const char *k, size_t k_size, const char *value
         if (id_key_encode(record.uid, &id) >= 0 && id.size == k_size &&
                         memcmp(id.data, k, k_size) == 0)
                 return 0;
-        return add_problem(v,
+        return problems_add(&v->problems,
                         "ids: %s belongs to something with another uid: export, and import into a "
                         "new database",
                         key_words(k, k_size, buf));
@@ -252,7 +223,7 @@ static int close_object(Verifier *v)
                 return 0; /* where it cannot be read the objects told it */
         if (object_key_decode(b.prefix.data, b.prefix.size, &key) < 0)
                 return 0; /* told of */
-        return add_problem(v, "%s: %s: declare it anew", object_key_format(&key, text),
+        return problems_add(&v->problems, "%s: %s: declare it anew", object_key_format(&key, text),
                         b.deleted ? "its newest version is a deletion, but it stands"
                                   : "its newest version is no deletion, but it does not stand");
 }
@@ -283,7 +254,7 @@ static const char *sequence_problem(const Before *b, const StoreRecord *now)
 static int check_version(Verifier *v, const char *k, size_t k_size, const char *value, size_t size)
 {
         const size_t position = sizeof(uint64_t) + sizeof(uint32_t);
-        char text[OBJECT_KEY_TEXT_SIZE], buf[128];
+        char text[OBJECT_KEY_TEXT_SIZE], buf[KEY_WORDS_SIZE];
         const char *problem = NULL;
         StoreKey prefix = {};
         StoreRecord record;
@@ -299,7 +270,8 @@ static int check_version(Verifier *v, const char *k, size_t k_size, const char *
         if (prefix.size == 0 || prefix.data[prefix.size - 1] != 0 ||
                         object_key_decode(prefix.data, prefix.size - 1, &key) < 0 ||
                         history_key_decode(k, k_size, &prefix, &revision, &index) < 0)
-                return add_problem(v, "history: %s is the name of no version: " REMEDY_RESTORE,
+                return problems_add(&v->problems,
+                                "history: %s is the name of no version: " REMEDY_ANEW,
                                 key_words(k, k_size, buf));
         if (prefix.size != v->before.prefix.size ||
                         memcmp(prefix.data, v->before.prefix.data, prefix.size) != 0)
@@ -322,7 +294,7 @@ static int check_version(Verifier *v, const char *k, size_t k_size, const char *
                 v->before.deleted = record.operation == OPERATION_DELETED;
                 memcpy(v->before.uid, record.uid, sizeof(record.uid));
         }
-        return problem ? add_problem(v,
+        return problem ? problems_add(&v->problems,
                                          "%s, version %" PRIu64
                                          ": %s: do not go back to it; it goes with its time",
                                          object_key_format(&key, text), revision, problem)
@@ -360,12 +332,13 @@ static int check_change(Verifier *v, const char *k, size_t k_size, const char *v
         uint32_t index;
         StoreChange c;
         KvChange kv;
-        char buf[128];
+        char buf[KEY_WORDS_SIZE];
         bool follows;
         int r;
 
         if (change_key_decode(k, k_size, &revision, &index) < 0)
-                return add_problem(v, "changes: %s is the place of no change: " REMEDY_RESTORE,
+                return problems_add(&v->problems,
+                                "changes: %s is the place of no change: " REMEDY_ANEW,
                                 key_words(k, k_size, buf));
         v->log_rows++;
         v->log_bytes += size;
@@ -388,7 +361,7 @@ static int check_change(Verifier *v, const char *k, size_t k_size, const char *v
         }
         if (!problem)
                 return 0;
-        return add_problem(v,
+        return problems_add(&v->problems,
                         "change %" PRIu64 ".%" PRIu32 ": %s: compact up to this revision, so that "
                         "whoever follows the changes lists anew",
                         revision, index, problem);
@@ -400,7 +373,7 @@ static int close_log(Verifier *v)
         int r = 0;
 
         if (v->log_revision < v->revision)
-                r = add_problem(v,
+                r = problems_add(&v->problems,
                                 "changes: those behind revision %" PRIu64
                                 " are missing, up to %" PRIu64 ": compact up to it, so that "
                                 "whoever follows the changes lists anew",
@@ -408,10 +381,10 @@ static int close_log(Verifier *v)
         if (r >= 0 && meta_get_u64(v->db, v->view, META_LOG_ROWS, &rows) >= 0 &&
                         meta_get_u64(v->db, v->view, META_LOG_BYTES, &bytes) >= 0 &&
                         (rows != v->log_rows || bytes != v->log_bytes))
-                r = add_problem(v,
+                r = problems_add(&v->problems,
                                 "changes: %" PRIu64 " rows of %" PRIu64
                                 " bytes, but the database counts %" PRIu64 " of %" PRIu64
-                                ": export, and import into a new database",
+                                ": " REMEDY_COUNT,
                                 v->log_rows, v->log_bytes, rows, bytes);
         return r;
 }
@@ -425,20 +398,31 @@ static int check_kv(Verifier *v, const char *k, size_t k_size, const char *value
         KvRecord record;
         KvTotals totals;
         uint64_t expires;
-        char buf[128];
+        char buf[KEY_WORDS_SIZE];
         KvBytes key;
 
         if (kv_key_data_decode(k, k_size, store, &key) >= 0) {
                 if (kv_record_decode(value, size, &record) < 0)
-                        problem = "its value cannot be decoded: set or remove it";
+                        problem = "its value cannot be decoded: remove it";
                 else if (record.revision > v->revision)
-                        problem = "its revision lies ahead of the database: set or remove it";
-        } else if (kv_key_totals_decode(k, k_size, store) >= 0) {
-                if (kv_totals_decode(value, size, &totals) < 0)
-                        problem = "what the store holds is not known: clear it";
-        } else if (kv_key_expiry_decode(k, k_size, &expires, store, &key) < 0)
-                problem = "it is the name of nothing: " REMEDY_RESTORE;
-        return problem ? add_problem(v, "kv: %s: %s", key_words(k, k_size, buf), problem) : 0;
+                        problem = "its revision lies ahead of the database: remove it";
+                return problem ? problems_add(&v->problems, "kv: key %s of the store '%s': %s",
+                                                 key_words(key.data, key.size, buf), store, problem)
+                               : 0;
+        }
+        if (kv_key_totals_decode(k, k_size, store) >= 0)
+                return kv_totals_decode(value, size, &totals) >= 0
+                                       ? 0
+                                       : problems_add(&v->problems,
+                                                         "kv: the store '%s' does not say how much "
+                                                         "it holds: set or remove a key of it, "
+                                                         "which counts anew",
+                                                         store);
+        if (kv_key_expiry_decode(k, k_size, &expires, store, &key) < 0)
+                problem = "it is the name of nothing: " REMEDY_ANEW;
+        return problem ? problems_add(&v->problems, "kv: %s: %s", key_words(k, k_size, buf),
+                                         problem)
+                       : 0;
 }
 
 /* ---- from row to row ---- */
@@ -464,7 +448,7 @@ static int next_family(Verifier *v)
 
         v->iter = db_iter_free(v->iter);
         if (r < 0)
-                r = add_problem(v,
+                r = problems_add(&v->problems,
                                 "%s: they cannot be read to the end (%s): " REMEDY_RESTORE
                                 ", or export what can be read",
                                 db_family_name(v->family), errno_words(r));
@@ -515,20 +499,12 @@ int verifier_turn(Verifier *v, uint64_t deadline)
                 if (n % 16 == 0 && now_boottime_usec() >= deadline)
                         return 1;
         }
-        if (r == 0 && v->n_problems > LIMIT_VERIFY_PROBLEMS &&
-                        strv_length(v->problems) == LIMIT_VERIFY_PROBLEMS) {
-                CLEANUP_FREE char *text = NULL;
-
-                if (asprintf(&text, "and %zu more", v->n_problems - LIMIT_VERIFY_PROBLEMS) < 0)
-                        return -ENOMEM;
-                r = strv_append_take(&v->problems, TAKE_PTR(text));
-        }
-        return r;
+        return r == 0 ? problems_close(&v->problems) : r;
 }
 
 char *const *verifier_problems(const Verifier *v)
 {
-        return v->problems;
+        return v->problems.list;
 }
 
 uint64_t verifier_rows(const Verifier *v)
@@ -557,7 +533,7 @@ Verifier *verifier_free(Verifier *v)
                 return NULL;
         db_iter_free(v->iter);
         db_view_free(v->view);
-        strv_free(v->problems);
+        problems_done(&v->problems);
         free(v);
         return NULL;
 }
