@@ -449,6 +449,9 @@ class _Follower:
                 key = store._out(_bytes(entry.get_child_value(0)))
                 snapshot[key] = store._out(_bytes(entry.get_child_value(1)))
                 revisions[key] = entry.get_child_value(2).get_uint64()
+            for i in range(reply.get_child_value(3).n_children()):
+                log.error("store %s: the value of %r cannot be read: remove it, and set it anew",
+                          store.name, _bytes(reply.get_child_value(3).get_child_value(i)))
             token = reply.get_child_value(1).get_string()
             if first is None:
                 first = reply.get_child_value(2).get_uint64()

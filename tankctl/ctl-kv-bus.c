@@ -5,6 +5,7 @@
 #include "base64.h"
 #include "bus-names.h"
 #include "ctl-kv.h"
+#include "ctl-text.h"
 #include "names.h"
 
 const CtlPeer ctl_kv = {
@@ -79,6 +80,32 @@ static int read_entry(sd_bus_message *m, KvShown *ret)
         return r < 0 ? r : 1;
 }
 
+/* Not absent, and not to be shown as if it were empty. */
+static int tell_unreadable(sd_bus_message *m, KvListing *l)
+{
+        KvData key;
+        int r;
+
+        r = sd_bus_message_enter_container(m, 'a', "ay");
+        while (r >= 0 && (r = sd_bus_message_at_end(m, false)) == 0) {
+                CLEANUP_FREE char *text = NULL, *neutral = NULL;
+
+                r = kv_read_bytes(m, &key);
+                if (r < 0)
+                        return r;
+                text = strndup(key.size > 0 ? key.data : "", key.size);
+                neutral = text ? text_neutral(text, NULL) : NULL;
+                if (!neutral)
+                        return -ENOMEM;
+                ctl_error("%s: what is stored under the key '%s' cannot be read: remove it, and "
+                          "set "
+                          "it anew",
+                                l->store, neutral);
+                l->n_unreadable++;
+        }
+        return r < 0 ? r : sd_bus_message_exit_container(m);
+}
+
 static int read_page(
                 sd_bus_message *reply, void *userdata, const char **ret_next, sd_bus_error *reterr)
 {
@@ -91,7 +118,8 @@ static int read_page(
         while (r >= 0 && (r = read_entry(reply, &entry)) > 0)
                 r = l->each(&entry, l->userdata);
         if (r < 0 || (r = sd_bus_message_exit_container(reply)) < 0 ||
-                        (r = sd_bus_message_read(reply, "st", ret_next, &revision)) < 0)
+                        (r = sd_bus_message_read(reply, "st", ret_next, &revision)) < 0 ||
+                        (r = tell_unreadable(reply, l)) < 0)
                 return r;
         if (!l->begun)
                 l->revision = revision;

@@ -337,7 +337,10 @@ static int kv_list_keys(const Arguments *a)
         if ((r = listing_init(&l, a, titles)) != 0 || (r = ctl_bus_open(&bus)) != 0)
                 return r;
         r = kv_list(bus, &q, &e);
-        return r < 0 ? ctl_bus_failure("kv list", &e, r) : show_listing(&l);
+        if (r < 0)
+                return ctl_bus_failure("kv list", &e, r);
+        r = show_listing(&l);
+        return r == 0 && q.n_unreadable > 0 ? EXIT_CODE_FAILED : r;
 }
 
 static void show_store(const char *store, uint64_t keys, uint64_t bytes, void *userdata)

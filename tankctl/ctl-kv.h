@@ -38,6 +38,7 @@ typedef struct KvListing {
         int (*each)(const KvShown *entry, void *userdata);
         void *userdata;
         uint64_t revision;
+        size_t n_unreadable; /* keys whose value cannot be read; told on standard error */
         bool begun;
 } KvListing;
 

@@ -43,14 +43,49 @@ BUS_METHOD_SHARED(kv_method_get, BUS_INSPECT, store_bus_access)
 typedef struct Page {
         StoreBus *bus;
         sd_bus_message *reply;
+        KvKey *unreadable; /* of a list: keys that are there, and told behind the others */
+        size_t n_unreadable, allocated;
 } Page;
+
+static void page_done(Page *p)
+{
+        free(p->unreadable);
+}
+
+static int keep_unreadable(Page *p, KvBytes key)
+{
+        if (p->n_unreadable == p->allocated) {
+                size_t n = MAX(2 * p->allocated, (size_t) 4);
+                KvKey *grown = reallocarray(p->unreadable, n, sizeof(*grown));
+
+                if (!grown)
+                        return -ENOMEM;
+                p->unreadable = grown;
+                p->allocated = n;
+        }
+        p->unreadable[p->n_unreadable].size = key.size;
+        memcpy(p->unreadable[p->n_unreadable++].data, key.data, key.size);
+        return 0;
+}
+
+static int append_unreadable(const Page *p)
+{
+        int r = sd_bus_message_open_container(p->reply, 'a', "ay");
+
+        for (size_t i = 0; r >= 0 && i < p->n_unreadable; i++)
+                r = append_bytes(p->reply,
+                                (KvBytes){ p->unreadable[i].data, p->unreadable[i].size });
+        return r < 0 ? r : sd_bus_message_close_container(p->reply);
+}
 
 static int append_entry(KvBytes key, const KvRecord *record, void *userdata)
 {
-        const Page *p = userdata;
+        Page *p = userdata;
         sd_bus_message *m = p->reply;
         int r;
 
+        if (!record)
+                return keep_unreadable(p, key);
         metrics_out(p->bus->metrics, record->value.size);
         if ((r = sd_bus_message_open_container(m, 'r', "ayaytt")) < 0 ||
                         (r = append_bytes(m, key)) < 0 ||
@@ -76,7 +111,7 @@ static int kv_method_list_authorized(
                 { "values", 'b', &o.values, NULL },
                 { "durable", 'b', &o.durable, NULL },
         };
-        Page page = { .bus = userdata };
+        CLEANUP(page_done) Page page = { .bus = userdata };
         const char *store;
         uint64_t revision;
         int r;
@@ -92,7 +127,8 @@ static int kv_method_list_authorized(
                         (r = store_kv_list(page.bus->store, store, &o, append_entry, &page, &next,
                                          &revision, reterr)) < 0 ||
                         (r = sd_bus_message_close_container(reply)) < 0 ||
-                        (r = sd_bus_message_append(reply, "st", strempty(next), revision)) < 0)
+                        (r = sd_bus_message_append(reply, "st", strempty(next), revision)) < 0 ||
+                        (r = append_unreadable(&page)) < 0)
                 return r;
         return sd_bus_message_send(reply);
 }

@@ -78,11 +78,11 @@ typedef struct List {
 /* 1: told; 0: passed over, or the page is full. */
 static int tell(List *l, KvBytes key, const KvRecord *record)
 {
-        KvRecord shown = *record;
+        KvRecord shown = record ? *record : (KvRecord){};
         size_t size;
         int r;
 
-        if (kv_is_over(record, l->now))
+        if (record && kv_is_over(record, l->now))
                 return 0;
         if (!l->options->values)
                 shown.value = (KvBytes){};
@@ -90,7 +90,7 @@ static int tell(List *l, KvBytes key, const KvRecord *record)
         l->full = l->n >= l->limit || (l->n > 0 && l->bytes + size > LIMIT_PAGE_BYTES);
         if (l->full)
                 return 0;
-        r = l->each(key, &shown, l->userdata);
+        r = l->each(key, record ? &shown : NULL, l->userdata);
         if (r < 0)
                 return r;
         l->n++;
@@ -140,13 +140,11 @@ static int tell_durable(List *l, KvBytes key, const DbIter *i)
                 return 0; /* what is under way counts: the next one to be told */
         value = db_iter_value(i, &size);
         r = kv_record_decode(value, size, &record);
-        if (r < 0) {
-                log_error("a key of the store '%s' cannot be decoded, and is left out of a list: "
-                          "%s",
+        if (r < 0)
+                log_error("what stands under a key of the store '%s' cannot be decoded: %s; "
+                          "\"tankctl store verify\" tells which",
                                 l->store, errno_words(r));
-                return 0;
-        }
-        return tell(l, key, &record);
+        return tell(l, key, r < 0 ? NULL : &record);
 }
 
 /* Of one moment, whose revision the database says: a batch may be durable before it is told. */

@@ -85,8 +85,9 @@ typedef struct KvListOptions {
                        * revision are exactly what the list does not show */
 } KvListOptions;
 
+/* @record NULL: the key is there, and what stands under it cannot be read. */
 typedef int (*KvEach)(KvBytes key, const KvRecord *record, void *userdata);
-/* In the order of the bytes of the keys. A row that cannot be read is logged and passed over. */
+/* In the order of the bytes of the keys. */
 int store_kv_list(Store *s, const char *store, const KvListOptions *o, KvEach each, void *userdata,
                 char **ret_next, uint64_t *ret_revision, sd_bus_error *reterr);
 

@@ -184,6 +184,7 @@ typedef struct Row {
         size_t key_size, size;
 } Row;
 
+static Store *the_store;
 static Row rows[ROWS_MAX];
 static size_t n_rows;
 
@@ -337,10 +338,20 @@ static int see(const char *text, void *userdata)
 
 static int see_key(KvBytes key, const KvRecord *record, void *userdata)
 {
+        unsigned *n = userdata;
+
+        /* It is there, and so for Get. */
+        if (!record) {
+                CLEANUP_FREE char *buffer = NULL;
+                KvRecord r;
+
+                assert_true(store_kv_get(the_store, "s", key, &r, &buffer, NULL) < 0);
+        }
+        (*n)++;
         return 0;
 }
 
-static void check_lists(Fixture *f)
+static void check_lists(Fixture *f, bool lost)
 {
         static const StoreQuery queries[] = {
                 { .type = "", .namespace = "" },
@@ -348,6 +359,7 @@ static void check_lists(Fixture *f)
                 { .type = "", .namespace = "prod", .sort = "-revision" },
         };
         CLEANUP_FREE char *next = NULL;
+        unsigned n_keys = 0;
         uint64_t revision;
 
         for (size_t i = 0; i < ARRAY_SIZE(queries); i++) {
@@ -355,8 +367,10 @@ static void check_lists(Fixture *f)
 
                 assert_string_equal(query(f, &queries[i], see, &seen).error, "");
         }
+        the_store = f->store;
         assert_true(store_kv_list(f->store, "s", &(const KvListOptions){ .token = "" }, see_key,
-                                    NULL, &next, &revision, NULL) >= 0);
+                                    &n_keys, &next, &revision, NULL) >= 0);
+        assert_true(lost || n_keys == 2);
 }
 
 /* What was exported, and nothing else, can be imported. */
@@ -474,7 +488,7 @@ static void check(Fixture *f, const char *what, bool lost)
         }
         if (store_is_closed(f->store))
                 return;
-        check_lists(f);
+        check_lists(f, lost);
         check_export(f, lost);
         if (!store_is_degraded(f->store))
                 heal(f, what);
