@@ -4,6 +4,7 @@
 
 #include "clock.h"
 #include "ctl-columns.h"
+#include "ctl-quota.h"
 #include "ctl-resource.h"
 #include "ctl-text.h"
 #include "document.h"
@@ -127,6 +128,8 @@ static const Column known[] = {
         { "STATE", ".status.state", COLUMN_ALWAYS | COLUMN_STATE, NULL, "pod" },
         { "REASON", ".status.reason", COLUMN_ALWAYS, NULL, "pod" },
         { "RESTARTS", NULL, COLUMN_ALWAYS, value_restarts, "pod" },
+        { "OBJECTS", NULL, COLUMN_ALWAYS, namespace_objects, "namespace" },
+        { "SIZE", NULL, COLUMN_ALWAYS, namespace_size, "namespace" },
         { "AGE", ".meta.created", COLUMN_ALWAYS | COLUMN_AGE, NULL, NULL },
         { "GENERATION", ".meta.generation", COLUMN_WIDE, NULL, NULL },
         { "UID", ".meta.uid", COLUMN_WIDE, NULL, NULL },

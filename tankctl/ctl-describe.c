@@ -6,6 +6,7 @@
 
 #include "clock.h"
 #include "ctl-json.h"
+#include "ctl-quota.h"
 #include "ctl-resource.h"
 #include "ctl-text.h"
 #include "ctl-verbs.h"
@@ -126,6 +127,16 @@ static void describe_status(const json_t *doc)
         describe_containers("Containers:", json_object_get(status, "containers"));
 }
 
+static void describe_use(const json_t *doc)
+{
+        CLEANUP_JSON json_t *objects = namespace_objects(doc), *size = namespace_size(doc);
+
+        if (objects)
+                line(0, "Objects:", "%s", json_string_value(objects));
+        if (size)
+                line(0, "Size:", "%s", json_string_value(size));
+}
+
 /* The declaration, indented: its own words, control characters quoted by YAML. */
 static int describe_declaration(const json_t *doc)
 {
@@ -180,7 +191,9 @@ int verb_describe(const Arguments *a)
         line(0, "Updated:", "%s", strempty(json_get_string(meta, "updated")));
         describe_labels(doc, "labels", "Labels:");
         describe_labels(doc, "annotations", "Annotations:");
-        if (json_object_get(doc, "status"))
+        if (streq(resource.type, "namespace"))
+                describe_use(doc);
+        else if (json_object_get(doc, "status"))
                 describe_status(doc);
         return describe_declaration(doc) < 0 ? ctl_oom() : 0;
 }

@@ -132,7 +132,10 @@ static int read_all(GetWatch *w, json_t **ret, sd_bus_error *reterr)
                 .labels = w->selection->labels,
                 .fields = w->selection->fields,
         };
-        bool with_status = w->a->output != OUTPUT_NAME || w->a->sort_by || w->selection->by_status;
+        bool with_status = streq(w->resource->type, "namespace")
+                                           ? w->table != NULL
+                                           : w->a->output != OUTPUT_NAME || w->a->sort_by ||
+                                                             w->selection->by_status;
         json_t *doc = NULL;
         int r;
 

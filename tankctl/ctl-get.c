@@ -116,6 +116,11 @@ static void get_done(Get *g)
         resource_done(&g->resource);
 }
 
+static bool shows_table(const Arguments *a)
+{
+        return a->output == OUTPUT_TABLE || a->output == OUTPUT_WIDE;
+}
+
 /* Whether it takes the reconciler to show it. */
 static bool shows_status(const Arguments *a)
 {
@@ -124,7 +129,7 @@ static bool shows_status(const Arguments *a)
 
 static int check_options(const Arguments *a, const Resource *resource, uint64_t *ret_limit)
 {
-        bool table = a->output == OUTPUT_TABLE || a->output == OUTPUT_WIDE;
+        bool table = shows_table(a);
 
         *ret_limit = UINT64_MAX;
         if (resource->name && (a->all_namespaces || a->selector || a->fields || a->limit ||
@@ -161,14 +166,16 @@ static int plan(Get *g)
                 .labels = s->labels,
                 .fields = s->fields,
         };
-        g->with_status = streq(g->resource.type, "pod") && (shows_status(a) || s->by_status);
+        g->with_status = (streq(g->resource.type, "namespace") && shows_table(a)) ||
+                         (streq(g->resource.type, "pod") && (shows_status(a) || s->by_status));
         if (a->sort_by) {
                 r = documents_store_order(g->resource.type, a->sort_by, !a->all_namespaces, &order);
                 if (r != 0)
                         return r;
         }
         if (g->limit == UINT64_MAX || !order || s->by_status ||
-                        (g->with_status && !s->labels && !s->fields))
+                        (streq(g->resource.type, "pod") && g->with_status && !s->labels &&
+                                        !s->fields))
                 return 0;
         g->query.order = order;
         g->query.limit = g->limit;

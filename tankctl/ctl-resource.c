@@ -5,6 +5,7 @@
  * the reconciler is silent the documents are there all the same, as waiting. */
 
 #include "clock.h"
+#include "ctl-quota.h"
 #include "ctl-resource.h"
 #include "document.h"
 #include "error.h"
@@ -51,6 +52,17 @@ static const char *silence(sd_bus_error *e, sd_bus_error *ret_silence)
         return strempty(e->message);
 }
 
+/* Of namespaces: what stands in those with a quota. */
+static void merge_use(sd_bus *bus, json_t *namespaces, sd_bus_error *ret_silence)
+{
+        CLEANUP_BUS_ERROR sd_bus_error e = SD_BUS_ERROR_NULL;
+
+        /* Whoever may read documents may not read the numbers of the store by that. */
+        if (namespaces_read_use(bus, namespaces, &e) < 0 &&
+                        !sd_bus_error_has_name(&e, TANK_ERROR_ACCESS_DENIED))
+                (void) silence(&e, ret_silence);
+}
+
 int resource_read(sd_bus *bus, const Resource *resource, bool with_status, json_t **ret,
                 sd_bus_error *ret_silence, sd_bus_error *reterr)
 {
@@ -69,6 +81,13 @@ int resource_read(sd_bus *bus, const Resource *resource, bool with_status, json_
                         why = silence(&e, ret_silence);
                 if (merge_status(doc, s.uid, s.status, why) < 0)
                         return -ENOMEM;
+        }
+        if (streq(resource->type, "namespace") && with_status) {
+                CLEANUP_JSON json_t *alone = json_pack("[O]", doc);
+
+                if (!alone)
+                        return -ENOMEM;
+                merge_use(bus, alone, ret_silence);
         }
         *ret = TAKE_PTR(doc);
         return 0;
@@ -176,6 +195,8 @@ int resources_read(sd_bus *bus, const ListQuery *q, bool with_status, json_t **r
                 if (merge_list(docs, statuses, !q->labels && !q->fields && q->limit == 0, why) < 0)
                         return -ENOMEM;
         }
+        if (streq(q->type, "namespace") && with_status)
+                merge_use(bus, docs, ret_silence);
         *ret = TAKE_PTR(docs);
         return 0;
 }

@@ -9,8 +9,8 @@
 #include "quantity.h"
 
 /* One document; a pod's also with "status", if wanted. When the reconciler could not tell,
- * *ret_silence says why, and the status is waiting/Pending with the same words. -errno, told in
- * @reterr. */
+ * *ret_silence says why, and the status is waiting/Pending with the same words. A namespace's that
+ * has a quota also with what stands in it, see ctl-quota.h. -errno, told in @reterr. */
 int resource_read(sd_bus *bus, const Resource *resource, bool with_status, json_t **ret,
                 sd_bus_error *ret_silence, sd_bus_error *reterr);
 /* The same of all that @q asks for, which is of one type, as an array; see store_list(). A pod that

@@ -126,6 +126,13 @@ sampled()
   call Apply 'sa{sv}' '{"kind":"widget","name":"b","namespace":"full"}' 0
   refused 'it holds 2 of 2 objects' Apply 'sa{sv}' '{"kind":"widget","name":"c","namespace":"full"}' 0
   [ "$(statistic namespace_objects.full)" = 2 ]
+  size=$((2 * bytes))
+  run -0 "$build/tankctl/tankctl" get namespaces --columns name,objects,size
+  [ "$(awk '/^f/ { print $1, $2, $3 }' <<<"$output")" = "free - -
+full 2/2 $size/4KiB" ]
+  "$build/tankctl/tankctl" describe namespace full | grep -qx 'Objects: *2/2'
+  # What it shows can be applied again.
+  "$build/tankctl/tankctl" get namespace full -o json | "$build/tankctl/tankctl" apply -f - | grep -q unchanged
   [ "$(statistic namespace_quota_bytes.full)" = 4096 ]
 }
 
