@@ -3,9 +3,11 @@
 
 #include <dirent.h>
 #include <fnmatch.h>
+#include <libgen.h>
 #include <rocksdb/c.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -15,8 +17,7 @@
  *                      one forgives only an unfinished last record, which nobody was told of
  *   stats_*            no statistics, no periodic wake-up, no disk write while nothing changes
  *   *buffer*, cache    a store is small and idle: memory is bounded and named here
- *   max_total_wal_size what has to be replayed at most, and (with the ballast) what must fit on a
- *                      full disk for that
+ *   max_total_wal_size (db_log_max()) what has to be replayed at most; preallocated is no more
  *   info_log           nothing (INFO_LOG_SILENT): what goes wrong comes back as text and is told
  *   max_open_files     bounded, a good part of them stay in the table cache */
 static const char db_settings[] =
@@ -33,7 +34,6 @@ static const char db_settings[] =
                 "max_file_opening_threads=1;"
                 "max_background_jobs=2;"
                 "max_subcompactions=1;"
-                "max_total_wal_size=16777216;"
                 "write_buffer_size=4194304;"
                 "db_write_buffer_size=12582912;"
                 "max_write_buffer_number=2;"
@@ -49,6 +49,10 @@ static const char db_settings[] =
                 "block_based_table_factory={block_cache={capacity=4M;num_shard_bits=0};"
                 "cache_index_and_filter_blocks=true;pin_l0_filter_and_index_blocks_in_cache=true;"
                 "block_size=8192;format_version=5}";
+
+#define LOG_MAX   (UINT64_C(16) * 1024 * 1024)
+#define LOG_MIN   (UINT64_C(64) * 1024)
+#define LOG_SHARE 16U /* of a small disk */
 
 /* Above the highest level that there is: the C interface has no names for them. The log's writer
  * ends the process (an assertion) at the second line that its disk has no room for; a line that is
@@ -155,8 +159,26 @@ bool db_is_stuck(const Db *db)
         return db->stuck;
 }
 
+uint64_t db_log_max(uint64_t disk)
+{
+        return MAX(MIN(disk / LOG_SHARE, LOG_MAX), LOG_MIN);
+}
+
+/* Of the disk of @dir, which may have to be made yet, in a directory that is there. */
+static uint64_t disk_size(const char *dir)
+{
+        CLEANUP_FREE char *parent = strdup(dir);
+        struct statvfs s;
+
+        if (!parent)
+                return 0;
+        if (statvfs(dir, &s) < 0 && statvfs(dirname(parent), &s) < 0)
+                return 0; /* opening it says why */
+        return (uint64_t) s.f_blocks * s.f_frsize;
+}
+
 /* @log_dir NULL: beside the database. */
-static int make_options(const char *log_dir, DbMode mode, rocksdb_options_t **ret)
+static int make_options(const char *log_dir, DbMode mode, uint64_t disk, rocksdb_options_t **ret)
 {
         rocksdb_options_t *base, *options;
         char *error = NULL;
@@ -174,6 +196,8 @@ static int make_options(const char *log_dir, DbMode mode, rocksdb_options_t **re
 
         if (log_dir)
                 rocksdb_options_set_db_log_dir(options, log_dir);
+        rocksdb_options_set_max_total_wal_size(options, db_log_max(disk));
+        rocksdb_options_set_manifest_preallocation_size(options, db_log_max(disk) / 4);
         rocksdb_options_set_info_log_level(options, INFO_LOG_SILENT);
         rocksdb_options_set_create_if_missing(options, mode == DB_CREATE);
         rocksdb_options_set_create_missing_column_families(options, mode == DB_CREATE);
@@ -293,7 +317,7 @@ static int open_with(Db *db, const char *dir, const char *log_dir, DbMode mode, 
         bool present[_DB_FAMILY_MAX] = {};
         int r;
 
-        r = make_options(log_dir, mode, &db->options);
+        r = make_options(log_dir, mode, db->env ? UINT64_MAX : disk_size(dir), &db->options);
         if (r < 0)
                 return r;
         if (db->env)

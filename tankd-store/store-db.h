@@ -50,6 +50,11 @@ typedef struct DbKey {
 } DbKey;
 #define DB_KEY(k) ((DbKey){ (k)->data, (k)->size })
 
+/* How much of a log there may be to be replayed, on a disk of @disk bytes. It has to fit on a full
+ * disk twice: tables are written from it, and the deletes that follow need a log again. So what is
+ * set aside for that goes by it (store-guard.h). */
+uint64_t db_log_max(uint64_t disk);
+
 /* @log_dir: for RocksDB's info log, which must never be on the disk of the database: a full disk
  * would abort the process through its writer. Families that the database does not have are empty
  * for reading, until db_add_families(). */

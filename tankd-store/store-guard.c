@@ -9,6 +9,7 @@
 #include "fd.h"
 #include "log.h"
 #include "quantity.h"
+#include "store-db.h"
 
 #define WITNESS_NAME    "witness"
 #define WITNESS_VERSION 1
@@ -17,27 +18,32 @@
 #define WITNESS_SIZE 86
 
 #define BALLAST_NAME "ballast"
-/* As much as the log that may have to be replayed (max_total_wal_size), twice: tables are written
- * from it, and the deletes that follow need a log again. */
-#define BALLAST_SIZE (32 * 1024 * 1024)
+/* As much as the log that may have to be replayed, twice: 32 MiB, and of a small disk an eighth. */
+#define BALLAST_LOGS 2U
 /* An open makes about a dozen files before it removes those that they replace. */
 #define BALLAST_FILES 16U
 
 struct Guard {
         int dir_fd;
         int witness_fd;
+        uint64_t ballast; /* its size, by that of the disk when it was opened */
         char id[ID128_SIZE];
         bool complained;
 };
 
 int guard_open(const char *dir, Guard **ret)
 {
+        struct statvfs s;
         Guard *g;
         int fd;
 
         fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
                 return -errno;
+        if (fstatvfs(fd, &s) < 0) {
+                safe_close(fd);
+                return -errno;
+        }
         g = calloc(1, sizeof(*g));
         if (!g) {
                 safe_close(fd);
@@ -45,6 +51,7 @@ int guard_open(const char *dir, Guard **ret)
         }
         g->dir_fd = fd;
         g->witness_fd = -EBADF;
+        g->ballast = BALLAST_LOGS * db_log_max((uint64_t) s.f_blocks * s.f_frsize);
         *ret = g;
         return 0;
 }
@@ -185,7 +192,7 @@ static int take_ballast(Guard *g)
                 /* Unlike posix_fallocate() never writes the bytes out where the file system cannot
                  * reserve: then there is no ballast. Reserving again what is reserved does
                  * nothing. */
-                if (i == 0 && fallocate(fd, 0, 0, BALLAST_SIZE) < 0)
+                if (i == 0 && fallocate(fd, 0, 0, (off_t) g->ballast) < 0)
                         return -errno;
         }
         return 0;
@@ -215,7 +222,7 @@ static bool has_free(const Guard *g, unsigned ballasts)
         struct statvfs s;
 
         return fstatvfs(g->dir_fd, &s) >= 0 &&
-               (uint64_t) s.f_bavail * s.f_frsize >= (uint64_t) ballasts * BALLAST_SIZE &&
+               (uint64_t) s.f_bavail * s.f_frsize >= ballasts * g->ballast &&
                (s.f_files == 0 || s.f_favail >= ballasts * BALLAST_FILES);
 }
 

@@ -309,6 +309,39 @@ changes_since() # REVISION [OPTION…]
   umount "$TANK_STATE_DIR"
 }
 
+# Whatever the size of a disk: writes are refused when it is full, deleting goes on, and with a quarter of it
+# free all is well again, without a restart.
+@test "small disks: full, deleting goes on, and well again with a quarter free" {
+  local size refusal=''
+  for size in 12 40; do
+    mkdir -p "$TANK_STATE_DIR"
+    mount -t tmpfs -o "size=${size}m" tmpfs "$TANK_STATE_DIR"
+    start_store
+    apply small
+    [ "$(stat -c %s "$TANK_STATE_DIR/store/ballast")" = $((size * 1024 * 1024 / 8)) ]
+    head -c "${size}M" /dev/zero >"$TANK_STATE_DIR/file" 2>/dev/null || true
+    for n in $(seq 1000); do
+      refusal=$(busctl --system call org.tankd.Store1 /org/tankd/Store1 org.tankd.Store1 Apply 'sa{sv}' \
+        "$(widget "w$n" "\"text\":\"$(head -c 45000 /dev/urandom | base64 -w0)\"")" 0 2>&1 >/dev/null) || break
+    done
+    [[ $refusal == *'the disk is full: make room'* ]]
+    [ "$(property State)" = degraded ]
+    refused 'is full: make room' Apply 'sa{sv}' "$(widget other)" 0
+    [[ $(call Delete 'sssa{sv}' widget default small 0) == *true* ]]
+    # Room for the ballast, and not for as much again: what comes would fill it at once.
+    truncate -s $(($(stat -c %s "$TANK_STATE_DIR/file") - size * 1024 * 1024 / 16)) "$TANK_STATE_DIR/file"
+    refused 'is full: make room' Apply 'sa{sv}' "$(widget other)" 0
+    [[ $(call Delete 'sssa{sv}' widget default w1 0) == *true* ]]
+    truncate -s $(($(stat -c %s "$TANK_STATE_DIR/file") - size * 1024 * 1024 / 4)) "$TANK_STATE_DIR/file"
+    apply other
+    [ "$(property State)" = ok ]
+    [ "$(stat -c %s "$TANK_STATE_DIR/store/ballast")" = $((size * 1024 * 1024 / 8)) ]
+    end "$store_pid"
+    unset store_pid
+    umount "$TANK_STATE_DIR"
+  done
+}
+
 # spoil HOW: what makes it impossible to open the database
 spoil()
 {

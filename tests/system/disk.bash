@@ -16,6 +16,8 @@ small_disks()
   cp -a "$TANK_STATE_DIR/." "$BATS_TEST_TMPDIR/state"
   mount -t tmpfs -o mode=0755 state "$TANK_STATE_DIR"
   cp -a "$BATS_TEST_TMPDIR/state/." "$TANK_STATE_DIR"
+  # Shrunk it is still no small disk, where the store would set less aside than it had.
+  fallocate -l 256M "$TANK_STATE_DIR/filler"
   mount -t tmpfs -o mode=0755 logs "$TANK_LOG_DIR"
   let_daemons_go
   wait_for 30 all_ready
@@ -28,7 +30,7 @@ large_disks()
   hold_daemon reconcile
   hold_daemon store
   if mountpoint -q "$TANK_LOG_DIR"; then umount "$TANK_LOG_DIR"; fi
-  rm -rf "$BATS_TEST_TMPDIR/state"
+  rm -rf "$BATS_TEST_TMPDIR/state" "$TANK_STATE_DIR/filler"
   cp -a "$TANK_STATE_DIR" "$BATS_TEST_TMPDIR/state"
   umount "$TANK_STATE_DIR"
   rm -rf "${TANK_STATE_DIR:?}/store"
