@@ -65,6 +65,8 @@ struct Store {
         struct Rotation *rotation; /* under way, or NULL */
 
         StoreState state;
+        bool ending; /* no job begins any more */
+        sd_event_source *exit_source;
         bool closed; /* broken, and what is open is no database of anybody's */
         char *reason;
         int failure; /* of the newest failed batch */

@@ -105,6 +105,8 @@ int job_add(Store *s, Job *j, sd_bus_error *reterr)
 {
         Jobs *q = s->jobs;
 
+        if (s->ending)
+                return tank_error_set(reterr, TANK_ERROR_UNAVAILABLE, "tankd-store ends");
         if (!j->type->always && q->n >= LIMIT_JOBS)
                 return tank_error_set(reterr, TANK_ERROR_BUSY,
                                 "%u backups, verifications and the like are under way: wait for "

@@ -130,6 +130,18 @@ void store_end_jobs(Store *s)
         store_end_rotation(s);
 }
 
+/* While sources can still be armed, and the bus still takes answers: a loop that is over refuses
+ * both. */
+static int on_loop_exit(sd_event_source *source, void *userdata)
+{
+        Store *s = userdata;
+
+        s->ending = true;
+        store_end_jobs(s);
+        store_flush(s);
+        return 0;
+}
+
 static int use_directories(Store *s, const StoreOptions *o)
 {
         int r;
@@ -169,7 +181,11 @@ int store_open(sd_event *event, const StoreOptions *options, Store **ret)
         r = kv_new(s, &s->kv);
         if (r < 0)
                 return log_error_errno(r, "cannot start with the key-value data");
-        if ((r = jobs_new(event, &s->jobs)) < 0 || (r = compactor_new(s, &s->compactor)) < 0)
+        if ((r = jobs_new(event, &s->jobs)) < 0 || (r = compactor_new(s, &s->compactor)) < 0 ||
+                        (r = sd_event_add_exit(event, &s->exit_source, on_loop_exit, s)) < 0 ||
+                        /* Ahead of the bus. */
+                        (r = sd_event_source_set_priority(
+                                         s->exit_source, SD_EVENT_PRIORITY_IMPORTANT - 1)) < 0)
                 return log_error_errno(r, "cannot arrange for what is done beside writes");
         *ret = TAKE_PTR(s);
         return 0;
@@ -194,6 +210,7 @@ Store *store_free(Store *s)
         db_close(s->db);
         guard_free(s->guard);
         sd_event_source_disable_unref(s->failure_source);
+        sd_event_source_disable_unref(s->exit_source);
         sd_event_unref(s->event);
         assert(!s->overlay);
         free(s->reason);

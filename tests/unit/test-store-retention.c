@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include <inttypes.h>
+#include <sys/mman.h>
 
 #include "limit.h"
 #include "store-changes.h"
@@ -566,6 +567,32 @@ static void test_random(void **state)
         verify(f);
 }
 
+/* The loop ends in the middle of it: it is given up, and nothing is asked of a loop that is over. */
+static void test_loop_ends(void **state)
+{
+        CLEANUP_CLOSE int said = memfd_create("said", MFD_CLOEXEC), standing = dup(STDERR_FILENO);
+        CLEANUP_FREE char *text = NULL;
+        sd_bus_error e = SD_BUS_ERROR_NULL;
+        Fixture *f = *state;
+        Told t = {}, late = {};
+
+        for (unsigned i = 0; i < 10; i++)
+                assert_string_equal(apply(f, "{\"kind\":\"widget\",\"name\":\"a\"}").error, "");
+        assert_true(said >= 0 && standing >= 0 && dup2(said, STDERR_FILENO) >= 0);
+        assert_true(store_compact(f->store, store_revision(f->store), on_compacted, &t, &e) >= 0);
+        assert_true(sd_event_exit(f->event, 0) >= 0);
+        assert_true(sd_event_loop(f->event) >= 0);
+        assert_true(store_compact(f->store, store_revision(f->store), on_compacted, &late, &e) < 0);
+        assert_true(sd_bus_error_has_name(&e, TANK_ERROR_UNAVAILABLE));
+        sd_bus_error_free(&e);
+        fixture_close(f);
+        assert_true(dup2(standing, STDERR_FILENO) >= 0);
+        assert_string_equal(t.error, TANK_ERROR_UNAVAILABLE);
+        assert_int_equal(lseek(said, 0, SEEK_SET), 0);
+        assert_true(read_fd_bounded(said, 4096, &text, NULL) >= 0);
+        assert_null(strstr(text, "cannot"));
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -577,6 +604,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_age, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(test_tombstone, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(test_log_shrinks, fixture_setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_loop_ends, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(test_random, fixture_setup, fixture_teardown),
         };
 
