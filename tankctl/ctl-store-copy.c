@@ -22,6 +22,7 @@
 #include "fd.h"
 #include "limit.h"
 #include "log.h"
+#include "paths.h"
 #include "names.h"
 #include "strv.h"
 
@@ -306,20 +307,29 @@ int store_backup(const Arguments *a)
 int store_restore(const Arguments *a)
 {
         const char *from = a->words[1] ? a->words[1] : "FILE";
+        CLEANUP(paths_done) Paths p = {};
+        int r = paths_init(&p);
 
+        if (r < 0)
+                return ctl_file_failure("$TANK_STATE_DIR, $TANK_LIBEXEC_DIR", r);
         printf("The store owns its directory, so the store restores it, into an empty one:\n"
                "\n"
                "  systemctl stop tankd-store\n"
-               "  mv /var/lib/tank/store /var/lib/tank/store.old\n"
-               "  install -d -m 0700 -o tank-store -g tank-store /var/lib/tank/store\n"
-               "  tankd-store --restore ");
-        print_neutral(stdout, from);
+               "  mv %1$s/store %1$s/store.old\n"
+               "  install -d -m 0700 -o tank-store -g tank-store %1$s/store\n"
+               "  %2$s/tankd-store --restore ",
+                        p.state_dir, p.libexec_dir);
+        print_shell_word(stdout, from);
         printf("\n"
+               "  cp -p %1$s/store.old/secrets.key %1$s/store/\n"
                "  systemctl start tankd-store\n"
                "  tankctl doctor --accept-store\n"
                "\n"
-               "What runs goes on meanwhile. The key of the secrets is not in a backup: bring\n"
-               "secrets.key back from where it is kept. tankd-store(8) tells more.\n");
+               "What runs goes on meanwhile. The key of the secrets is not in a backup: where "
+               "that\n"
+               "file is lost, bring it back from where it is kept, and where the key comes from\n"
+               "elsewhere, there is none. tankd-store(8) tells more.\n",
+                        p.state_dir);
         return 0;
 }
 

@@ -163,6 +163,25 @@ void print_neutral(FILE *f, const char *text)
         fputs(harmless ? harmless : "(out of memory)", f);
 }
 
+void print_shell_word(FILE *f, const char *text)
+{
+        static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+                                    "_./:@%+=,-";
+        CLEANUP_FREE char *harmless = text_neutral(text, NULL);
+
+        if (!harmless || (*text && text[strspn(text, plain)] == 0)) {
+                fputs(harmless ? harmless : "(out of memory)", f);
+                return;
+        }
+        fputc('\'', f);
+        for (const char *c = harmless; *c; c++)
+                if (*c == '\'')
+                        fputs("'\\''", f);
+                else
+                        fputc(*c, f);
+        fputc('\'', f);
+}
+
 char *output_neutral(const char *data, size_t size, size_t *ret_size)
 {
         return neutral(data, size, "\n\t", ret_size, NULL);

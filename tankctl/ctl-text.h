@@ -22,7 +22,9 @@ const char *text_cut(const char *word, char buf[static TEXT_CUT_SIZE]);
 #define WORD(word) text_cut((word), (char[TEXT_CUT_SIZE]){ 0 })
 
 void print_neutral(FILE *f, const char *text);
-/* The same for what a program wrote: its newlines and tabs stay. */
+/* The same as one word of a shell's command, quoted where that needs it. */
+void print_shell_word(FILE *f, const char *text);
+/* print_neutral() for what a program wrote: its newlines and tabs stay. */
 char *output_neutral(const char *data, size_t size, size_t *ret_size);
 
 /* @json: JSON text. The same characters as \uNNNN, which is the same JSON. NULL: out of memory. */

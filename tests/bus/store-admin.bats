@@ -75,6 +75,24 @@ versions() # NAME
   [ -z "$(find "$dir" -name '.#*' -o -name .restore)" ]
 }
 
+@test "store restore prints commands that can be typed" {
+  start_store
+  apply a >/dev/null
+  ctl store backup "$dir/it's a.backup" >/dev/null
+  stop_store
+  export TANK_LIBEXEC_DIR=$build/tankd-store
+  ctl store restore "$dir/it's a.backup" >"$dir/told"
+  # What needs systemd, its user and a reconciler is the installed machine's.
+  sed -n 's/^  //p' "$dir/told" | grep -v '^systemctl\|^tankctl\|^install' >"$dir/commands"
+  [ "$(wc -l <"$dir/commands")" = 3 ]
+  sed -i "1a install -d -m 0700 $dir/state/store" "$dir/commands"
+  sed -n 's/^  //p' "$dir/told" | grep -q "^install .* $dir/state/store$"
+  run -0 bash -eux "$dir/commands"
+  start_store
+  call Get sss widget default a >/dev/null
+  [ "$(property State)" = ok ]
+}
+
 @test "a backup that is cut or changed is refused, and leaves nothing" {
   start_store
   fill 30

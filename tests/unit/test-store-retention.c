@@ -567,7 +567,7 @@ static void test_random(void **state)
         verify(f);
 }
 
-/* The loop ends in the middle of it: it is given up, and nothing is asked of a loop that is over. */
+/* The loop ends in the middle of it: it is given up, and a loop that is over is asked nothing. */
 static void test_loop_ends(void **state)
 {
         CLEANUP_CLOSE int said = memfd_create("said", MFD_CLOEXEC), standing = dup(STDERR_FILENO);
