@@ -44,8 +44,8 @@ int jobs_new(sd_event *event, Jobs **ret);
 Jobs *jobs_free(Jobs *q); /* all must have been ended */
 DEFINE_CLEANUP(Jobs *, jobs_freep, jobs_free);
 
-/* Busy when there are too many, Unavailable when the store ends. Takes @j on success; its first turn
- * is the loop's next idle one. */
+/* Busy when there are too many, Unavailable when the store ends. Takes @j on success; its first
+ * turn is the loop's next idle one. */
 int job_add(Store *s, Job *j, sd_bus_error *reterr);
 void job_wake(Job *j);
 /* Ends it from outside of its turn. */
