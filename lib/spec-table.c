@@ -343,8 +343,9 @@ static const SpecField pod_fields[] = {
                         .section = "container", .note = "1 to 32" },
         { "depends_on", SPEC_OBJECT, .list = true, .later = true, .fields = depends_fields },
         { "update_on", SPEC_WORD, .list = true, .max_items = 2, .words = "secret|config",
-                        .note = "restart a container when a secret or config that it uses has "
-                                "changed; without, it takes the new values at its next start" },
+                        .note = "restart a container when a value that it uses of a secret or "
+                                "config has changed (of all of its keys with `env_from` or a "
+                                "volume); without, it takes the new values at its next start" },
         { "after_units", SPEC_STRING, .list = true, .later = true },
         { "security", SPEC_OBJECT, .fields = pod_security_fields },
         END_OF_FIELDS,

@@ -86,6 +86,10 @@ typedef struct Desired {
         bool privileged;
 } Desired;
 
+/* Tells whether values are the same without having them: see reconcile-digest.h. */
+#define VALUES_KEY_SIZE    32
+#define VALUES_DIGEST_SIZE 33 /* hex digits and the end */
+
 /* A secret or config that a run was started with. */
 typedef struct UsedObject {
         ValueSource source;
@@ -93,6 +97,8 @@ typedef struct UsedObject {
         uint64_t revision;
         uint64_t live_revision; /* of what stands in its live volumes, 0: it is in none */
         bool unchecked;         /* there may be a later one that nobody told of */
+        /* Of the values that the run had of it, under the key of this boot; "": not known. */
+        char digest[VALUES_DIGEST_SIZE];
 } UsedObject;
 
 struct ContainerEntry {
@@ -186,6 +192,8 @@ struct Manager {
         Paths paths;
         char *host_name; /* "tank" or "tank-<instance>" */
         char boot_id[ID128_SIZE];
+        unsigned char values_key[VALUES_KEY_SIZE];
+        bool has_values_key;
         bool use_scopes; /* systemd makes the cgroups */
         int run_fd, pods_fd, state_fd, lock_fd;
         char *pods_path;

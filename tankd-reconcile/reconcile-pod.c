@@ -13,6 +13,7 @@
 #include "fd.h"
 #include "log.h"
 #include "quantity.h"
+#include "reconcile-digest.h"
 #include "reconcile-entry.h"
 #include "reconcile-event.h"
 #include "reconcile-launch.h"
@@ -124,7 +125,7 @@ static void container_start(ContainerEntry *c, bool create, bool reset)
                 run[0] = '\0';
         container_begin(c, run, create, reset);
         if (r >= 0)
-                r = values_note_used(values, p->desired->pod, c);
+                r = values_note_used(p->manager, values, p->desired->pod, c);
         if (r >= 0)
                 r = launch_format(c, values, run, create, &launch, &failure);
         if (r < 0) {

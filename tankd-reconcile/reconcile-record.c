@@ -43,9 +43,9 @@ static void put_container(const ContainerEntry *c, RecordWriter *w)
         record_put(w, "update_refusal", strempty(c->update.refusal));
         record_put(w, "message", strempty(c->message));
         for (size_t i = 0; i < c->n_used; i++)
-                record_putf(w, "used", "%s %s %" PRIu64 " %" PRIu64,
+                record_putf(w, "used", "%s %s %" PRIu64 " %" PRIu64 " %s",
                                 value_source_to_string(c->used[i].source), c->used[i].name,
-                                c->used[i].revision, c->used[i].live_revision);
+                                c->used[i].revision, c->used[i].live_revision, c->used[i].digest);
         limits_put(w, &c->limits);
         for (size_t i = 0; i < c->n_results; i++)
                 record_putf(w, "result", "%s %d %" PRIu64 " %s",
@@ -127,13 +127,14 @@ static bool parse_result(const char *value, RunResult *ret)
         return true;
 }
 
-/* "secret db 42 0" */
+/* "secret db 42 0 DIGEST"; the last may be missing. */
 static int parse_used(ContainerEntry *c, const char *value)
 {
         UsedObject *grown, used = { .unchecked = true };
         char type[16], name[LIMIT_NAME_MAX + 1], revision[24], live[24];
 
-        if (sscanf(value, "%15s %63s %23s %23s", type, name, revision, live) != 4 ||
+        if (sscanf(value, "%15s %63s %23s %23s %32s", type, name, revision, live, used.digest) <
+                                        4 ||
                         !name_is_valid(name) || !parse_number(revision, &used.revision) ||
                         !parse_number(live, &used.live_revision))
                 return -EBADMSG;

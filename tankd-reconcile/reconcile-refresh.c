@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Files that follow their secret or config while the container runs.
+/* What becomes of a container that runs when a secret or config has another version: it is started
+ * again, when its pod says `update_on` and what it has of that object is not what it had (labels,
+ * or keys that it does not use, are no reason); else the files of live volumes follow.
  *
  * All that live volumes hold is read anew and sent to the shim as a sealed memory file; it answers
  * when the files stand there. The revisions are noted when it has, so that what was lost on the way
@@ -14,11 +16,54 @@
 #include "fd.h"
 #include "log.h"
 #include "names.h"
+#include "reconcile-digest.h"
 #include "reconcile-entry.h"
 #include "reconcile-event.h"
 #include "reconcile-fetch.h"
 #include "reconcile-refresh.h"
 #include "shim-client.h"
+
+bool pod_updates_on(const PodEntry *p, ValueSource source)
+{
+        return p->declared && !p->held && p->desired && p->desired->pod->update_on[source];
+}
+
+/* Runs, or shall run again by itself: what is over for good stays so. */
+static bool container_is_running(const ContainerEntry *c)
+{
+        return c->state == RUN_CREATING || c->state == RUN_RUNNING ||
+               (c->state == RUN_WAITING && c->reason == REASON_BACKING_OFF);
+}
+
+static bool pod_is_running(const PodEntry *p)
+{
+        for (size_t i = 0; i < p->n_containers; i++)
+                if (container_is_running(p->containers[i]))
+                        return true;
+        return false;
+}
+
+/* An init container made what the others stand on: all of the pod begins anew. */
+static void container_is_outdated(ContainerEntry *c, const UsedObject *u)
+{
+        PodEntry *p = c->pod;
+        bool init = container_is_init(c);
+
+        if (c->restart_wanted || !(init ? pod_is_running(p) : container_is_running(c)))
+                return;
+        log_info("%s/%s/%s: %s %s has changed: %s", p->namespace, p->name, c->name,
+                        value_source_to_string(u->source), u->name,
+                        init ? "restarting its pod" : "restarting");
+        pod_restart(p, init ? NULL : c);
+}
+
+bool container_may_compare(const ContainerEntry *c)
+{
+        const PodEntry *p = c->pod;
+
+        return p->declared && !p->held && p->desired && c->generation == p->desired->generation &&
+               !c->restart_wanted && pod_find_container(p->desired->pod, c->name);
+}
 
 bool container_may_refresh(const ContainerEntry *c)
 {
@@ -34,8 +79,8 @@ void container_stop_refresh(ContainerEntry *c)
         c->refresh = values_free(c->refresh);
 }
 
-/* @consume: why. */
-static void tell_trouble(ContainerEntry *c, char *consume)
+/* @so: what follows from it; @consume: why. */
+static void tell_trouble(ContainerEntry *c, const char *so, char *consume)
 {
         CLEANUP_FREE char *detail = NULL;
 
@@ -47,10 +92,9 @@ static void tell_trouble(ContainerEntry *c, char *consume)
         }
         free(c->refresh_trouble);
         c->refresh_trouble = consume;
-        log_warning("%s/%s/%s: its live files stay as they are: %s", c->pod->namespace,
-                        c->pod->name, c->name, strempty(consume));
-        if (asprintf(&detail, "%s: its live files stay as they are: %s", c->name,
-                            strempty(consume)) < 0)
+        log_warning("%s/%s/%s: %s: %s", c->pod->namespace, c->pod->name, c->name, so,
+                        strempty(consume));
+        if (asprintf(&detail, "%s: %s: %s", c->name, so, strempty(consume)) < 0)
                 detail = NULL;
         pod_emit(c->pod, NULL, EVENT_REFUSED, strempty(detail));
 }
@@ -62,7 +106,8 @@ static void refresh_failed(Values *v, bool retry, const char *what)
 
         if (asprintf(&why, "the new version waits for %s", what) < 0)
                 why = NULL;
-        tell_trouble(c, why);
+        tell_trouble(c, v->live ? "its live files stay as they are" : "it goes on with what it has",
+                        why);
         container_stop_refresh(c);
         if (retry)
                 container_forget_checks(c);
@@ -75,7 +120,7 @@ static void refresh_refused(ContainerEntry *c, int error, const char *message)
         if (asprintf(&why, "they could not be replaced: %s%s%s", message, *message ? ": " : "",
                             errno_words(error)) < 0)
                 why = NULL;
-        tell_trouble(c, why);
+        tell_trouble(c, "its live files stay as they are", why);
         container_stop_refresh(c);
 }
 
@@ -101,14 +146,70 @@ static int refresh_send(Values *v, char **reterr)
         return r;
 }
 
+/* 1: it is started again. What is the same is noted, so that nobody asks again. */
+static int compare_used(ContainerEntry *c, const Values *v)
+{
+        const Pod *pod = c->pod->desired->pod;
+        const Container *spec = pod_find_container(pod, c->name);
+        char digest[VALUES_DIGEST_SIZE];
+
+        for (size_t i = 0; i < c->n_used; i++) {
+                UsedObject *u = &c->used[i];
+                const ValueObject *o = values_find(v, u->source, u->name);
+                int r;
+
+                if (!o || !pod_updates_on(c->pod, u->source) || o->revision == u->revision)
+                        continue;
+                r = values_digest(c->pod->manager, pod, spec, o, digest);
+                if (r < 0)
+                        return r;
+                if (!*digest || !streq(digest, u->digest)) {
+                        container_is_outdated(c, u);
+                        return 1;
+                }
+                log_debug("%s/%s/%s: %s %s has changed, but nothing that it uses",
+                                c->pod->namespace, c->pod->name, c->name,
+                                value_source_to_string(u->source), u->name);
+                u->revision = o->revision;
+                if (u->live_revision > 0)
+                        u->live_revision = o->revision;
+                container_changed(c, 0);
+        }
+        return 0;
+}
+
+/* Whether the live volumes hold an older version. */
+static bool is_behind(const ContainerEntry *c, const Values *v)
+{
+        for (size_t i = 0; i < c->n_used; i++) {
+                const UsedObject *u = &c->used[i];
+                const ValueObject *o = values_find(v, u->source, u->name);
+
+                if (o && u->live_revision > 0 && u->live_revision != o->revision)
+                        return true;
+        }
+        return false;
+}
+
 static void refresh_complete(Values *v)
 {
         CLEANUP_FREE char *sentence = NULL;
         ContainerEntry *c = v->container;
-        int r;
+        int r = 0;
 
-        if (!container_may_refresh(c)) {
+        if (!v->live && container_may_compare(c)) {
+                r = compare_used(c, v);
+                if (r < 0) {
+                        log_oom();
+                        container_forget_checks(c);
+                }
+                v->live = true; /* from here on it is about them */
+        }
+        if (r != 0 || !container_may_refresh(c) || !is_behind(c, v)) {
+                if (r == 0)
+                        c->refresh_trouble = (free(c->refresh_trouble), NULL);
                 container_stop_refresh(c); /* the next start has them */
+                manager_queue_pod(c->pod);
                 return;
         }
         r = refresh_send(v, &sentence);
@@ -121,14 +222,17 @@ static void refresh_complete(Values *v)
                 value_object_clear(&v->objects[i]); /* their revisions are all that is needed */
 }
 
-void container_refresh(ContainerEntry *c)
+void container_refresh(ContainerEntry *c, bool all)
 {
         static const ValuesOps ops = { .complete = refresh_complete, .failed = refresh_failed };
         const Pod *pod = c->pod->desired->pod;
         int r;
 
+        if (all && !(container_is_init(c) ? pod_is_running(c->pod) : container_is_running(c)))
+                return; /* if it starts again, it has them */
+        all = all || (c->refresh && c->refresh->state == VALUES_ASKED && !c->refresh->live);
         container_stop_refresh(c);
-        r = values_new(pod, pod_find_container(pod, c->name), true, &c->refresh);
+        r = values_new(pod, pod_find_container(pod, c->name), !all, &c->refresh);
         if (r < 0) {
                 log_oom();
                 container_forget_checks(c);
@@ -147,7 +251,8 @@ void container_refreshed(ContainerEntry *c)
                 return;
         for (size_t i = 0; i < v->n_objects; i++)
                 for (size_t j = 0; j < c->n_used; j++)
-                        if (c->used[j].source == v->objects[i].source &&
+                        if (c->used[j].live_revision > 0 &&
+                                        c->used[j].source == v->objects[i].source &&
                                         streq(c->used[j].name, v->objects[i].name))
                                 c->used[j].live_revision = v->objects[i].revision;
         log_info("%s/%s/%s: its live files are those of the new version", c->pod->namespace,

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* New values for the live volumes of a container that runs; see reconcile-refresh.c. */
+/* Another version of what a container uses, while it runs; see reconcile-refresh.c. */
 
 #include "reconcile-model.h"
 
-/* Whether what runs is what is declared, so that its volumes are. */
+bool pod_updates_on(const PodEntry *p, ValueSource source);
+/* Whether what it was started from is what is declared. */
+bool container_may_compare(const ContainerEntry *c);
+/* And it runs, so that its volumes are there. */
 bool container_may_refresh(const ContainerEntry *c);
-void container_refresh(ContainerEntry *c);
+/* @all: reads all that it uses, and starts it again when that is something else; else live volumes
+ * alone. */
+void container_refresh(ContainerEntry *c, bool all);
 void container_stop_refresh(ContainerEntry *c);
 /* What its shim answered. */
 void container_refreshed(ContainerEntry *c);

@@ -11,10 +11,11 @@
  * without a reason, but for errors whose end nobody tells of; those are tried again at each resync.
  * A change of an object forgets what was read of it for a start that is not through yet.
  *
- * Each run remembers the revisions of what it was started with, and pods that say `update_on` are
- * restarted when there is a later one. Changes tell of that; what changes could not tell of,
+ * Each run remembers the revisions of what it was started with. Of pods that say `update_on` the
+ * values are read again when there is a later one (reconcile-refresh.c): when those that the
+ * container uses are others, it is restarted. Changes tell of that; what changes could not tell of,
  * because the reconciler was away or the store had compacted them, is asked for, one object after
- * the other. An object that is gone restarts nothing: what runs has its values.
+ * the other. An object that is gone, or a key of it, restarts nothing: what runs has its values.
  *
  * While the store is not accepted (Held) nothing is taken from it, values neither. */
 
@@ -86,40 +87,6 @@ void container_resolve(ContainerEntry *c)
 
 /* ---- changes ---- */
 
-static bool pod_updates_on(const PodEntry *p, ValueSource source)
-{
-        return p->declared && !p->held && p->desired && p->desired->pod->update_on[source];
-}
-
-/* Runs, or shall run again by itself: what is over for good stays so. */
-static bool container_is_running(const ContainerEntry *c)
-{
-        return c->state == RUN_CREATING || c->state == RUN_RUNNING ||
-               (c->state == RUN_WAITING && c->reason == REASON_BACKING_OFF);
-}
-
-static bool pod_is_running(const PodEntry *p)
-{
-        for (size_t i = 0; i < p->n_containers; i++)
-                if (container_is_running(p->containers[i]))
-                        return true;
-        return false;
-}
-
-/* An init container made what the others stand on: all of the pod begins anew. */
-static void container_is_outdated(ContainerEntry *c, const UsedObject *u)
-{
-        PodEntry *p = c->pod;
-        bool init = container_is_init(c);
-
-        if (c->restart_wanted || !(init ? pod_is_running(p) : container_is_running(c)))
-                return;
-        log_info("%s/%s/%s: %s %s has changed: %s", p->namespace, p->name, c->name,
-                        value_source_to_string(u->source), u->name,
-                        init ? "restarting its pod" : "restarting");
-        pod_restart(p, init ? NULL : c);
-}
-
 static UsedObject *container_used(ContainerEntry *c, ValueSource source, const char *name)
 {
         for (size_t i = 0; i < c->n_used; i++)
@@ -133,21 +100,21 @@ static void container_compare(ContainerEntry *c, ValueSource source, const char 
                 uint64_t revision, bool exact)
 {
         UsedObject *u = container_used(c, source, name);
+        uint64_t known;
+        bool restarts;
 
         if (!u)
                 return;
         if (exact)
                 u->unchecked = false;
-        if (pod_updates_on(c->pod, source)) {
-                if (exact ? revision != u->revision : revision > u->revision)
-                        container_is_outdated(c, u);
-        } else if (u->live_revision > 0 &&
-                        (exact ? revision != u->live_revision : revision > u->live_revision)) {
-                if (container_may_refresh(c))
-                        container_refresh(c);
-                else
-                        container_forget_checks(c); /* when it runs */
-        }
+        restarts = pod_updates_on(c->pod, source);
+        known = restarts ? u->revision : u->live_revision;
+        if (known == 0 || (exact ? revision == known : revision <= known))
+                return;
+        if (restarts ? container_may_compare(c) : container_may_refresh(c))
+                container_refresh(c, restarts);
+        else
+                container_forget_checks(c); /* when it runs, or is what is declared */
 }
 
 void values_object_changed(Manager *m, uint64_t revision, ValueSource source, const char *namespace,
@@ -225,14 +192,16 @@ static const UsedObject *find_unchecked(const Manager *m, const PodEntry **ret, 
 
                         for (size_t k = 0; k < c->n_used; k++) {
                                 const UsedObject *u = &c->used[k];
+                                bool restarts;
 
                                 if (!u->unchecked)
                                         continue;
                                 *ret = p;
-                                if (pod_updates_on(p, u->source) ||
-                                                (u->live_revision > 0 && container_may_refresh(c)))
+                                restarts = pod_updates_on(p, u->source);
+                                if (restarts ? container_may_compare(c)
+                                             : u->live_revision > 0 && container_may_refresh(c))
                                         return u;
-                                *ret_later = *ret_later || u->live_revision > 0;
+                                *ret_later = *ret_later || restarts || u->live_revision > 0;
                         }
                 }
         }
@@ -312,6 +281,8 @@ void values_disconnected(Manager *m)
                 for (size_t j = 0; j < m->pods[i]->n_containers; j++) {
                         ContainerEntry *c = m->pods[i]->containers[j];
 
+                        if (c->refresh)
+                                container_forget_checks(c);
                         container_stop_refresh(c);
                         if (!c->values || c->values->state != VALUES_ASKED)
                                 continue;

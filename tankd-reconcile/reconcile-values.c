@@ -31,7 +31,7 @@ bool values_are_needed(const Pod *pod, const Container *c)
         return false;
 }
 
-static const ValueObject *find_object(const Values *v, ValueSource source, const char *name)
+const ValueObject *values_find(const Values *v, ValueSource source, const char *name)
 {
         for (size_t i = 0; i < v->n_objects; i++)
                 if (v->objects[i].source == source && streq(v->objects[i].name, name))
@@ -41,14 +41,14 @@ static const ValueObject *find_object(const Values *v, ValueSource source, const
 
 bool values_use(const Values *v, ValueSource source, const char *name)
 {
-        return find_object(v, source, name);
+        return values_find(v, source, name);
 }
 
 static int add_object(Values *v, ValueSource source, const char *name)
 {
         ValueObject *grown;
 
-        if (find_object(v, source, name))
+        if (values_find(v, source, name))
                 return 0;
         grown = reallocarray(v->objects, v->n_objects + 1, sizeof(ValueObject));
         if (!grown)
@@ -145,7 +145,7 @@ static const Value *find_value(const ValueObject *o, const char *key)
 static const Value *find_in(
                 const Values *v, ValueSource source, const char *object, const char *key)
 {
-        return find_value(find_object(v, source, object), key);
+        return find_value(values_find(v, source, object), key);
 }
 
 static int say_missing(const char *key, ValueSource source, const char *object, char **ret)
@@ -280,7 +280,7 @@ static size_t count_variables(const Values *v, const Container *c)
         size_t n = strv_length(c->env) + c->n_env_values;
 
         for (size_t i = 0; i < c->n_env_from; i++) {
-                const ValueObject *o = find_object(v, c->env_from[i].source, c->env_from[i].object);
+                const ValueObject *o = values_find(v, c->env_from[i].source, c->env_from[i].object);
 
                 n += o ? o->n_values : 0;
         }
@@ -292,7 +292,7 @@ static int collect(const Values *v, const Container *c, Environment *e, char **r
         int r = 0;
 
         for (size_t i = 0; i < c->n_env_from && r >= 0; i++) {
-                const ValueObject *o = find_object(v, c->env_from[i].source, c->env_from[i].object);
+                const ValueObject *o = values_find(v, c->env_from[i].source, c->env_from[i].object);
 
                 r = o ? add_all_of(e, &c->env_from[i], o, reterr) : -EBADMSG;
         }
@@ -413,7 +413,7 @@ static int check_files(ValueFile *files, size_t n, const Volume *volume, char **
 static int list_volume(
                 const Values *v, const Volume *volume, ValueFile *files, size_t *n, char **reterr)
 {
-        const ValueObject *o = find_object(v, volume->source, volume->object);
+        const ValueObject *o = values_find(v, volume->source, volume->object);
         size_t first = *n;
         int r = 0;
 
@@ -497,17 +497,6 @@ int values_put_files(
 
 /* ---- what was used ---- */
 
-static bool is_live(const Pod *pod, const Container *c, const ValueObject *o)
-{
-        for (size_t i = 0; i < c->n_mounts; i++) {
-                const Volume *volume = values_volume(pod, &c->mounts[i], true);
-
-                if (volume && volume->source == o->source && streq(volume->object, o->name))
-                        return true;
-        }
-        return false;
-}
-
 void container_forget_used(ContainerEntry *c)
 {
         for (size_t i = 0; i < c->n_used; i++)
@@ -515,31 +504,4 @@ void container_forget_used(ContainerEntry *c)
         free(c->used);
         c->used = NULL;
         c->n_used = 0;
-}
-
-int values_note_used(const Values *v, const Pod *pod, ContainerEntry *c)
-{
-        const Container *spec = pod_find_container(pod, c->name);
-        size_t n = v ? v->n_objects : 0;
-        UsedObject *used = calloc(MAX(n, (size_t) 1), sizeof(UsedObject));
-
-        if (!used)
-                return -ENOMEM;
-        for (size_t i = 0; i < n; i++) {
-                used[i] = (UsedObject){ .source = v->objects[i].source,
-                        .name = strdup(v->objects[i].name),
-                        .revision = v->objects[i].revision,
-                        .live_revision = is_live(pod, spec, &v->objects[i]) ? v->objects[i].revision
-                                                                            : 0 };
-                if (!used[i].name) {
-                        while (i > 0)
-                                free(used[--i].name);
-                        free(used);
-                        return -ENOMEM;
-                }
-        }
-        container_forget_used(c);
-        c->used = used;
-        c->n_used = n;
-        return 0;
 }

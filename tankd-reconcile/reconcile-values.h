@@ -51,6 +51,8 @@ bool values_are_needed(const Pod *pod, const Container *c);
 int values_new(const Pod *pod, const Container *c, bool live, Values **ret); /* nothing read yet */
 Values *values_free(Values *v);
 DEFINE_CLEANUP(Values *, values_freep, values_free);
+/* NULL: it is not used. */
+const ValueObject *values_find(const Values *v, ValueSource source, const char *name);
 bool values_use(const Values *v, ValueSource source, const char *name);
 int value_object_add(ValueObject *o, const char *key, char *consume, size_t size);
 void value_object_clear(ValueObject *o);
@@ -69,6 +71,4 @@ int values_list_files(const Values *v, const Pod *pod, const Container *c, Value
 int values_put_files(const Values *v, const Pod *pod, const Container *c, RecordWriter *w,
                 char **reterr);
 
-/* What @c is started with, to be compared later. */
 void container_forget_used(ContainerEntry *c);
-int values_note_used(const Values *v, const Pod *pod, ContainerEntry *c);

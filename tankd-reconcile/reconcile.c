@@ -14,6 +14,7 @@
 #include "names.h"
 #include "reconcile-adopt.h"
 #include "reconcile-dbus.h"
+#include "reconcile-digest.h"
 #include "reconcile-entry.h"
 #include "reconcile-event.h"
 #include "reconcile-launch.h"
@@ -271,6 +272,7 @@ int manager_new(sd_event *event, Manager **ret)
         r = boot_id(m->boot_id);
         if (r < 0)
                 return log_error_errno(r, "cannot read the boot id");
+        manager_read_values_key(m);
         r = events_open(m);
         if (r < 0)
                 return log_error_errno(r, "cannot open %s/events", m->paths.run_dir);

@@ -283,6 +283,72 @@ changes() # KIND
   changes secret
 }
 
+# label KIND NAME FILTER: puts another label on it, with that data.
+label()
+{
+  jq -cn --arg kind "$1" --arg name "$2" --arg now "$(now_ms)" \
+    "{\$kind, \$name, labels: {at: \$now}, data: ($3)}" | tankctl apply -n "$NS" -f - >/dev/null
+}
+
+same_pid() # POD NUMBER PID
+{
+  [ "$(pid_of "$1" "$2")" = "$3" ] && [ "$(get "$1" .status.state)" = running ]
+}
+
+unused() # KIND
+{
+  local pids i
+  put "$1" web '{a: "1", b: "1"}'
+  # One that uses a key, one that uses all as variables, one that has them as files.
+  start web ".update_on = [\"$1\"] | .volumes = [{name: \"v\", source: {$1: \"web\"}}] |
+    .containers[0].env = {A: {$1: \"web/a\"}} |
+    .containers += [.containers[0] + {name: \"all\", env: {}, env_from: [{$1: \"web\"}]},
+      .containers[0] + {name: \"files\", env: {}, mounts: [{volume: \"v\", path: \"/v\"}]}]" \
+    -- sh -c "$stays"
+  pids=("$(pid_of web)" "$(pid_of web 1)" "$(pid_of web 2)")
+  label "$1" web '{a: "1", b: "1"}'
+  sync_now
+  # The next change is looked at behind it: what it would have restarted has been by then.
+  label "$1" web '{a: "1", b: "2"}'
+  wait_for 10 eval '[ "$(pid_of web 1)" != "'"${pids[1]}"'" ] && [ "$(pid_of web 2)" != "'"${pids[2]}"'" ]'
+  until_state web running
+  same_pid web 0 "${pids[0]}"
+  for i in 1 2; do
+    pids[i]=$(pid_of web "$i")
+  done
+  # Neither does a later life take it for a change, nor what nobody told it of.
+  : >"$TANK_SANDBOX_DIR/hold/reconcile"
+  kill -9 "$(daemon_pid reconcile)"
+  label "$1" web '{a: "1", b: "2"}'
+  let_daemons_go
+  wait_for 20 sync_now
+  wait_for 10 until_noted "$1"
+  for i in 0 1 2; do same_pid web "$i" "${pids[i]}"; done
+  # What it uses goes: it stays as it is, and says so.
+  label "$1" web '{b: "2"}'
+  wait_for 10 eval 'tankctl events -n "$NS" --no-follow |
+    grep -q "main: it goes on with what it has: .*key a of '"$1"' web"'
+  same_pid web 0 "${pids[0]}"
+  label "$1" web '{a: "2", b: "2"}'
+  wait_for 10 eval '[ "$(pid_of web)" != "'"${pids[0]}"'" ]'
+}
+
+# All containers of the pod have the newest revision of it in their record.
+until_noted() # KIND
+{
+  local revision
+  revision=$(tankctl get "$1" web -n "$NS" -o json | jq .meta.revision)
+  [ "$(tr '\0' '\n' <"$TANK_RUN_DIR"/pods/*/pod.record | grep -c "^used=$1 web $revision ")" = 3 ]
+}
+
+@test "update_on: labels, and keys of a config that a container does not use, restart nothing" {
+  unused config
+}
+
+@test "update_on: labels, and keys of a secret that a container does not use, restart nothing" {
+  unused secret
+}
+
 @test "update_on: what an init container uses begins the pod anew; asking for it restarts nothing" {
   put config web '{a: "1"}'
   local filter old

@@ -47,8 +47,9 @@ static PodEntry *make_pod(void)
         a->restart_boot_usec = 23456;
         a->used = calloc(2, sizeof(UsedObject));
         assert_non_null(a->used);
-        a->used[0] = (UsedObject){ VALUE_SECRET, strdup("db"), 42, 0, false };
-        a->used[1] = (UsedObject){ VALUE_CONFIG, strdup("web-1"), UINT64_MAX, 43, false };
+        a->used[0] = (UsedObject){ VALUE_SECRET, strdup("db"), 42, 0, false, "" };
+        a->used[1] = (UsedObject){ VALUE_CONFIG, strdup("web-1"), UINT64_MAX, 43, false,
+                "0123456789abcdef0123456789abcdef" };
         a->n_used = 2;
         a->update.refusals = 4;
         a->update.boot_usec = 34567;
@@ -107,6 +108,8 @@ static void test_round_trip(void **state)
         assert_int_equal(a->used[1].revision, UINT64_MAX);
         assert_int_equal(a->used[0].live_revision, 0);
         assert_int_equal(a->used[1].live_revision, 43);
+        assert_string_equal(a->used[0].digest, "");
+        assert_string_equal(a->used[1].digest, "0123456789abcdef0123456789abcdef");
         /* Nobody knows what it missed. */
         assert_true(a->used[0].unchecked && a->used[1].unchecked);
         assert_int_equal(b->n_used, 0);

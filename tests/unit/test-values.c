@@ -12,7 +12,7 @@
 #include "data.h"
 #include "document.h"
 #include "limit.h"
-#include "reconcile-values.h"
+#include "reconcile-digest.h"
 #include "strv.h"
 
 typedef struct Fixture {
@@ -210,7 +210,7 @@ static void test_live(void **state)
 
         for (size_t i = 0; i < f.values->n_objects; i++)
                 f.values->objects[i].revision = 7;
-        assert_int_equal(values_note_used(f.values, f.pod, &entry), 0);
+        assert_int_equal(values_note_used(NULL, f.values, f.pod, &entry), 0);
         assert_int_equal(entry.n_used, 3);
         for (size_t i = 0; i < entry.n_used; i++)
                 assert_int_equal(entry.used[i].live_revision, streq(entry.used[i].name, "c") * 7);
@@ -228,6 +228,54 @@ static void test_live(void **state)
         assert_int_equal(values_list_files(f.values, f.pod, c, &list, &n, &error), 0);
         assert_int_equal(n, 1);
         assert_string_equal(list[0].path, "f");
+}
+
+static void digest_of(const Manager *m, const char *container, const char *const *values,
+                char ret[static VALUES_DIGEST_SIZE])
+{
+        CLEANUP(done) Fixture f = declare("{'name':'v','source':{'config':'c'}}", container);
+
+        for (; values[0]; values += 2)
+                GIVE(&f, VALUE_CONFIG, "c", values[0], values[1]);
+        assert_int_equal(values_digest(m, f.pod, &f.pod->containers[0],
+                                         object(&f, VALUE_CONFIG, "c"), ret),
+                        0);
+}
+
+#define DIGEST(m, container, ...) \
+        ({ \
+                static char _text[VALUES_DIGEST_SIZE]; \
+                digest_of(m, container, (const char *const[]){ __VA_ARGS__, NULL }, _text); \
+                _text; \
+        })
+
+static void test_digest(void **state)
+{
+        static const char one[] = ",'env':{'A':{'config':'c/a'}}",
+                          from[] = ",'env_from':[{'config':'c'}]",
+                          volume[] = ",'mounts':[{'volume':'v','path':'/v'}]";
+        Manager m = { .has_values_key = true, .values_key = { 1 } }, other = m, none = {};
+        const char *first = DIGEST(&m, one, "a", "x", "b", "y");
+
+        assert_int_equal(strlen(first), VALUES_DIGEST_SIZE - 1);
+        /* What it does not use is no matter, what it uses is. */
+        assert_string_equal(first, DIGEST(&m, one, "b", "z", "a", "x"));
+        assert_string_equal(first, DIGEST(&m, one, "a", "x"));
+        assert_string_not_equal(first, DIGEST(&m, one, "a", "", "b", "y"));
+        for (size_t i = 0; i < 2; i++) {
+                const char *how = i == 0 ? from : volume;
+                const char *all = DIGEST(&m, how, "a", "x", "b", "y");
+
+                assert_string_equal(all, DIGEST(&m, how, "b", "y", "a", "x"));
+                assert_string_not_equal(all, DIGEST(&m, how, "a", "x", "b", "z"));
+                assert_string_not_equal(all, DIGEST(&m, how, "a", "x"));
+                assert_string_not_equal(all, DIGEST(&m, how, "a", "xb", "b", "y"));
+                assert_string_not_equal(all, DIGEST(&m, how, "a", "x", "bb", "y"));
+        }
+        /* Who has another key can tell nothing. */
+        other.values_key[31] = 1;
+        assert_string_not_equal(first, DIGEST(&other, one, "a", "x"));
+        assert_string_equal(DIGEST(&none, one, "a", "x"), "");
 }
 
 #define MOUNTED ",'mounts':[{'volume':'v','path':'/v'},{'volume':'v','path':'/w'}]"
@@ -340,6 +388,7 @@ int main(void)
                 cmocka_unit_test(test_bytes),
                 cmocka_unit_test(test_missing),
                 cmocka_unit_test(test_live),
+                cmocka_unit_test(test_digest),
                 cmocka_unit_test(test_files),
                 cmocka_unit_test(test_files_refused),
                 cmocka_unit_test(test_bounds),
