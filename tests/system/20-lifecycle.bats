@@ -295,11 +295,14 @@ signals_of()
 }
 
 @test "deleted while stopping and applied again: the new incarnation runs, once" {
-  start web '.grace = "1s"' -- sh -c 'trap "" TERM; echo up; while :; do sleep 1; done'
+  start web '.grace = "3s"' -- sh -c 'trap "" TERM; echo up; while :; do sleep 1; done'
   wait_for 10 equals up tankctl logs web -n "$NS"
   uid=$(get web .meta.uid)
   pid=$(pid_of web)
   tankctl delete pod web -n "$NS"
+  # It is there, and no declaration any more.
+  [ "$(tankctl get pods -n "$NS" --sort-by name -o name)" = pod/web ]
+  [ "$(tankctl get pods -n "$NS" --sort-by name -o yaml)" = '' ]
   pod web -- sleep 1000 | apply
   wait_for 10 gone "$pid"
   until_state web running
