@@ -338,13 +338,15 @@ static int step_places(Query *q)
 static int work_slice(Query *q)
 {
         uint64_t until = now_boottime_usec() + SLICE_USEC;
+        bool selects = q->labels || q->fields; /* a large document may take all of a slice */
         int r;
 
         for (unsigned n = 1;; n++) {
                 r = q->scanned ? step_places(q) : step_scan(q);
                 if (r != 0)
                         return r;
-                if (n % STEPS_UNTIMED == 0 && !q->single_slice && now_boottime_usec() >= until)
+                if ((selects || n % STEPS_UNTIMED == 0) && !q->single_slice &&
+                                now_boottime_usec() >= until)
                         return 0;
         }
 }
