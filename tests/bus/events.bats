@@ -353,20 +353,6 @@ seen_is()
   [ "$status" = 2 ]
 }
 
-@test "D1, D2: what is created, updated, deleted comes within a second, of any type" {
-  follow watch scaling_operation -o json
-  wait_for changes_seen 1
-  doc='{kind: scaling_operation, name: up, id: test-scaling-op, current: 1, target: 5, step: 2, interval: 1, mode: gradual'
-  tankctl apply -f - <<<"$doc, status_word: in_progress}" >/dev/null
-  tankctl apply -f - <<<"$doc, status_word: completed}" >/dev/null
-  tankctl delete scaling_operation up
-  TANK_TEST_SECONDS=1 wait_for changes_seen 4
-  [ "$(jq -c 'select(.type) | [.event, .type, .namespace, .name, .document.id, .document.status_word]' "$dir/seen")" = \
-    '["created","scaling_operation","default","up","test-scaling-op","in_progress"]
-["updated","scaling_operation","default","up","test-scaling-op","completed"]
-["deleted","scaling_operation","default","up","test-scaling-op","completed"]' ]
-}
-
 @test "X16: what stands, synced with revision and database, and then what follows; a transaction together" {
   widget a
   widget b

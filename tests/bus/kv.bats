@@ -1,8 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 #
-# Key-value data over a real bus: the journeys of the Pepr store through examples/tank_store.py, and
-# tankctl kv.
+# Key-value data over a real bus: tankctl kv. What such a store has to do is in tests/conformance.
 
 setup()
 {
@@ -11,7 +10,6 @@ setup()
   setup_dir
   start_bus
   PATH=$build/tankctl:$PATH
-  top=$(realpath "$BATS_TEST_DIRNAME/../..")
   kv=(busctl --system --json=short call org.tankd.Store1 /org/tankd/Store1 org.tankd.Store1.KeyValue)
 }
 
@@ -24,44 +22,6 @@ restart_store()
 has_line()
 {
   grep -qF -- "$1" "$2"
-}
-
-# journeys BACKEND: and whatever secret they set stands in no log.
-journeys()
-{
-  local line secret="" to from pid restarted=0
-  coproc JOURNEYS { exec /usr/bin/python3 -u "$top/tests/bus/kv-journeys.py" "$1" 2>"$dir/journeys.err" 3>&-; }
-  pid=$JOURNEYS_PID
-  exec {from}<&"${JOURNEYS[0]}" {to}>&"${JOURNEYS[1]}"
-  while read -r line <&"$from"; do
-    echo "$line"
-    case $line in
-    secret*) secret=${line#secret } ;;
-    restart)
-      restart_store
-      restarted=1
-      echo go >&"$to"
-      ;;
-    esac
-  done
-  exec {from}<&- {to}>&-
-  wait "$pid" || {
-    cat "$dir/journeys.err" >&2
-    return 1
-  }
-  [ -n "$secret" ]
-  [ "$1" = memory ] || [ $restarted = 1 ]
-  run ! grep -rF -- "$secret" "$dir/store.log" "$dir/run"
-}
-
-@test "P1-P12, X33-X41: the Pepr store's journeys, on disk" {
-  start_store
-  journeys disk
-}
-
-@test "P1-P12, X33-X41: the same, in memory" {
-  start_store --memory
-  journeys memory
 }
 
 @test "tankctl kv: bytes in, bytes out" {
@@ -141,49 +101,6 @@ journeys()
 ["removed","a","2",null]
 ["set","b",null,"1"]
 ["expired","b","1",null]' ]
-}
-
-@test "P9, X43: what a PeprStore held is imported, once, all of a store or nothing" {
-  start_store
-  cat >"$dir/pepr.json" <<'END'
-{"apiVersion": "pepr.dev/v1", "kind": "PeprStore",
- "metadata": {"name": "pepr-1-store", "uid": "u-1", "resourceVersion": "42"},
- "data": {
-  "__pepr_do_not_delete__": "k-thx-bye",
-  "hello-old": "1", "hello-v2-https://new": "2", "hello-both": "old", "hello-v2-both": "new",
-  "hello-pepr-v2-keep": "3", "hello-pepr-older": "", "unnamed-v2-x": "4", "hello": "5"}}
-END
-  before=$(property Revision)
-  run -0 tankctl kv import --from-pepr "$dir/pepr.json" --capability hello --capability hello-pepr --dry-run
-  [[ $output == *'hello: would set "https://new" (1 bytes)'* && $output != *'"2"'* ]]
-  [ "$(property Revision)" = "$before" ]
-
-  run -0 tankctl kv import --from-pepr "$dir/pepr.json" --capability hello --capability hello-pepr
-  [[ $output == *'hello: 3 keys imported'* && $output == *'hello-pepr: 2 keys imported'* ]]
-  pairs() { tankctl kv list "$1" -o json | jq -c 'map([.key, .value])'; }
-  [ "$(pairs hello)" = '[["both","new"],["https://new","2"],["old","1"]]' ]
-  [ "$(pairs hello-pepr)" = '[["keep","3"],["older",""]]' ]
-  [ "$(tankctl kv stores -o name | tr '\n' ' ')" = 'hello hello-pepr pepr-import ' ]
-
-  # Again: nothing, also over what was set since.
-  tankctl kv set hello old newer
-  before=$(property Revision)
-  run -0 tankctl kv import --from-pepr "$dir/pepr.json" --capability hello --capability hello-pepr
-  [[ $output == *'hello: imported already'* ]]
-  [ "$(property Revision)" = "$before" ]
-  [ "$(tankctl kv get hello old)" = newer ]
-
-  # A capability that was not named keeps its keys; a value too many spoils the store as a whole.
-  tankctl kv rm pepr-import hello
-  tankctl kv clear hello
-  run -0 tankctl kv import --from-pepr "$dir/pepr.json" --capability hello
-  [[ $output == *'"hello-pepr-v2-keep" is left out'* ]]
-  jq -c --arg long "$(printf 'x%.0s' {1..1025})" '.data["late-v2-a"] = "1" | .data["late-v2-b"] = "2"
-    | .data["late-v2-" + ($long[0:1024])] = "3"' "$dir/pepr.json" >"$dir/late.json"
-  run -0 tankctl kv import --from-pepr "$dir/late.json" --capability late
-  [[ $output == *'late: 3 keys imported'* ]]
-  run -1 tankctl kv import --from-pepr /dev/null --capability x
-  [[ $output == *'not JSON'* ]]
 }
 
 @test "a batch over the bus: each by itself, or all; what is not understood does nothing" {

@@ -3,8 +3,8 @@
 #
 # shellcheck disable=SC2016 # what would be expanded is what must not be
 #
-# Secrets over a real bus: tankctl's verbs, who may, what is shown and logged, keys and their rotation,
-# and that no byte of a value is left anywhere.
+# Secrets over a real bus: tankctl's verbs, who may, what is shown and logged, keys and where they come
+# from. What secrets have to do, whoever asks for it, is in tests/conformance.
 
 setup()
 {
@@ -19,12 +19,6 @@ setup()
 tankctl()
 {
   "$build/tankctl/tankctl" "$@"
-}
-
-secrets() # METHOD SIGNATURE ARGUMENT…
-{
-  busctl --system --json=short call org.tankd.Store1 /org/tankd/Store1 org.tankd.Store1.Secrets "$@" |
-    jq -c .data
 }
 
 secrets_property()
@@ -43,16 +37,7 @@ nowhere()
   fi
 }
 
-# fails_to_start OPTION…: for its keys, with its last line.
-fails_to_start()
-{
-  local status=0
-  timeout 20 "$build/tankd-store/tankd-store" "$@" >"$dir/failed.log" 2>&1 </dev/null || status=$?
-  tail -n 1 "$dir/failed.log"
-  [ "$status" = 78 ]
-}
-
-@test "I1, I2, I5, X30: create, set, get, list, delete; nothing is a version that changes nothing" {
+@test "create, set, get, list, delete; nothing is a version that changes nothing" {
   start_store
   [ "$(tankctl secret create db --from-literal "password=$value" --type login)" = 'secret/default/db created' ]
   run -4 --separate-stderr tankctl secret create db --from-literal password=x
@@ -88,7 +73,7 @@ fails_to_start()
   run -3 tankctl secret get db password --reveal
 }
 
-@test "X27, X28: bytes in are bytes out" {
+@test "tankctl secret: bytes in are bytes out" {
   start_store
   head -c 200000 /dev/urandom >"$dir/binary"
   printf 'line\n\n' >"$dir/lines"
@@ -123,36 +108,6 @@ END
   run -2 tankctl secret set b --from-literal a=b --from-literal a=c
 }
 
-@test "X26: a value is in no file, no log, no signal, no core and no version that is shown" {
-  start_store
-  busctl --system monitor --json=short --match "type='signal',path='/org/tankd/Store1'" \
-    >"$dir/signals" 2>&1 3>&- &
-  # shellcheck disable=SC2034 # teardown ends it
-  monitor_pid=$!
-  tankctl secret create db --from-literal "password=$value"
-  tankctl secret set db --from-literal "password=$value" --from-literal "more=$value$value"
-  first=$(call History 'sssa{sv}' secret default db 0 | jq '.[0][-1][0]')
-  tankctl rollback secret db --to "$first" >/dev/null
-  call GetVersion ssst secret default db "$first" >"$dir/version"
-  call GetChanges 'sta{sv}' "$(property DatabaseId)" 0 1 documents b true >"$dir/changes"
-  tankctl secret delete db >/dev/null
-  tankctl history secret db -o json >"$dir/history"
-  tankctl rollback secret db --to "$first" >/dev/null
-  [ "$(tankctl secret get db password --reveal)" = "$value" ]
-  run -1 --separate-stderr tankctl secret set db --from-literal "password=$value" --type "$(printf 'a\tb')"
-  echo "$stderr" >"$dir/refusal"
-  wait_for grep -q Changed "$dir/signals"
-  nowhere "$value"
-
-  [ "$(awk '/^Max core file size/ { print $5, $6 }' "/proc/$store_pid/limits")" = '0 0' ]
-  end "$store_pid"
-  start_store
-  end "$store_pid"
-  unset store_pid
-  nowhere "$value"
-  grep -q 'was shown the secret default/db' "$dir/store.log"
-}
-
 # no_value_in PID: of its command line, which has the rest.
 no_value_in()
 {
@@ -174,75 +129,6 @@ no_value_in()
   unset client_pid
   [ "$(tankctl secret get db password --reveal)" = "$value" ]
   [ "$(tankctl secret get db more --reveal)" = "x$value" ]
-}
-
-@test "X31: the key is rotated while everything goes on, and the old one opens nothing" {
-  start_store
-  tankctl secret create db --from-literal "password=$value"
-  cp "$key" "$dir/old.key"
-  old=$(secrets_property ActiveKey)
-  [ "$(secrets_property Keys)" = "[$old]" ]
-  run -0 tankctl secret rotate-key
-  [[ $output == 'key '*': 1 records sealed anew' ]]
-  [ "$(secrets_property ActiveKey)" != "$old" ]
-  [ "$(secrets_property Keys)" = "[$(secrets_property ActiveKey)]" ]
-  [ "$(stat -c %a "$key")" = 600 ]
-  end "$store_pid"
-  start_store
-  [ "$(tankctl secret get db password --reveal)" = "$value" ]
-
-  # With the old key alone: that record is lost, and nothing else.
-  end "$store_pid"
-  cp "$key" "$dir/new.key"
-  cp "$dir/old.key" "$key"
-  start_store
-  run -1 --separate-stderr tankctl secret get db password --reveal
-  [[ $stderr == *'which is not here'* ]]
-  tankctl secret list | grep -q db
-  tankctl secret create other --from-literal a=b
-  [ "$(tankctl secret get other a --reveal)" = b ]
-  [ "$(tankctl secret set db --from-literal "password=$value")" = 'secret/default/db updated' ]
-  [ "$(tankctl secret get db password --reveal)" = "$value" ]
-}
-
-@test "X32: a key is made once, kept, and missed; files that others can get at are refused" {
-  start_store
-  [ "$(stat -c %a "$key")" = 600 ]
-  [ "$(base64 -d "$key" | wc -c)" = 32 ]
-  made=$(cat "$key")
-  tankctl secret create db --from-literal "password=$value"
-  end "$store_pid"
-  start_store
-  [ "$(cat "$key")" = "$made" ]
-  [ "$(tankctl secret get db password --reveal)" = "$value" ]
-  end "$store_pid"
-  unset store_pid
-
-  mv "$key" "$dir/kept"
-  run fails_to_start
-  [ "$status" = 0 ]
-  [[ $output == *'is missing, and the database holds secrets'*'bring it back'* ]]
-  [ ! -e "$key" ]
-  cp "$dir/kept" "$key"
-  chmod 640 "$key"
-  run -0 fails_to_start
-  [[ $output == *'has mode 0640'* ]]
-  chmod 600 "$key"
-  chown 65534 "$key"
-  run -0 fails_to_start
-  [[ $output == *'is owned by uid 65534'* ]]
-  rm "$key"
-  ln -s "$dir/kept" "$key"
-  run -0 fails_to_start
-  [[ $output == *'is a symbolic link'* ]]
-  rm "$key"
-  run -0 fails_to_start --key-file relative
-  [[ $output == *'must be an absolute path'* ]]
-  # The installed unit does not start it again and again then.
-  grep -Eqx 'RestartPreventExitStatus=(.* )?78' "$build/systemd/tankd-store.service"
-  cp --preserve=mode "$dir/kept" "$key"
-  start_store
-  [ "$(tankctl secret get db password --reveal)" = "$value" ]
 }
 
 @test "keys from a file, from standard input, from a credential" {
@@ -342,7 +228,7 @@ no_value_in()
   [ ! -e "$key" ]
 }
 
-@test "X26: backup and export are ciphertext unless told otherwise, and come back where the key is" {
+@test "backup and export are ciphertext unless told otherwise, and come back where the key is" {
   start_store
   tankctl secret create db --from-literal "password=$value" --type login
   tankctl store backup "$dir/backup" >/dev/null

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Looking after the database through tankctl: backup and restore, export and import, verifying,
-# what is kept and what is given up; and kill -9 in the middle of it. Shows X8, X9 and X23.
+# what is kept and what is given up; and kill -9 in the middle of it.
 
 setup()
 {
@@ -42,7 +42,7 @@ versions() # NAME
   call History 'sssa{sv}' widget default "$1" 0 | jq '.[0] | length'
 }
 
-@test "X23: backup while serving, restore into an empty directory, the same rows again" {
+@test "backup while serving, restore into an empty directory, the same rows again" {
   start_store
   fill 60
   call Delete 'sssa{sv}' widget default w-3 0
@@ -176,7 +176,7 @@ peer() # as peer.py says
   wait_for grep -q 'given up: ' "$dir/peer"
 }
 
-@test "X8: versions by count, the change log by rows; who follows lists anew" {
+@test "versions by count, the change log by rows; who follows lists anew" {
   start_store
   run -0 ctl store retention
   [[ $output == *'(others)'*100*90d* ]]
@@ -210,22 +210,6 @@ peer() # as peer.py says
   run -2 ctl store verify --age 1d
   run -0 ctl store retention widget --versions default --age default
   [[ $(ctl store retention) != *widget* ]]
-}
-
-@test "X8, X9: by age, and a deletion goes with what it ended" {
-  start_store
-  ctl store retention --versions all --age 1s
-  apply a '"x":1'
-  call Delete 'sssa{sv}' widget default a 0
-  apply b '"x":1'
-  apply b '"x":2'
-  aged()
-  {
-    refused 'there never was' History 'sssa{sv}' widget default a 0 && [ "$(versions b)" = 1 ]
-  }
-  wait_for aged 2>/dev/null
-  [ "$(call Get sss widget default b | jq -r '.[0]' | jq .x)" = 2 ]
-  ctl store verify
 }
 
 @test "kill -9 in the middle of giving up: nothing is lost, and the next start goes on" {
