@@ -55,7 +55,8 @@ typedef struct Import {
 
         Line *lines;
         size_t n_lines, lines_allocated;
-        json_t *seen; /* identity: number of its line */
+        bool sets_quotas; /* some line does */
+        json_t *seen;     /* identity: number of its line */
 
         size_t next;                   /* line to look at */
         size_t under_way[WRITE_LINES]; /* what each operation is of */
@@ -252,6 +253,8 @@ static int add_line(Import *x, const char *text, size_t size, sd_bus_error *rete
                 x->lines = lines;
                 x->lines_allocated = n;
         }
+        if (l.is_namespace && strstr(l.document, "\"quota\":"))
+                x->sets_quotas = true;
         x->lines[x->n_lines++] = (Line){ .parsed = l, .number = x->number };
         l = (ImportLine){};
         return 0;
@@ -391,6 +394,8 @@ static int write_lines(Import *x, sd_bus_error *reterr)
                 .privileged = x->options.privileged,
                 .secrets = x->options.secrets,
                 .dry_run = tries,
+                /* Those that it sets itself are not in force before it is written. */
+                .any_amount = tries && x->sets_quotas,
                 /* Those that the lines name are there, or would be. */
                 .create_namespaces = tries,
                 .answered = on_written,

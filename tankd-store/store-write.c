@@ -596,7 +596,7 @@ int store_write(Store *s, const StoreOperation *operations, size_t n, const Stor
                 return oom(reterr);
         r = add_all(s, x, &q, reterr);
         json_decref(q.spaces);
-        if (r >= 0 && x->n_ops > 0) {
+        if (r >= 0 && x->n_ops > 0 && !w->any_amount) {
                 x->taken = true;
                 r = quotas_take(s->quotas, x->ops, x->n_ops, reterr);
         }

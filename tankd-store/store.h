@@ -122,6 +122,7 @@ typedef struct StoreWrite {
         bool privileged; /* the caller may use privileged fields */
         bool secrets;    /* the caller may write secrets */
         bool dry_run; /* answer what would be, and do nothing: new uids and revisions are empty */
+        bool any_amount; /* with dry_run: the quotas of namespaces are not asked */
         /* A namespace that a written document stands in is made when it is missing, before it: by
          * the operation that creates, applies or rolls it back, wherever that stands; else as it is
          * by default, the transaction's own write, without an answer of its own. */

@@ -556,6 +556,38 @@ static void test_export_and_import(void **state)
         fixture_done(&other);
 }
 
+#define IN_Q(name) "{\"kind\":\"widget\",\"name\":\"" name "\",\"namespace\":\"q\"}\n"
+#define QUOTA(n)   "{\"kind\":\"namespace\",\"name\":\"q\",\"quota\":{\"objects\":" #n "}}\n"
+
+/* An import is judged as what it writes is: by the quotas that it brings, where it does. */
+static void test_import_and_quotas(void **state)
+{
+        static const char raised[] = IN_Q("a") IN_Q("b") QUOTA(2);
+        static const char more[] = IN_Q("a") IN_Q("c"), lowered[] = IN_Q("c") QUOTA(1);
+        Fixture *f = *state;
+        uint64_t before;
+        Told t;
+
+        assert_string_equal(apply(f, QUOTA(1)).error, "");
+        before = store_revision(f->store);
+        for (unsigned dry = 0; dry < 2; dry++) { /* in vain: nothing of it is written */
+                t = import_text(f, IN_Q("a") IN_Q("b"), strlen(IN_Q("a") IN_Q("b")), dry);
+                assert_string_equal(t.error, TANK_ERROR_LIMIT_EXCEEDED);
+                assert_true(store_revision(f->store) == before);
+        }
+        t = import_text(f, raised, strlen(raised), true);
+        assert_string_equal(t.error, "");
+        t = import_text(f, raised, strlen(raised), false);
+        assert_string_equal(t.error, "");
+        assert_true(t.import.created == 2 && t.import.updated == 1);
+        t = import_text(f, more, strlen(more), false);
+        assert_string_equal(t.error, TANK_ERROR_LIMIT_EXCEEDED);
+        assert_true(t.import.created == 0);
+        t = import_text(f, lowered, strlen(lowered), false);
+        assert_string_equal(t.error, TANK_ERROR_LIMIT_EXCEEDED);
+        assert_true(t.import.created == 0 && t.import.updated == 1);
+}
+
 static void test_bad_import(void **state)
 {
         static const struct {
@@ -682,6 +714,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_nobody_reads, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(
                                 test_export_and_import, fixture_setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(
+                                test_import_and_quotas, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(test_sockets_only, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(
                                 test_blocking_socket, fixture_setup, fixture_teardown),
