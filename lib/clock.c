@@ -26,18 +26,31 @@ uint64_t now_boottime_usec(void)
         return clock_usec(CLOCK_BOOTTIME);
 }
 
+static char *put_digits(char *p, unsigned value, unsigned n, char behind)
+{
+        for (unsigned i = n; i > 0; i--, value /= 10)
+                p[i - 1] = (char) ('0' + value % 10);
+        p[n] = behind;
+        return p + n + 1;
+}
+
+/* Two stand in every document that is listed: printf takes ten times as long. */
 const char *format_rfc3339(uint64_t usec, char buf[static RFC3339_SIZE])
 {
         time_t t = (time_t) (usec / USEC_PER_SEC);
         struct tm tm;
+        char *p = buf;
 
         if (!gmtime_r(&t, &tm) || tm.tm_year > 9999 - 1900)
                 memset(&tm, 0, sizeof(tm));
-        (void) snprintf(buf, RFC3339_SIZE, "%04u-%02u-%02uT%02u:%02u:%02u.%06uZ",
-                        (unsigned) (tm.tm_year + 1900) % 10000, (unsigned) (tm.tm_mon + 1) % 100,
-                        (unsigned) tm.tm_mday % 100, (unsigned) tm.tm_hour % 100,
-                        (unsigned) tm.tm_min % 100, (unsigned) tm.tm_sec % 100,
-                        (unsigned) (usec % USEC_PER_SEC));
+        p = put_digits(p, (unsigned) (tm.tm_year + 1900), 4, '-');
+        p = put_digits(p, (unsigned) (tm.tm_mon + 1), 2, '-');
+        p = put_digits(p, (unsigned) tm.tm_mday, 2, 'T');
+        p = put_digits(p, (unsigned) tm.tm_hour, 2, ':');
+        p = put_digits(p, (unsigned) tm.tm_min, 2, ':');
+        p = put_digits(p, (unsigned) tm.tm_sec, 2, '.');
+        p = put_digits(p, (unsigned) (usec % USEC_PER_SEC), 6, 'Z');
+        *p = '\0';
         return buf;
 }
 

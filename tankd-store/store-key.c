@@ -4,6 +4,12 @@
 #include <endian.h>
 #include <stdio.h>
 
+/* It is valid, so it fits. */
+static void copy_component(char ret[static LIMIT_NAME_MAX + 1], const char *s)
+{
+        memcpy(ret, s, strlen(s) + 1);
+}
+
 int object_key_init(ObjectKey *k, const char *type, const char *namespace, const char *name)
 {
         if (!type_is_valid(type) || strlen(type) > LIMIT_NAME_MAX || !name_is_valid(name))
@@ -11,9 +17,9 @@ int object_key_init(ObjectKey *k, const char *type, const char *namespace, const
         if (type_is_global(type) ? !isempty(namespace) : !name_is_valid(strempty(namespace)))
                 return -EINVAL;
 
-        (void) snprintf(k->type, sizeof(k->type), "%s", type);
-        (void) snprintf(k->namespace, sizeof(k->namespace), "%s", strempty(namespace));
-        (void) snprintf(k->name, sizeof(k->name), "%s", name);
+        copy_component(k->type, type);
+        copy_component(k->namespace, strempty(namespace));
+        copy_component(k->name, name);
         return 0;
 }
 
