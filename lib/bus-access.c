@@ -247,6 +247,11 @@ void bus_access_observe(BusAccess *a, const BusObserver *o)
         a->observer = *o;
 }
 
+bool bus_access_idle(BusAccess *a)
+{
+        return bus_turns_idle(a->turns);
+}
+
 static int run_checked(
                 sd_bus_message *m, const BusCaller *who, const BusCall *call, sd_bus_error *reterr)
 {

@@ -67,6 +67,8 @@ typedef struct BusObserver {
         void *userdata;
 } BusObserver;
 void bus_access_observe(BusAccess *a, const BusObserver *o); /* copied */
+/* Nobody's call waits, read or not. Asks the kernel. */
+bool bus_access_idle(BusAccess *a);
 
 /* For vtables: wrap a handler. BUS_METHOD's handler for sd-bus is bus_access_dispatch(); it finds
  * the credentials (at once when cached, else it parks the message and calls back), checks @right

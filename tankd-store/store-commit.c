@@ -12,8 +12,8 @@
  *
  * What came in together goes out together: a thread woken by the first of many calls would sync
  * that one alone, and each batch costs a sync, two wake-ups and a signal to every subscriber. The
- * loop says that there is no more input by coming to its idle source; a client that waits for each
- * answer pays one turn of the loop for it. */
+ * loop says that there is no more input by commit_hurry(), when it knows, or by coming to its idle
+ * source. */
 
 #include "store-commit.h"
 
@@ -148,9 +148,11 @@ static void run_batch(Commit *c, CommitBatch *batch)
         }
         *c->finished_last = batch;
         c->finished_last = &batch->next;
-        ring(c);
         if (!c->waiting)
                 pthread_cond_broadcast(&c->idle);
+        pthread_mutex_unlock(&c->lock);
+        ring(c); /* unlocked: the loop shall not wake up to wait for the lock */
+        pthread_mutex_lock(&c->lock);
 }
 
 static void *commit_thread(void *userdata)
@@ -258,6 +260,18 @@ int commit_submit(Commit *c, Transaction *t)
         if (++c->n_gathered >= GATHER_MAX)
                 release(c);
         return 0;
+}
+
+bool commit_gathers(const Commit *c)
+{
+        return c->gathered;
+}
+
+void commit_hurry(Commit *c)
+{
+        release(c);
+        /* Fails only for a source that is none. */
+        (void) sd_event_source_set_enabled(c->idle_source, SD_EVENT_OFF);
 }
 
 void commit_drain(Commit *c)

@@ -72,6 +72,10 @@ DEFINE_CLEANUP(Commit *, commit_freep, commit_free);
 
 /* -EBUSY: too much waits already; or the error that stopped the queue. Takes @t on success. */
 int commit_submit(Commit *c, Transaction *t);
+/* Nothing more will come together with what was submitted: lets it go now, not when the loop next
+ * has nothing to do. */
+void commit_hurry(Commit *c);
+bool commit_gathers(const Commit *c); /* there is something to let go */
 /* Blocks until nothing is under way, and hands all batches back. For the start and the end of the
  * process, and behind a failure, when nothing touches the disk any more. */
 void commit_drain(Commit *c);

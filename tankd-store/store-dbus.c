@@ -139,7 +139,12 @@ static void on_call(sd_bus_message *m, uint64_t arrived_usec, void *userdata)
 
 static void on_call_served(bool failed, void *userdata)
 {
-        metrics_end(((StoreBus *) userdata)->metrics, failed);
+        StoreBus *b = userdata;
+
+        metrics_end(b->metrics, failed);
+        /* A client that waits for this answer sends nothing more to put beside it. */
+        if (store_gathers(b->store) && bus_access_idle(b->access))
+                store_hurry(b->store);
 }
 
 static int measure_interface(Metrics *m, const BusInterface *interface)

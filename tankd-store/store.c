@@ -93,6 +93,16 @@ void store_on_batch(const CommitBatch *batch, void *userdata)
                 compactor_note_batch(s->compactor);
 }
 
+bool store_gathers(const Store *s)
+{
+        return commit_gathers(s->commit);
+}
+
+void store_hurry(Store *s)
+{
+        commit_hurry(s->commit);
+}
+
 void store_flush(Store *s)
 {
         commit_drain(s->commit);

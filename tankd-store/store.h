@@ -42,6 +42,9 @@ DEFINE_CLEANUP(Store *, store_freep, store_free);
 void store_set_hooks(Store *s, const StoreHooks *hooks);
 /* Blocks until every write is answered: for the start, before anybody is served, and the end. */
 void store_flush(Store *s);
+/* Writes wait for others to share their sync; nobody will send one: it may begin. */
+bool store_gathers(const Store *s);
+void store_hurry(Store *s);
 
 /* Backups and the like that are under way are given up: before those go who wait for them. */
 void store_end_jobs(Store *s);
