@@ -79,8 +79,8 @@
 #define LIMIT_POLKIT_CHECKS_EACH   16U  /* the same, about connections of one user */
 #define LIMIT_POLKIT_USEC          (UINT64_C(25) * 1000000U)  /* it may have to be started */
 #define LIMIT_POLKIT_PEOPLE_USEC   (UINT64_C(120) * 1000000U) /* it asks for a password */
-#define LIMIT_NAMESPACES_KNOWN     16U   /* names of namespaces remembered by the store */
-#define LIMIT_CALLERS_CACHED       1024U                      /* bus credentials remembered */
+#define LIMIT_NAMESPACES_KNOWN     16U    /* names of namespaces remembered by the store */
+#define LIMIT_CALLERS_CACHED       1024U  /* bus credentials remembered */
 #define LIMIT_BUS_WAITING          16384U /* calls that were read and are not served yet */
 #define LIMIT_BUS_WAITING_BYTES    (64U * 1024U * 1024U)
 #define LIMIT_BUS_WAITING_EACH     4096U /* the same of one connection */

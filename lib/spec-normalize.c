@@ -2,7 +2,7 @@
 
 /* Walks a document along the table, in the document's own order, so that the first mistake a person
  * would see is the one that is told; what is missing in a map is told after what is wrong in it.
- * The result is built anew: nothing gets into it that the table does not know. Values that stay what
+ * The result is built anew: nothing gets into it that the table does not know. Values that stay as
  * they are belong to both, the document and the result. */
 
 #include <inttypes.h>

@@ -42,8 +42,8 @@ static void put_id(const Op *op, DbBatch *b, const Db *db)
 
         if (id_key_encode(op->record.uid, &id) < 0)
                 return; /* not one of ours: nobody can ask for it */
-        /* It is there since the object is. A namespace's is mended by every write, as that one cannot
-         * be deleted for it. */
+        /* It is there since the object is. A namespace's is mended by every write, as that one
+         * cannot be deleted for it. */
         if (op->record.operation == OPERATION_DELETED)
                 db_batch_delete(b, db, DB_IDS, DB_KEY(&id));
         else if (op->record.operation == OPERATION_CREATED || type_is_global(op->key.type))

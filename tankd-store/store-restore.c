@@ -183,8 +183,8 @@ static int become_owner(int dir_fd, const char *log_dir)
         /* Made just now, or of an earlier try: systemd takes it away with the service. */
         if (chown(log_dir, st.st_uid, st.st_gid) < 0)
                 return -errno;
-        /* Root locks all of its memory. Nobody else may beyond a limit, and would get no more of it.
-         * What goes through here has the values of secrets sealed. */
+        /* Root locks all of its memory. Nobody else may beyond a limit, and would get no more of
+         * it. What goes through here has the values of secrets sealed. */
         if (munlockall() < 0)
                 return -errno;
         if (setgroups(0, NULL) < 0 || setresgid(st.st_gid, st.st_gid, st.st_gid) < 0 ||
