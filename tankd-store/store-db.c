@@ -50,6 +50,13 @@ static const char db_settings[] =
                 "cache_index_and_filter_blocks=true;pin_l0_filter_and_index_blocks_in_cache=true;"
                 "block_size=8192;format_version=5}";
 
+/* A database that cannot be opened for writing is served as far as it can be read: without the file
+ * that is missing or damaged, which is an error for who asks for what is in it, and up to where its
+ * log is damaged. Whoever opens it so has to say so. */
+static const char read_only_settings[] = "paranoid_checks=false;"
+                                         "skip_checking_sst_file_sizes_on_db_open=true;"
+                                         "wal_recovery_mode=kPointInTimeRecovery";
+
 #define LOG_MAX   (UINT64_C(16) * 1024 * 1024)
 #define LOG_MIN   (UINT64_C(64) * 1024)
 #define LOG_SHARE 16U /* of a small disk */
@@ -111,6 +118,7 @@ static int error_to_errno(const char *text)
                 { "Read-only file system", EROFS },
                 { "Permission denied", EACCES },
                 { "Corruption", EBADMSG },
+                { "While open a file for random read", EBADMSG }, /* a table is gone */
                 { "does not exist", ENOENT },
                 { "Not implemented", EOPNOTSUPP },
                 { "Invalid argument", EINVAL },
@@ -177,18 +185,27 @@ static uint64_t disk_size(const char *dir)
         return (uint64_t) s.f_blocks * s.f_frsize;
 }
 
+/* In the place of *options. */
+static int change_options(rocksdb_options_t **options, const char *settings)
+{
+        rocksdb_options_t *changed = rocksdb_options_create();
+        char *error = NULL;
+
+        rocksdb_get_options_from_string(*options, settings, changed, &error);
+        rocksdb_options_destroy(*options);
+        *options = changed;
+        return check(error, "settings of the database");
+}
+
 /* @log_dir NULL: beside the database. */
 static int make_options(const char *log_dir, DbMode mode, uint64_t disk, rocksdb_options_t **ret)
 {
-        rocksdb_options_t *base, *options;
-        char *error = NULL;
+        rocksdb_options_t *options = rocksdb_options_create();
         int r;
 
-        base = rocksdb_options_create();
-        options = rocksdb_options_create();
-        rocksdb_get_options_from_string(base, db_settings, options, &error);
-        rocksdb_options_destroy(base);
-        r = check(error, "settings of the database");
+        r = change_options(&options, db_settings);
+        if (r >= 0 && mode == DB_READ_ONLY)
+                r = change_options(&options, read_only_settings);
         if (r < 0) {
                 rocksdb_options_destroy(options);
                 return r;

@@ -76,6 +76,7 @@ struct Store {
 /* store-state.c: the only place that changes the state. */
 /* Damage that was met makes the store broken: asked before anything is written or said of it. */
 void store_look_for_damage(Store *s);
+void store_set_damaged(Store *s);
 const char *store_place(const Store *s); /* where the database is, for people */
 /* Sets the error of a write whose batch failed. */
 int store_write_failed(const Store *s, int error, sd_bus_error *reterr);

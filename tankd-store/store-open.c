@@ -9,7 +9,8 @@
  *   both, revision below it      acknowledged writes are missing: reads only
  *   disk full                    ballast given up, tried again: deletes only; else reads only,
  *                                both until there is room
- *   damaged, read-only           reads only, where reading works
+ *   damaged, read-only           reads only, where reading works: without the tables that do not,
+ *                                and up to where the log does not
  *   none of it can be opened     nothing is served but why that is: a process that ends is one that
  *                                is started again and again, and says it to nobody. Where the
  *                                database would be there is an empty one in memory */
@@ -232,13 +233,13 @@ static int open_read_only(Store *s, int reason)
                                 "the disk of %s is full, with what was set aside for deleting: "
                                 "make room; writes are taken again once there is",
                                 s->dir);
-        else
+        else if (reason == -EROFS)
                 store_set_state(s, STORE_BROKEN,
-                                "the database in %s can only be read: %s; %s, then restart "
-                                "tankd-store",
-                                s->dir, errno_words(reason),
-                                reason == -EROFS ? "mount its file system for writing"
-                                                 : "restore a copy of it");
+                                "the database in %s can only be read: %s; mount its file system "
+                                "for writing, then restart tankd-store",
+                                s->dir, errno_words(reason));
+        else
+                store_set_damaged(s);
         return 0;
 }
 
@@ -293,6 +294,19 @@ static int read_witness(Store *s, Witness *ret)
                 (void) log_warning_errno(r, "cannot use %s/witness, making a new one", s->dir);
         *ret = w;
         return 0;
+}
+
+/* Of a log that is damaged what stands before that is there. */
+static void tell_missing(Store *s, const Witness *w)
+{
+        if (s->state == STORE_BROKEN && w->readable && streq(w->id, s->database_id) &&
+                        s->revision < w->revision)
+                store_set_state(s, STORE_BROKEN,
+                                "the log of the database in %s is damaged: it is served as of "
+                                "revision %" PRIu64 ", and writes up to %" PRIu64
+                                " were acknowledged; restore a newer copy, then restart "
+                                "tankd-store",
+                                s->dir, s->revision, w->revision);
 }
 
 /* False when the witness speaks against the database. */
@@ -356,7 +370,9 @@ static int open_on_disk(Store *s)
                 r = read_meta(s);
         if (r < 0)
                 return r;
-        if (s->state <= STORE_FULL && heed_witness(s, &witness))
+        if (s->state > STORE_FULL)
+                tell_missing(s, &witness);
+        else if (heed_witness(s, &witness))
                 start_guard(s);
         return 0; /* else the witness stays as it is */
 }

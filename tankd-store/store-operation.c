@@ -243,10 +243,7 @@ static int check_namespace(Store *s, const ObjectKey *key, sd_bus_error *reterr)
                                 "namespace: there is no namespace '%s': declare it first, or "
                                 "let it be made (create-namespace)",
                                 key->namespace);
-        if (r < 0)
-                return tank_error_set_errno(
-                                reterr, r, "namespace: '%s' cannot be read", key->namespace);
-        return 0;
+        return r < 0 ? store_read_failed(r, reterr) : 0;
 }
 
 /* A record that nobody can read goes all the same: for whoever may write anything, as what it was
@@ -278,6 +275,13 @@ static int find_previous(Store *s, Step *p, const StoreWrite *w, sd_bus_error *r
 
         r = store_lookup(s, &p->key, &p->previous, &p->previous_buffer);
         unreadable = r == -EBADMSG || r == -EPROTONOSUPPORT;
+        /* In a file that is damaged nothing can be deleted, either. */
+        if (unreadable) {
+                int k = store_check_writable(s, true, reterr);
+
+                if (k < 0)
+                        return k;
+        }
         if (unreadable && streq(p->key.type, "namespace") && p->operation->verb != STORE_CHECK)
                 r = pass_unreadable(s, p, w, "replacing", reterr);
         else if (r < 0 && r != -ENOENT)
@@ -335,8 +339,7 @@ static int check_namespace_delete(Store *s, const ObjectKey *key, sd_bus_error *
                 return r;
         r = store_count_namespace(s, key->name, max, &n);
         if (r < 0)
-                return tank_error_set_errno(reterr, r,
-                                "cannot tell whether the namespace '%s' is empty", key->name);
+                return store_read_failed(r, reterr);
         if (n > 0)
                 return tank_error_set(reterr, TANK_ERROR_FAILED_PRECONDITION,
                                 "the namespace '%s' still holds %s%zu object%s: delete %s first, "

@@ -64,11 +64,17 @@ bool store_is_in_memory(const Store *s)
 void store_look_for_damage(Store *s)
 {
         if (s->state != STORE_BROKEN && s->db && db_is_damaged(s->db))
-                store_set_state(s, STORE_BROKEN,
-                                "the database in %s is damaged: what can be read is served; "
-                                "\"tankctl store verify\" tells what cannot; restore a copy of it, "
-                                "then restart tankd-store",
-                                store_place(s));
+                store_set_damaged(s);
+}
+
+void store_set_damaged(Store *s)
+{
+        store_set_state(s, STORE_BROKEN,
+                        "the database in %s is damaged: what can be read is served; \"tankctl "
+                        "store "
+                        "verify\" tells what cannot; restore a copy of it, then restart "
+                        "tankd-store",
+                        store_place(s));
 }
 
 bool store_is_degraded(Store *s)

@@ -45,6 +45,12 @@ struct Verifier {
         Before before;
 };
 
+/* What is in a damaged file cannot be written over: then all remedies that write are none. */
+static const char *remedy(const Verifier *v, const char *otherwise)
+{
+        return db_is_damaged(v->db) ? REMEDY_RESTORE : otherwise;
+}
+
 /* ---- rows about the database ---- */
 
 static int check_number(Verifier *v, const char *name, const char *remedy, uint64_t *ret)
@@ -158,7 +164,7 @@ static int check_object(Verifier *v, const char *k, size_t k_size, const char *v
         if (r < 0)
                 return problems_add(&v->problems, "%s cannot be decoded (%s): %s",
                                 object_key_format(&key, text), errno_words(r),
-                                problems_remedy(&key, false));
+                                remedy(v, problems_remedy(&key, false)));
         r = 0;
         if (record.operation == OPERATION_DELETED)
                 problem = "it stands, and is marked as deleted";
@@ -173,7 +179,7 @@ static int check_object(Verifier *v, const char *k, size_t k_size, const char *v
         if (!problem)
                 return r;
         return problems_add(&v->problems, "%s: %s: %s", object_key_format(&key, text), problem,
-                        problems_remedy(&key, true));
+                        remedy(v, problems_remedy(&key, true)));
 }
 
 static int check_id(Verifier *v, const char *k, size_t k_size, const char *value, size_t size)
@@ -361,10 +367,10 @@ static int check_change(Verifier *v, const char *k, size_t k_size, const char *v
         }
         if (!problem)
                 return 0;
-        return problems_add(&v->problems,
-                        "change %" PRIu64 ".%" PRIu32 ": %s: compact up to this revision, so that "
-                        "whoever follows the changes lists anew",
-                        revision, index, problem);
+        return problems_add(&v->problems, "change %" PRIu64 ".%" PRIu32 ": %s: %s", revision, index,
+                        problem,
+                        remedy(v, "compact up to this revision, so that whoever follows the "
+                                  "changes lists anew"));
 }
 
 static int close_log(Verifier *v)
@@ -375,17 +381,17 @@ static int close_log(Verifier *v)
         if (v->log_revision < v->revision)
                 r = problems_add(&v->problems,
                                 "changes: those behind revision %" PRIu64
-                                " are missing, up to %" PRIu64 ": compact up to it, so that "
-                                "whoever follows the changes lists anew",
-                                v->log_revision, v->revision);
+                                " are missing, up to %" PRIu64 ": %s",
+                                v->log_revision, v->revision,
+                                remedy(v, "compact up to it, so that whoever follows the changes "
+                                          "lists anew"));
         if (r >= 0 && meta_get_u64(v->db, v->view, META_LOG_ROWS, &rows) >= 0 &&
                         meta_get_u64(v->db, v->view, META_LOG_BYTES, &bytes) >= 0 &&
                         (rows != v->log_rows || bytes != v->log_bytes))
                 r = problems_add(&v->problems,
                                 "changes: %" PRIu64 " rows of %" PRIu64
-                                " bytes, but the database counts %" PRIu64 " of %" PRIu64
-                                ": " REMEDY_COUNT,
-                                v->log_rows, v->log_bytes, rows, bytes);
+                                " bytes, but the database counts %" PRIu64 " of %" PRIu64 ": %s",
+                                v->log_rows, v->log_bytes, rows, bytes, remedy(v, REMEDY_COUNT));
         return r;
 }
 
@@ -403,11 +409,12 @@ static int check_kv(Verifier *v, const char *k, size_t k_size, const char *value
 
         if (kv_key_data_decode(k, k_size, store, &key) >= 0) {
                 if (kv_record_decode(value, size, &record) < 0)
-                        problem = "its value cannot be decoded: remove it";
+                        problem = "its value cannot be decoded";
                 else if (record.revision > v->revision)
-                        problem = "its revision lies ahead of the database: remove it";
-                return problem ? problems_add(&v->problems, "kv: key %s of the store '%s': %s",
-                                                 key_words(key.data, key.size, buf), store, problem)
+                        problem = "its revision lies ahead of the database";
+                return problem ? problems_add(&v->problems, "kv: key %s of the store '%s': %s: %s",
+                                                 key_words(key.data, key.size, buf), store, problem,
+                                                 remedy(v, "remove it"))
                                : 0;
         }
         if (kv_key_totals_decode(k, k_size, store) >= 0)

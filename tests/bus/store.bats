@@ -342,7 +342,7 @@ changes_since() # REVISION [OPTION…]
   done
 }
 
-# spoil HOW: what makes it impossible to open the database
+# spoil HOW: what makes it impossible to open the database, or to write to it
 spoil()
 {
   local db=$TANK_STATE_DIR/store/db file
@@ -353,7 +353,6 @@ spoil()
     file=$(du -b "$db"/*.log | sort -rn | head -n 1 | cut -f2)
     printf '\377\377' | dd of="$file" bs=1 seek=$(($(stat -c %s "$file") / 3)) conv=notrunc status=none
     ;;
-  table) rm "$(du -b "$db"/*.sst | sort -rn | head -n 1 | cut -f2)" ;;
   database) rm -r "$db" ;;
   esac
 }
@@ -367,7 +366,7 @@ spoil()
   apply b
   end "$store_pid" KILL || true
   cp -a "$TANK_STATE_DIR/store" "$dir/good"
-  for how in current manifest log table database; do
+  for how in current manifest database; do
     spoil "$how"
     start_store
     [ "$(property State)" = degraded ]
@@ -387,6 +386,38 @@ spoil()
   start_store
   [ "$(property State)" = ok ]
   call Get sss widget default b
+}
+
+@test "a log or a table that is damaged: what is left is served, and nothing is written" {
+  local file
+  start_store
+  apply a
+  end "$store_pid"
+  start_store
+  apply b
+  apply c
+  end "$store_pid" KILL || true
+  cp -a "$TANK_STATE_DIR/store" "$dir/good"
+  spoil log
+  start_store
+  [ "$(property State)" = degraded ]
+  [[ $(property DegradedReason) == *'is damaged: it is served as of revision 2, and writes up to 4 were acknowledged; restore a newer copy, then restart tankd-store' ]]
+  call Get sss widget default a
+  refused 'there is no' Get sss widget default b
+  refused 'is damaged' Apply 'sa{sv}' '{"kind":"widget","name":"new"}' 0
+  end "$store_pid"
+  # Whichever table is gone: what is told is right, and what is refused says what to do.
+  for file in "$dir"/good/db/*.sst; do
+    rm -rf "$TANK_STATE_DIR/store"
+    cp -a "$dir/good" "$TANK_STATE_DIR/store"
+    rm "$TANK_STATE_DIR/store/db/${file##*/}"
+    start_store
+    [ "$(property State)" = degraded ]
+    [[ $(property DegradedReason) == *'restore a copy of it, then restart tankd-store' ]]
+    call Get sss widget default a || refused 'restore a copy' Get sss widget default a
+    refused 'restore a copy' Apply 'sa{sv}' '{"kind":"widget","name":"new"}' 0
+    end "$store_pid"
+  done
 }
 
 @test "whoever is neither root nor in the group is refused by the store itself" {
