@@ -156,7 +156,8 @@ static int keep_row(Scan *s, const char *row, size_t size)
                 s->row = larger;
                 s->allocated = size;
         }
-        memcpy(s->row, row, size);
+        if (size > 0) /* a damaged row may be empty, and the first one is kept nowhere yet */
+                memcpy(s->row, row, size);
         s->size = size;
         return 0;
 }
