@@ -11,6 +11,7 @@
 #include "error.h"
 #include "limit.h"
 #include "log.h"
+#include "store-dbus-operations.h"
 #include "store-dbus-reply.h"
 
 /* ---- answers ------------------------------------------------------------------------------- */
@@ -308,7 +309,7 @@ BUS_METHOD(kv_method_clear, BUS_MANAGE, store_bus_access)
 /* ---- many operations ----------------------------------------------------------------------- */
 
 /* What cannot be understood makes the whole call fail: nothing happened then. */
-static int read_operation(sd_bus_message *m, KvOperation *ret, sd_bus_error *reterr)
+static int read_operation(sd_bus_message *m, void *ret, sd_bus_error *reterr)
 {
         KvOperation o = {};
         BusBytes key = {}, value = {};
@@ -337,59 +338,14 @@ static int read_operation(sd_bus_message *m, KvOperation *ret, sd_bus_error *ret
                                 "\"%s\" is missing: %s needs it", has_key ? "value" : "key", verb);
         o.key = (KvBytes){ key.data, key.size };
         o.value = (KvBytes){ value.data, value.size };
-        *ret = o;
-        return 0;
-}
-
-/* One more than may be is read, for the store to refuse. */
-static int read_operations(sd_bus_message *m, KvOperation **ret, size_t *ret_n,
-                size_t *reterr_index, sd_bus_error *reterr)
-{
-        CLEANUP_FREE KvOperation *operations = NULL;
-        size_t n = 0, allocated = 0;
-        int r;
-
-        r = sd_bus_message_enter_container(m, 'a', "(sa{sv})");
-        if (r < 0)
-                return r;
-        while ((r = sd_bus_message_enter_container(m, 'r', "sa{sv}")) > 0) {
-                if (n == allocated) {
-                        KvOperation *grown = reallocarray(operations,
-                                        allocated = MAX(2 * allocated, (size_t) 16),
-                                        sizeof(*grown));
-
-                        if (!grown)
-                                return -ENOMEM;
-                        operations = grown;
-                }
-                if (n > LIMIT_TRANSACTION_OPS)
-                        r = sd_bus_message_skip(m, "sa{sv}");
-                else {
-                        *reterr_index = n;
-                        r = read_operation(m, &operations[n], reterr);
-                        n++;
-                }
-                if (r >= 0)
-                        r = sd_bus_message_exit_container(m);
-                if (r < 0)
-                        return r;
-        }
-        if (r >= 0)
-                r = sd_bus_message_exit_container(m);
-        if (r < 0)
-                return r;
-        if (!operations && !(operations = calloc(1, sizeof(*operations))))
-                return -ENOMEM; /* none is not the same as all keys */
-        *ret = TAKE_PTR(operations);
-        *ret_n = n;
-        *reterr_index = SIZE_MAX;
+        *(KvOperation *) ret = o;
         return 0;
 }
 
 static int write_many(StoreBus *b, sd_bus_message *m, const BusCaller *caller, size_t *reterr_index,
                 sd_bus_error *reterr)
 {
-        CLEANUP_FREE KvOperation *operations = NULL;
+        CLEANUP_FREE void *operations = NULL; /* none is not the same as all keys: never NULL */
         Call c = CALL_NULL;
         const BusOption options[] = {
                 OPTION_WAIT(&c),
@@ -401,7 +357,8 @@ static int write_many(StoreBus *b, sd_bus_message *m, const BusCaller *caller, s
         int r;
 
         if ((r = sd_bus_message_read(m, "s", &c.store)) < 0 ||
-                        (r = read_operations(m, &operations, &n, reterr_index, reterr)) < 0 ||
+                        (r = store_bus_read_operations(m, sizeof(KvOperation), read_operation,
+                                         &operations, &n, reterr_index, reterr)) < 0 ||
                         (r = bus_read_options(m, options, ARRAY_SIZE(options), reterr)) < 0)
                 return r;
         return begin(b, m, caller, &c, operations, n, send_results, reterr);

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+#include "store-dbus-operations.h"
 #include "store-dbus-reply.h"
 
 #include "bus-options.h"
@@ -370,7 +371,7 @@ BUS_METHOD_SHARED(store_method_rollback, BUS_MANAGE, store_bus_access)
 
 /* ---- many operations ---- */
 
-static int read_operation(sd_bus_message *m, StoreOperation *ret, sd_bus_error *reterr)
+static int read_operation(sd_bus_message *m, void *ret, sd_bus_error *reterr)
 {
         StoreOperation o = {};
         const char *verb;
@@ -387,56 +388,13 @@ static int read_operation(sd_bus_message *m, StoreOperation *ret, sd_bus_error *
                                 verb);
         r = read_parts(m, &o, reterr);
         if (r >= 0)
-                *ret = o;
+                *(StoreOperation *) ret = o;
         return r;
-}
-
-/* One more than may be is read, for the store to refuse. */
-static int read_operations(sd_bus_message *m, StoreOperation **ret, size_t *ret_n,
-                size_t *reterr_index, sd_bus_error *reterr)
-{
-        CLEANUP_FREE StoreOperation *operations = NULL;
-        size_t n = 0, allocated = 0;
-        int r;
-
-        r = sd_bus_message_enter_container(m, 'a', "(sa{sv})");
-        if (r < 0)
-                return r;
-        while ((r = sd_bus_message_enter_container(m, 'r', "sa{sv}")) > 0) {
-                if (n > LIMIT_TRANSACTION_OPS) {
-                        r = sd_bus_message_skip(m, "sa{sv}");
-                } else {
-                        if (n == allocated) {
-                                StoreOperation *grown = reallocarray(operations,
-                                                allocated = MAX(2 * allocated, (size_t) 16),
-                                                sizeof(*grown));
-
-                                if (!grown)
-                                        return -ENOMEM;
-                                operations = grown;
-                        }
-                        *reterr_index = n;
-                        r = read_operation(m, &operations[n], reterr);
-                        n++;
-                }
-                if (r >= 0)
-                        r = sd_bus_message_exit_container(m);
-                if (r < 0)
-                        return r;
-        }
-        if (r >= 0)
-                r = sd_bus_message_exit_container(m);
-        if (r < 0)
-                return r;
-        *ret = TAKE_PTR(operations);
-        *ret_n = n;
-        *reterr_index = STORE_WHOLE;
-        return 0;
 }
 
 static int transaction(Request *q, sd_bus_error *reterr)
 {
-        CLEANUP_FREE StoreOperation *operations = NULL;
+        CLEANUP_FREE void *operations = NULL;
         const BusOption options[] = {
                 { "dry-run", 'b', &q->write.dry_run, NULL },
                 { "create-namespace", 'b', &q->write.create_namespaces, NULL },
@@ -445,7 +403,8 @@ static int transaction(Request *q, sd_bus_error *reterr)
         size_t n = 0;
         int r;
 
-        r = read_operations(q->message, &operations, &n, &q->at, reterr);
+        r = store_bus_read_operations(q->message, sizeof(StoreOperation), read_operation,
+                        &operations, &n, &q->at, reterr);
         if (r < 0)
                 return r;
         r = bus_read_options(q->message, options, ARRAY_SIZE(options), reterr);
