@@ -40,3 +40,6 @@ int step_read(Step *p, Store *s, const StoreOperation *o, sd_bus_error *reterr);
 int namespace_refuse_delete(const char *name, sd_bus_error *reterr);
 /* Then whether the caller may, whether it can be, and what comes of it. */
 int step_check(Step *p, Store *s, const StoreWrite *w, sd_bus_error *reterr);
+/* store-step.c: then, when it writes, its op, for op_done(). Also on failure. */
+int step_make_op(const Step *p, Store *s, uint64_t revision, uid_t by, Op *ret,
+                sd_bus_error *reterr);
