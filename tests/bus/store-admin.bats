@@ -176,6 +176,61 @@ peer() # as peer.py says
   wait_for grep -q 'given up: ' "$dir/peer"
 }
 
+# damaged FILE: a backup whose widget w-3 is no JSON any more, nor the value of the key "one" of the store s
+damaged()
+{
+  python3 - "$1" <<'PYTHON'
+import hashlib
+import sys
+
+with open(sys.argv[1], "rb") as f:
+    data = f.read()
+end = data.index(b"\n", data.index(b"\n", data.index(b"\n") + 1) + 1) + 1
+head, body, last = data[:end], data[end:-41], data[-41:-32]
+for good, bad in ((b'"name":"w-3","namespace"', b'"name":"w-3",,namespace"'),
+                  (b'ds\0one\x01{', b'ds\0one\x01[')):
+    assert good in body
+    body = body.replace(good, bad)
+with open(sys.argv[1], "wb") as f:
+    f.write(head + body + last + hashlib.sha256(body).digest())
+PYTHON
+}
+
+@test "what cannot be read is told by its key, spoils nothing else, and can be deleted" {
+  start_store
+  fill 5
+  ctl kv set s one 1
+  ctl kv set s two 2
+  ctl store backup "$dir/a.backup"
+  stop_store
+  rm -rf "$dir/state/store"
+  damaged "$dir/a.backup"
+  run -0 "$build/tankd-store/tankd-store" --restore "$dir/a.backup"
+  start_store
+  run -0 ctl get widget -o name
+  [ "$(grep -c 'w-[0-4]$' <<<"$output")" = 5 ]
+  run -1 ctl get widget w-3
+  [[ $output == *'delete it and declare it anew'* ]]
+  run -1 ctl store export "$dir/left.jsonl"
+  [[ $output == *'widget default/w-3 is not in it: '* ]]
+  [ "$(jq -r 'select(.kind == "widget").name' "$dir/left.jsonl" | xargs)" = 'w-0 w-1 w-2 w-4' ]
+  run -1 ctl kv list s
+  [[ $output == *"'one' cannot be read: remove it"* && $output == *two*2* ]]
+  run -1 ctl kv get s one
+  [[ $output == *'remove it'* ]]
+  run -1 ctl store verify
+  [[ $output == *'widget default/w-3 cannot be decoded'*'delete it and declare it anew'* ]]
+  [[ $output == *"key one of the store 's': its value cannot be decoded: remove it"* ]]
+  ctl kv rm s one
+  run -0 ctl kv list s
+  ctl delete widget w-3
+  apply w-3
+  run -0 ctl store export "$dir/all.jsonl"
+  # Its earlier version goes with its time.
+  run -1 ctl store verify
+  [[ $output != *'delete it'* && $output != *'remove it'* ]]
+}
+
 @test "versions by count, the change log by rows; who follows lists anew" {
   start_store
   run -0 ctl store retention
