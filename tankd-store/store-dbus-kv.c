@@ -193,6 +193,15 @@ static int read_bytes(sd_bus_message *m, KvBytes *ret)
         return sd_bus_message_read_array(m, 'y', &ret->data, &ret->size);
 }
 
+/* Goes before what became durable in the same turn: with no time at all nothing is waited for. */
+static int add_timeout(KvReply *reply, sd_event *event, uint64_t timeout)
+{
+        int r = sd_event_add_time_relative(
+                        event, &reply->timer, CLOCK_BOOTTIME, timeout, 1, on_timeout, reply);
+
+        return r < 0 ? r : sd_event_source_set_priority(reply->timer, SD_EVENT_PRIORITY_IMPORTANT);
+}
+
 /* With @n operations; NULL: all keys go. */
 static int begin(StoreBus *b, sd_bus_message *m, const BusCaller *caller, const Call *c,
                 const KvOperation *operations, size_t n, SendKv send, sd_bus_error *reterr)
@@ -215,9 +224,7 @@ static int begin(StoreBus *b, sd_bus_message *m, const BusCaller *caller, const 
                 return -ENOMEM;
         /* What is no time that will ever come is none. */
         if (c->wait && c->has_timeout && c->timeout <= (uint64_t) INT64_MAX)
-                r = sd_event_add_time_relative(sd_bus_get_event(sd_bus_message_get_bus(m)),
-                                &reply->timer, CLOCK_BOOTTIME, c->timeout, USEC_PER_MSEC,
-                                on_timeout, reply);
+                r = add_timeout(reply, sd_bus_get_event(sd_bus_message_get_bus(m)), c->timeout);
         if (r >= 0)
                 r = operations ? store_kv_write(b->store, c->store, operations, n, &call, reterr)
                                : store_kv_clear(b->store, c->store, &call, reterr);

@@ -16,7 +16,7 @@ import traceback
 import dbus
 import dbus.bus
 import dbus.lowlevel
-from gi.repository import Gio, GLib
+from gi.repository import Gio
 
 from daemon import iterate_until, SECONDS
 

@@ -99,7 +99,8 @@ def x4_references_by_id(s):
 
 @scenario
 def j4_unknown_fields_of_known_types(s):
-    document = json.loads(s.document("pod", "p", containers=[{"name": "main", "image": {"rootfs": "/"}}]))
+    containers = [{"name": "main", "image": {"rootfs": "/"}}]
+    document = json.loads(s.document("pod", "p", containers=containers))
     e = refused("InvalidArgument", s.call, "Create", "sa{sv}",
                 json.dumps({**document, "badField": 1}), s.options())
     assert "badField" in str(e), e

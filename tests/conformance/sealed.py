@@ -254,7 +254,8 @@ def x32_one_key_made_once_and_missed(_):
         os.unlink(key_file(d))
         does_not_start("must be an absolute path", "--key-file", "relative")
         for text in (b"not-base64!", base64.b64encode(bytes(16)), b"", base64.b64encode(bytes(64))):
-            with open(os.open(key_file(d), os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as f:
+            fd = os.open(key_file(d), os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+            with open(fd, "wb") as f:
                 f.write(text)
             status, said = d.run()
             assert status == 78 and "secrets.key" in said, said
