@@ -235,3 +235,11 @@ bool guard_has_room_to_open(const Guard *g)
 {
         return has_free(g, 1);
 }
+
+bool guard_may_write(const Guard *g)
+{
+        /* Asked by doing it: file systems that gave up by themselves do not all say so. */
+        CLEANUP_CLOSE int fd = openat(g->dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+        return fd >= 0 || errno != EROFS;
+}

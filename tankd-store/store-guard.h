@@ -38,4 +38,6 @@ void guard_drop_ballast(Guard *g);
 bool guard_has_room(const Guard *g);
 /* Whether there is as much as it takes to open the database, and to delete something. */
 bool guard_has_room_to_open(const Guard *g);
+/* Whether the file system takes writes, full or not. */
+bool guard_may_write(const Guard *g);
 bool guard_has_witness(const Guard *g); /* it is open */

@@ -10,8 +10,9 @@
 typedef enum StoreState {
         STORE_OK,
         STORE_FULL, /* the disk is full: deletes are taken, the rest is refused until it is not */
-        STORE_CRAMMED, /* what was set aside is full, too: only reads, until there is room */
-        STORE_BROKEN,  /* only reads */
+        STORE_CRAMMED,   /* what was set aside is full, too: only reads, until there is room */
+        STORE_READ_ONLY, /* its file system is: only reads, until it is not */
+        STORE_BROKEN,    /* only reads */
 } StoreState;
 
 /* One transaction under way: its operations, or nothing when they changed nothing. */
@@ -80,16 +81,20 @@ void store_set_damaged(Store *s);
 const char *store_place(const Store *s); /* where the database is, for people */
 /* Sets the error of a write whose batch failed. */
 int store_write_failed(const Store *s, int error, sd_bus_error *reterr);
+void store_set_read_only(Store *s);
 void store_set_state(Store *s, StoreState state, const char *format, ...) PRINTF_LIKE(3, 4);
 
 /* store.c */
 void store_on_batch(const CommitBatch *batch, void *userdata);
 int store_on_failure(sd_event_source *source, void *userdata);
 
+#define STORE_EXIT_AGAIN 75 /* EX_TEMPFAIL of sysexits.h: the unit starts another process */
+
 /* store-open.c */
 int store_open_database(Store *s);
 CommitStart store_commit_start(const Store *s);
-/* Behind a full disk: gives up the ballast and opens anew; the state is what came of it. */
+/* Behind a full disk: gives up the ballast and opens anew; behind a file system that was read-only:
+ * opens anew. The state is what came of it. */
 int store_reopen(Store *s);
 
 /* store-query.c */

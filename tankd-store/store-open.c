@@ -9,7 +9,8 @@
  *   both, revision below it      acknowledged writes are missing: reads only
  *   disk full                    ballast given up, tried again: deletes only; else reads only,
  *                                both until there is room
- *   damaged, read-only           reads only, where reading works: without the tables that do not,
+ *   read-only                    reads only, until it is mounted for writing
+ *   damaged                      reads only, where reading works: without the tables that do not,
  *                                and up to where the log does not
  *   none of it can be opened     nothing is served but why that is: a process that ends is one that
  *                                is started again and again, and says it to nobody. Where the
@@ -212,6 +213,12 @@ static int refuse_open(Store *s, int r)
                                 "restart tankd-store",
                                 s->dir);
                 break;
+        case -EROFS:
+                store_set_state(s, STORE_BROKEN,
+                                "the file system of %s is read-only, and there is no database that "
+                                "could be read: mount it for writing, then restart tankd-store",
+                                s->dir);
+                break;
         default:
                 store_set_state(s, STORE_BROKEN,
                                 "the database in %s cannot be opened: %s; where it is damaged, "
@@ -234,10 +241,7 @@ static int open_read_only(Store *s, int reason)
                                 "make room; writes are taken again once there is",
                                 s->dir);
         else if (reason == -EROFS)
-                store_set_state(s, STORE_BROKEN,
-                                "the database in %s can only be read: %s; mount its file system "
-                                "for writing, then restart tankd-store",
-                                s->dir, errno_words(reason));
+                store_set_read_only(s);
         else
                 store_set_damaged(s);
         return 0;
@@ -405,8 +409,27 @@ int store_open_database(Store *s)
         return open_in_memory(s);
 }
 
+/* Opens it for writing, or else for reading, and reads how far it has come. */
+static int open_again(Store *s, bool was_read_only, bool *ret_writable)
+{
+        uint64_t format;
+        int r;
+
+        r = db_open(s->db_dir, s->log_dir, DB_OPEN, &s->db);
+        *ret_writable = r >= 0;
+        if (r < 0)
+                r = open_read_only(s, r);
+        else if (!was_read_only)
+                set_full(s);
+        if (r >= 0 && *ret_writable && was_read_only && (r = read_format(s, &format)) >= 0)
+                r = store_migrate(s, format);
+        return r < 0 ? r : read_meta(s);
+}
+
 int store_reopen(Store *s)
 {
+        bool was_read_only = s->state == STORE_READ_ONLY, writable = false;
+        uint64_t told = s->revision;
         CommitStart start;
         Witness witness;
         int r;
@@ -415,14 +438,9 @@ int store_reopen(Store *s)
         store_end_queries(s);
         jobs_end(s->jobs, false, "the database had to be opened anew");
         s->db = db_close(s->db);
-        guard_drop_ballast(s->guard);
-        r = db_open(s->db_dir, s->log_dir, DB_OPEN, &s->db);
-        if (r >= 0)
-                set_full(s);
-        else
-                r = open_read_only(s, r);
-        if (r >= 0)
-                r = read_meta(s);
+        if (!was_read_only)
+                guard_drop_ballast(s->guard);
+        r = open_again(s, was_read_only, &writable);
         if (r >= 0)
                 r = read_witness(s, &witness);
         quotas_forget(s->quotas);
@@ -431,9 +449,16 @@ int store_reopen(Store *s)
                 (void) sd_event_exit(s->event, EXIT_FAILURE);
                 return r;
         }
-        if (s->state == STORE_FULL && heed_witness(s, &witness)) {
+        if (writable && heed_witness(s, &witness)) {
+                if (was_read_only) {
+                        store_set_state(s, STORE_OK, "the file system can be written to");
+                        start_guard(s);
+                }
                 start = store_commit_start(s);
                 commit_resume(s->commit, &start);
         }
+        /* A batch can reach the log and fail all the same. */
+        if (s->revision != told && s->hooks.changed)
+                s->hooks.changed(NULL, s->hooks.userdata);
         return 0;
 }

@@ -23,12 +23,27 @@ static void try_leave_full(Store *s)
         store_set_state(s, STORE_OK, "the disk has room again");
 }
 
+static void try_leave_read_only(Store *s)
+{
+        if (!db_is_stuck(s->db)) {
+                (void) store_reopen(s);
+                return;
+        }
+        log_notice("the file system of %s can be written to again, and the database cannot be "
+                   "opened "
+                   "anew in this process: ending, to be started again",
+                        s->dir);
+        (void) sd_event_exit(s->event, STORE_EXIT_AGAIN);
+}
+
 int store_check_writable(Store *s, bool is_delete, sd_bus_error *reterr)
 {
         store_look_for_damage(s);
         /* Nothing is under way in this state, so that the database can be exchanged. */
         if (s->state == STORE_CRAMMED && guard_has_room_to_open(s->guard))
                 (void) store_reopen(s);
+        if (s->state == STORE_READ_ONLY && guard_may_write(s->guard))
+                try_leave_read_only(s);
         if (s->state == STORE_FULL)
                 try_leave_full(s);
         if (s->state == STORE_OK || (s->state == STORE_FULL && is_delete))

@@ -8,6 +8,8 @@
  *           asks looks whether there is room again; nothing polls.
  *   crammed the room that the ballast left was taken by others, too: the database could be opened
  *           for reading only. Every write that asks looks whether there is room to open it.
+ *   read-only  its file system takes no writes. Every write that asks looks whether it does again,
+ *           and then the database is opened anew.
  *   broken  reads only, until the daemon is started anew; or, closed, not even those.
  *
  * All but the first are "degraded" on the bus. */
@@ -111,4 +113,12 @@ void store_set_state(Store *s, StoreState state, const char *format, ...)
                 log_error("degraded: %s", strempty(s->reason));
         if (was != (state != STORE_OK) && s->hooks.state_changed)
                 s->hooks.state_changed(s->hooks.userdata);
+}
+
+void store_set_read_only(Store *s)
+{
+        store_set_state(s, STORE_READ_ONLY,
+                        "the file system of %s is read-only: mount it for writing (mount -o "
+                        "remount,rw); writes are taken again once it is",
+                        s->dir);
 }

@@ -17,8 +17,6 @@
 #include "store-kv.h"
 #include "store-job.h"
 
-#define EXIT_AGAIN 75 /* EX_TEMPFAIL of sysexits.h */
-
 void store_set_hooks(Store *s, const StoreHooks *hooks)
 {
         s->hooks = *hooks;
@@ -29,9 +27,14 @@ int store_on_failure(sd_event_source *source, void *userdata)
 {
         Store *s = userdata;
         int failure = s->failure;
-        uint64_t told = s->revision;
 
         commit_drain(s->commit); /* fails all that waited, at once */
+        /* What is open goes on being read: another handle might not even come to be. */
+        if (failure == -EROFS) {
+                s->allocated = s->revision;
+                store_set_read_only(s);
+                return 0;
+        }
         if (failure != -ENOSPC || store_is_in_memory(s)) {
                 s->allocated = s->revision;
                 store_set_state(s, STORE_BROKEN,
@@ -49,14 +52,10 @@ int store_on_failure(sd_event_source *source, void *userdata)
                             "be "
                             "opened anew in this process: ending, to be started again",
                                 s->dir);
-                (void) sd_event_exit(s->event, EXIT_AGAIN);
+                (void) sd_event_exit(s->event, STORE_EXIT_AGAIN);
                 return 0;
         }
-        if (store_reopen(s) < 0)
-                return 0; /* there is no reading either: the end */
-        /* A batch can reach the log and fail all the same. */
-        if (s->revision != told && s->hooks.changed)
-                s->hooks.changed(NULL, s->hooks.userdata);
+        (void) store_reopen(s); /* or there is no reading either: the end */
         return 0;
 }
 

@@ -342,6 +342,80 @@ changes_since() # REVISION [OPTION…]
   done
 }
 
+is_degraded()
+{
+  [ "$(property State)" = degraded ]
+}
+
+# read_only_is_told NAME…: what was declared is served, and nothing else is done, with the remedy.
+read_only_is_told()
+{
+  [ "$(property State)" = degraded ]
+  [[ $(property DegradedReason) == *'is read-only: mount it for writing'* ]]
+  for name; do call Get sss widget default "$name"; done
+  [ "$(call Count 'ssa{sv}' widget '' 0 | jq '.[0]')" = $# ]
+  refused 'is read-only: mount it for writing' Apply 'sa{sv}' "$(widget other)" 0
+  refused 'is read-only: mount it for writing' Delete 'sssa{sv}' widget default "$1" 0
+}
+
+@test "a read-only file system: reads are served, and writes again when it is mounted for writing" {
+  mkdir -p "$TANK_STATE_DIR"
+  mount -t tmpfs -o size=100m tmpfs "$TANK_STATE_DIR"
+  start_store
+  apply a
+  apply b
+  id=$(property DatabaseId)
+  end "$store_pid"
+  mount -o remount,ro "$TANK_STATE_DIR"
+  start_store
+  read_only_is_told a b
+  mount -o remount,rw "$TANK_STATE_DIR"
+  apply c
+  [ "$(property State)" = ok ]
+  [ -s "$TANK_STATE_DIR/store/ballast" ]
+  [ "$(property DatabaseId) $(property Revision)" = "$id 4" ]
+  call Delete 'sssa{sv}' widget default b 0
+  end "$store_pid"
+  start_store
+  [ "$(property State) $(property Revision)" = 'ok 5' ]
+  end "$store_pid"
+  # No database: nothing to be read, and still somebody who says so.
+  rm -r "$TANK_STATE_DIR/store"
+  mkdir -m 700 "$TANK_STATE_DIR/store"
+  mount -o remount,ro "$TANK_STATE_DIR"
+  start_store
+  refused 'is read-only, and there is no database' Apply 'sa{sv}' "$(widget other)" 0
+  end "$store_pid"
+  unset store_pid
+  umount "$TANK_STATE_DIR"
+}
+
+@test "a file system that becomes read-only while it is written to" {
+  mkdir -p "$TANK_STATE_DIR"
+  truncate -s 300M "$dir/disk"
+  mkfs.ext4 -q "$dir/disk"
+  mount -o loop "$dir/disk" "$TANK_STATE_DIR" || skip 'no loop devices here'
+  start_store
+  apply a
+  apply b
+  # As the kernel does when it meets an error: whoever has a file open for writing is not asked.
+  mount -o remount,abort "$TANK_STATE_DIR"
+  refused 'could not be made durable' Apply 'sa{sv}' "$(widget other)" 0
+  wait_for is_degraded
+  read_only_is_told a b
+  kill -0 "$store_pid"
+  end "$store_pid"
+  umount "$TANK_STATE_DIR"
+  mount -o loop "$dir/disk" "$TANK_STATE_DIR"
+  start_store
+  [ "$(property State)" = ok ]
+  apply other
+  call Get sss widget default a
+  end "$store_pid"
+  unset store_pid
+  umount "$TANK_STATE_DIR"
+}
+
 # spoil HOW: what makes it impossible to open the database, or to write to it
 spoil()
 {
