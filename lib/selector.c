@@ -28,11 +28,19 @@ typedef struct Step {
         /* neither: any element of a list */
 } Step;
 
+/* Read once: a list in a document may have half a million numbers. */
+typedef struct Value {
+        char *text;
+        bool is_integer, is_real; /* the JSON text of one */
+        json_int_t integer;
+        double real;
+} Value;
+
 typedef struct Term {
         bool negative;
         Step *steps;
         size_t n_steps;
-        char **values; /* none: anything will do */
+        Value *values; /* none: anything will do */
         size_t n_values;
 } Term;
 
@@ -50,7 +58,7 @@ Selector *selector_free(Selector *s)
                 for (size_t j = 0; j < s->terms[i].n_steps; j++)
                         free(s->terms[i].steps[j].key);
                 for (size_t j = 0; j < s->terms[i].n_values; j++)
-                        free(s->terms[i].values[j]);
+                        free(s->terms[i].values[j].text);
                 free(s->terms[i].steps);
                 free(s->terms[i].values);
         }
@@ -138,6 +146,20 @@ static int parse_quoted(Parser *p, char **ret)
         return 0;
 }
 
+/* Takes @text. */
+static Value make_value(char *text)
+{
+        Value v = { .text = text };
+        char canonical[24], *end;
+
+        v.integer = strtoll(text, NULL, 10);
+        (void) snprintf(canonical, sizeof(canonical), "%" JSON_INTEGER_FORMAT, v.integer);
+        v.is_integer = streq(canonical, text);
+        v.real = strtod(text, &end);
+        v.is_real = *text && !*end;
+        return v;
+}
+
 static int parse_value(Parser *p, Term *t, bool may_be_empty)
 {
         CLEANUP_FREE char *value = NULL;
@@ -168,7 +190,7 @@ static int parse_value(Parser *p, Term *t, bool may_be_empty)
         }
         if (grow((void **) &t->values, t->n_values, sizeof(*t->values)) < 0)
                 return parser_oom(p);
-        t->values[t->n_values++] = TAKE_PTR(value);
+        t->values[t->n_values++] = make_value(TAKE_PTR(value));
         return 0;
 }
 
@@ -394,28 +416,17 @@ int selector_parse_fields(const char *text, Selector **ret, sd_bus_error *reterr
 
 /* ---- matching ---- */
 
-static bool real_equals(double actual, const char *text)
+static bool value_equals(const json_t *v, const Value *wanted)
 {
-        char *end;
-        double wanted = strtod(text, &end);
-
-        return *text && !*end && wanted >= actual && wanted <= actual;
-}
-
-static bool value_equals(const json_t *v, const char *text)
-{
-        char integer[24];
-
         switch (json_typeof(v)) {
-        case JSON_STRING: return streq(json_string_value(v), text);
-        case JSON_INTEGER:
-                (void) snprintf(integer, sizeof(integer), "%" JSON_INTEGER_FORMAT,
-                                json_integer_value(v)); /* it fits */
-                return streq(integer, text);
-        case JSON_REAL: return real_equals(json_real_value(v), text);
-        case JSON_TRUE: return streq(text, "true");
-        case JSON_FALSE: return streq(text, "false");
-        case JSON_NULL: return streq(text, "null");
+        case JSON_STRING: return streq(json_string_value(v), wanted->text);
+        case JSON_INTEGER: return wanted->is_integer && json_integer_value(v) == wanted->integer;
+        case JSON_REAL:
+                return wanted->is_real && wanted->real >= json_real_value(v) &&
+                       wanted->real <= json_real_value(v);
+        case JSON_TRUE: return streq(wanted->text, "true");
+        case JSON_FALSE: return streq(wanted->text, "false");
+        case JSON_NULL: return streq(wanted->text, "null");
         case JSON_OBJECT:
         case JSON_ARRAY: return false;
         }
@@ -433,7 +444,7 @@ static bool term_finds(const Term *t, size_t step, const json_t *v)
                 return false;
         if (step == t->n_steps) {
                 for (i = 0; i < t->n_values; i++)
-                        if (value_equals(v, t->values[i]))
+                        if (value_equals(v, &t->values[i]))
                                 return true;
                 return t->n_values == 0;
         }
