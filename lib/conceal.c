@@ -12,6 +12,13 @@ int process_conceal(void)
         return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : 0;
 }
 
+void program_conceal(void)
+{
+#ifndef __SANITIZE_ADDRESS__
+        (void) process_conceal();
+#endif
+}
+
 /* The kernel is asked, and not the capabilities, which may be those over a container alone: whether
  * it locks one page more than the limit. None of them is ever touched. */
 static bool may_lock_all(void)

@@ -10,6 +10,9 @@
  * machine looks into it. Forgotten by the kernel whenever ids change, where fs.suid_dumpable is not
  * 0, and at execve(): then it has to be said again. */
 int process_conceal(void);
+/* The same for a whole program, whose search for leaks, in a build that has one, traces it when it
+ * exits and may not be kept from it. */
+void program_conceal(void);
 
 /* All of its memory stays out of the swap, what it gets later too; pages count as they are touched,
  * so that it takes no more than before. Children do not inherit it. -EPERM: there is a limit, which

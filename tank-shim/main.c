@@ -39,9 +39,7 @@ static int run(void)
         }
         (void) close_fds_from(RUN_DIR_FD + 1); /* what else was passed would reach the container */
         /* Secrets are in the launch record. */
-#ifndef __SANITIZE_ADDRESS__ /* the search for leaks traces its own process */
-        (void) process_conceal();
-#endif
+        program_conceal();
         (void) process_lock_memory();
         (void) umask(0022);
         (void) setsid(); /* leads one already: as good */

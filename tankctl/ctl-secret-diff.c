@@ -5,6 +5,7 @@
 
 #include "ctl-secret-diff.h"
 
+#include "conceal.h"
 #include "ctl.h"
 #include "ctl-diff.h"
 #include "ctl-text.h"
@@ -77,6 +78,7 @@ static int read_values(sd_bus *bus, const char *namespace, const char *name, uin
         CLEANUP(sd_bus_message_unrefpp) sd_bus_message *m = NULL;
         int r;
 
+        program_conceal();
         r = ctl_bus_new_call(bus, &ctl_secrets, "Reveal", &m);
         if (r >= 0)
                 r = sd_bus_message_append(m, "ss", namespace, name);

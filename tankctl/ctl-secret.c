@@ -418,9 +418,7 @@ int verb_secret(const Arguments *a)
 
         if (r != 0)
                 return r;
-#ifndef __SANITIZE_ADDRESS__ /* the search for leaks traces its own process */
-        (void) process_conceal();
-#endif
+        program_conceal();
         if (streq(what, "create") || streq(what, "set"))
                 return set_secret(a, streq(what, "create"));
         if (streq(what, "get"))

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "conceal.h"
 #include "ctl.h"
 #include "ctl-source.h"
 #include "ctl-text.h"
@@ -369,6 +370,7 @@ int declarations_load(char *const *files, const char *namespace, LoadFlags flags
         bool missing = false; /* what the caller named himself is no bad document to be skipped */
         int r = seen ? 0 : -ENOMEM;
 
+        program_conceal(); /* they may declare secrets */
         STRV_FOREACH(file, files)
         {
                 if (r >= 0)

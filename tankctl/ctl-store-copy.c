@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* store backup, export, import and restore: what goes between the store and files. The store is
+/* store backup, export and import: what goes between the store and files. The store is
  * given one end of a socketpair, and takes nothing else: it must not wait for a file of ours, and
  * what it wrote gets its name only when it says that this was all. */
 
@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "conceal.h"
 #include "ctl-bus.h"
 #include "ctl-json.h"
 #include "ctl-source.h"
@@ -22,7 +23,6 @@
 #include "fd.h"
 #include "limit.h"
 #include "log.h"
-#include "paths.h"
 #include "names.h"
 #include "strv.h"
 
@@ -304,35 +304,6 @@ int store_backup(const Arguments *a)
         return r;
 }
 
-int store_restore(const Arguments *a)
-{
-        const char *from = a->words[1] ? a->words[1] : "FILE";
-        CLEANUP(paths_done) Paths p = {};
-        int r = paths_init(&p);
-
-        if (r < 0)
-                return ctl_file_failure("$TANK_STATE_DIR, $TANK_LIBEXEC_DIR", r);
-        printf("The store owns its directory, so the store restores it, into an empty one:\n"
-               "\n"
-               "  systemctl stop tankd-store\n"
-               "  mv %1$s/store %1$s/store.old\n"
-               "  install -d -m 0700 -o tank-store -g tank-store %1$s/store\n"
-               "  %2$s/tankd-store --restore ",
-                        p.state_dir, p.libexec_dir);
-        print_shell_word(stdout, from);
-        printf("\n"
-               "  cp -p %1$s/store.old/secrets.key %1$s/store/\n"
-               "  systemctl start tankd-store\n"
-               "  tankctl doctor --accept-store\n"
-               "\n"
-               "What runs goes on meanwhile. The key of the secrets is not in a backup: where "
-               "that\n"
-               "file is lost, bring it back from where it is kept, and where the key comes from\n"
-               "elsewhere, there is none. tankd-store(8) tells more.\n",
-                        p.state_dir);
-        return 0;
-}
-
 /* ---- export -------------------------------------------------------------------------------- */
 
 /* Of what stands beside a declaration, that without which it cannot be brought back: the values of
@@ -428,6 +399,8 @@ int store_export(const Arguments *a)
 
         if (a->type && !type_is_valid(a->type))
                 return ctl_usage_error("\"%s\" is no type of resource", WORD(a->type));
+        if (a->reveal)
+                program_conceal();
         r = ctl_bus_open(&bus);
         if (r == 0)
                 r = copy_target_open(&t, a->words[1] ? a->words[1] : "-");

@@ -140,9 +140,7 @@ int main(int argc, char *argv[])
         log_setup("tankd-reconcile");
         (void) umask(0022);
         /* Secrets pass through it. */
-#ifndef __SANITIZE_ADDRESS__ /* the search for leaks traces its own process */
-        (void) process_conceal();
-#endif
+        program_conceal();
         (void) process_lock_memory();
         r = parse_options(argc, argv);
         if (r == -EINVAL)

@@ -84,10 +84,18 @@ versions() # NAME
   ctl store restore "$dir/it's a.backup" >"$dir/told"
   # What needs systemd, its user and a reconciler is the installed machine's.
   sed -n 's/^  //p' "$dir/told" | grep -v '^systemctl\|^tankctl\|^install' >"$dir/commands"
-  [ "$(wc -l <"$dir/commands")" = 3 ]
-  sed -i "1a install -d -m 0700 $dir/state/store" "$dir/commands"
-  sed -n 's/^  //p' "$dir/told" | grep -q "^install .* $dir/state/store$"
-  run -0 bash -eux "$dir/commands"
+  [ "$(wc -l <"$dir/commands")" = 4 ]
+  echo true >>"$dir/commands"
+  sed -i "1a install -d -m 0700 '$dir/state/store' &&" "$dir/commands"
+  sed -n 's/^  //p' "$dir/told" | grep -q "^install .* '\?$dir/state'\?/store &&$"
+  : >"$dir/state/store/secrets.key"
+  run -0 bash -x "$dir/commands"
+  [ -e "$dir/state/store/secrets.key" ]
+  # With what an earlier one put aside still there nothing is done, and no key of then is taken.
+  rm "$dir/state/store/secrets.key"
+  run -1 bash -x "$dir/commands"
+  [[ $output == *"$dir/state/store.old'"*': Directory not empty' ]]
+  [ -e "$dir/state/store/db" ] && [ ! -e "$dir/state/store/secrets.key" ]
   start_store
   call Get sss widget default a >/dev/null
   [ "$(property State)" = ok ]
