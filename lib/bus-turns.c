@@ -36,8 +36,9 @@ struct BusTurns {
         sd_event_source *source, *output_source;
         sd_bus_slot *filter;
         BusQueue *first, *last; /* in the order of their turns */
-        unsigned n, n_read;
-        size_t bytes, held_bytes; /* the second is part of the first */
+        unsigned n_read;
+        size_t n, n_held; /* the second is part of the first */
+        size_t bytes, held_bytes;
 };
 
 /* ---- what a message weighs ---- */
@@ -155,8 +156,10 @@ static BusWaiting *queue_take(BusTurns *t, BusQueue *q)
         q->bytes -= w->weight;
         t->n--;
         t->bytes -= w->weight;
-        if (q->held)
+        if (q->held) {
+                t->n_held--;
                 t->held_bytes -= w->weight;
+        }
         return w;
 }
 
@@ -219,16 +222,24 @@ static void count_read(BusTurns *t)
         schedule(t);
 }
 
+static bool held_takes(const BusTurns *t, size_t n, size_t weight)
+{
+        return t->n_held + n <= LIMIT_BUS_HELD && t->held_bytes + weight <= LIMIT_BUS_HELD_BYTES;
+}
+
 /* One small call of everybody is always taken, however much others have waiting: connections are
  * bounded by the bus. */
 static bool queue_takes(const BusTurns *t, const BusQueue *q, size_t weight)
 {
         if (q->n == 0 && weight <= WEIGHT_SMALL)
                 return true;
-        return q->n < LIMIT_BUS_WAITING_EACH && t->n < LIMIT_BUS_WAITING &&
-               (q->n == 0 || q->bytes + weight <= LIMIT_BUS_EACH_BYTES) &&
-               (q->held ? t->held_bytes + weight <= LIMIT_BUS_HELD_BYTES
-                        : t->bytes - t->held_bytes + weight <= LIMIT_BUS_WAITING_BYTES);
+        if (q->n >= LIMIT_BUS_WAITING_EACH ||
+                        (q->n > 0 && q->bytes + weight > LIMIT_BUS_EACH_BYTES))
+                return false;
+        if (q->held)
+                return held_takes(t, 1, weight);
+        return t->n - t->n_held < LIMIT_BUS_WAITING &&
+               t->bytes - t->held_bytes + weight <= LIMIT_BUS_WAITING_BYTES;
 }
 
 int bus_queue_add(BusTurns *t, BusQueue *q, sd_bus_message *m, const BusCall *call)
@@ -254,8 +265,10 @@ int bus_queue_add(BusTurns *t, BusQueue *q, sd_bus_message *m, const BusCall *ca
                 q->bytes += weight;
                 t->n++;
                 t->bytes += weight;
-                if (q->held)
+                if (q->held) {
+                        t->n_held++;
                         t->held_bytes += weight;
+                }
         }
         count_read(t);
         return w ? 0 : -ENOBUFS;
@@ -267,7 +280,7 @@ int bus_queue_hold(BusTurns *t, BusQueue *q, sd_bus_message *m, const BusCall *c
         BusWaiting *w;
         int r;
 
-        if (t->held_bytes + q->bytes + weight > LIMIT_BUS_HELD_BYTES)
+        if (!held_takes(t, q->n + 1, q->bytes + weight))
                 return -EBUSY;
         /* It is read from its beginning again. */
         r = sd_bus_message_rewind(m, true);
@@ -289,6 +302,7 @@ int bus_queue_hold(BusTurns *t, BusQueue *q, sd_bus_message *m, const BusCall *c
         q->bytes += weight;
         t->n++;
         t->bytes += weight;
+        t->n_held += q->n;
         t->held_bytes += q->bytes;
         turns_remove(t, q);
         q->held = true;
@@ -297,8 +311,10 @@ int bus_queue_hold(BusTurns *t, BusQueue *q, sd_bus_message *m, const BusCall *c
 
 void bus_queue_ready(BusTurns *t, BusQueue *q)
 {
-        if (q->held)
+        if (q->held) {
+                t->n_held -= q->n;
                 t->held_bytes -= q->bytes;
+        }
         q->held = false;
         if (!q->first || q->in_turn)
                 return;

@@ -85,7 +85,8 @@
 #define LIMIT_BUS_WAITING_BYTES    (64U * 1024U * 1024U)
 #define LIMIT_BUS_WAITING_EACH     4096U /* the same of one connection */
 #define LIMIT_BUS_EACH_BYTES       (4U * 1024U * 1024U)
-#define LIMIT_BUS_HELD_BYTES       (16U * 1024U * 1024U) /* of those who wait for polkit's word */
+#define LIMIT_BUS_HELD             8192U /* calls of those who wait for polkit's word */
+#define LIMIT_BUS_HELD_BYTES       (16U * 1024U * 1024U)
 #define LIMIT_WRITES_WAITING       10000U /* transactions between the store's loop and its disk */
 #define LIMIT_WRITES_WAITING_BYTES (48U * 1024U * 1024U)
 

@@ -184,6 +184,26 @@ static void what_is_held_has_its_own_room(void **state)
         assert_string_equal(f->order, "01011");
 }
 
+static void held_calls_are_counted_apart(void **state)
+{
+        BusQueue others[LIMIT_BUS_WAITING / LIMIT_BUS_WAITING_EACH] = {};
+        Fixture *f = *state;
+
+        f->holds = &f->queues[0];
+        assert_int_equal(add(f, 0, ""), 0);
+        bus_queue_ready(f->turns, &f->queues[0]);
+        run(f);
+        assert_true(f->queues[0].held);
+        for (unsigned i = 1; i < LIMIT_BUS_WAITING_EACH; i++)
+                assert_int_equal(add(f, 0, ""), 0);
+        assert_int_equal(add(f, 0, ""), -ENOBUFS);
+        for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+                for (unsigned k = 0; k < LIMIT_BUS_WAITING_EACH; k++)
+                        assert_int_equal(add_to(f, &others[i], ""), 0);
+        for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+                bus_queue_clear(f->turns, &others[i], forget);
+}
+
 /* Also when reading never ends: the loop is not run here. */
 static void reading_starves_nobody(void **state)
 {
@@ -281,6 +301,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(reading_starves_nobody, setup, teardown),
                 cmocka_unit_test_setup_teardown(who_is_held_goes_on_where_he_was, setup, teardown),
                 cmocka_unit_test_setup_teardown(what_is_held_has_its_own_room, setup, teardown),
+                cmocka_unit_test_setup_teardown(held_calls_are_counted_apart, setup, teardown),
                 cmocka_unit_test_setup_teardown(idle_work_takes_turns, setup, teardown),
                 cmocka_unit_test_setup_teardown(who_left_is_forgotten, setup, teardown),
                 cmocka_unit_test_setup_teardown(so_many_wait, setup, teardown),
