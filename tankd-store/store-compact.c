@@ -558,6 +558,7 @@ int store_compact(Store *s, uint64_t revision, Compacted done, void *userdata, s
         Request *r;
         int k;
 
+        store_try_writable(s);
         if (revision > s->revision)
                 return tank_error_set(reterr, TANK_ERROR_INVALID_ARGUMENT,
                                 "revision: the database stands at an earlier one");

@@ -106,8 +106,11 @@ void store_end_queries(Store *s);
 int store_migrate(Store *s, uint64_t format);
 
 /* store-room.c */
-/* Whether a write may begin; sets Degraded. Leaves STORE_FULL and STORE_CRAMMED when there is room
- * again. */
+/* Leaves STORE_FULL and STORE_CRAMMED when there is room again, STORE_READ_ONLY when it can be
+ * written to. The database may be another one then: whoever writes asks this once, before anything
+ * is looked up. */
+void store_try_writable(Store *s);
+/* Whether a write may begin; sets Degraded. Changes nothing. */
 int store_check_writable(Store *s, bool is_delete, sd_bus_error *reterr);
 
 /* store-overlay.c: borrows the ops. */

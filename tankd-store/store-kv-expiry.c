@@ -74,6 +74,7 @@ static int expire(Kv *kv, uint64_t *ret_next, sd_bus_error *reterr)
         int r;
 
         *ret_next = now_realtime_usec() + KV_RETRY_USEC;
+        store_try_writable(kv->store);
         r = kv_ready(kv, reterr);
         if (r < 0)
                 return r;
@@ -133,12 +134,6 @@ int kv_new(Store *s, Kv **ret)
                 return r;
         *ret = TAKE_PTR(kv);
         return 0;
-}
-
-void kv_reset(Kv *kv)
-{
-        kv->stale = true;
-        kv_arm(kv, now_realtime_usec());
 }
 
 Kv *kv_free(Kv *kv)

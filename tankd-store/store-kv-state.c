@@ -312,3 +312,10 @@ void kv_arm(Kv *kv, uint64_t usec)
         else
                 (void) log_error_errno(r, "cannot set the timer of keys that expire");
 }
+
+void kv_reset(Kv *kv)
+{
+        kv->stale = true;
+        /* Not at once: where the timer exchanges the database, in vain, it would never rest. */
+        kv_arm(kv, now_realtime_usec() + KV_RETRY_USEC);
+}

@@ -290,7 +290,12 @@ static int begin(Store *s, const char *store, size_t n, const KvCall *call, KvTr
         CLEANUP(kv_transaction_freep) KvTransaction *t = NULL;
         int r;
 
-        if ((r = kv_refuse_store(store, reterr)) < 0 || (r = kv_ready(s->kv, reterr)) < 0)
+        r = kv_refuse_store(store, reterr);
+        if (r < 0)
+                return r;
+        store_try_writable(s);
+        r = kv_ready(s->kv, reterr);
+        if (r < 0)
                 return r;
         if (n > LIMIT_TRANSACTION_OPS)
                 return tank_error_set(reterr, TANK_ERROR_TOO_LARGE,

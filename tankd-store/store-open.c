@@ -25,6 +25,7 @@
 #include "log.h"
 #include "store-internal.h"
 #include "store-job.h"
+#include "store-kv.h"
 #include "store-quota.h"
 
 /* Adds to *size what the change log gets by it. */
@@ -444,6 +445,7 @@ int store_reopen(Store *s)
         if (r >= 0)
                 r = read_witness(s, &witness);
         quotas_forget(s->quotas);
+        kv_reset(s->kv);
         if (r < 0) {
                 /* Nothing can be served: a new process may find a better world. */
                 (void) sd_event_exit(s->event, EXIT_FAILURE);

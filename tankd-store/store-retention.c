@@ -43,6 +43,7 @@ static int begin(Store *s, RuleSet done, void *userdata, Setting **ret, sd_bus_e
 {
         Setting *x = NULL; /* gcc does not see that begin() sets it */
 
+        store_try_writable(s);
         if (s->setting)
                 return tank_error_set(reterr, TANK_ERROR_BUSY,
                                 "another rule is being set: try again in a moment");

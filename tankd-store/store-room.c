@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Whether a write may begin: on a disk that was full, it is looked at whether there is room again.
- * What the states are stands in store-state.c, how the database is exchanged in store-open.c. */
+/* Whether a write may begin. On a disk that was full, or was read-only, it is looked at before
+ * whether there is room again, and once: it can be that the database is exchanged for it, with
+ * writes in it that were told as failed, so nothing may have been looked up yet. What the states
+ * are stands in store-state.c, how the database is exchanged in store-open.c. */
 
 #include "error.h"
 #include "log.h"
@@ -36,16 +38,21 @@ static void try_leave_read_only(Store *s)
         (void) sd_event_exit(s->event, STORE_EXIT_AGAIN);
 }
 
-int store_check_writable(Store *s, bool is_delete, sd_bus_error *reterr)
+void store_try_writable(Store *s)
 {
         store_look_for_damage(s);
-        /* Nothing is under way in this state, so that the database can be exchanged. */
+        /* Nothing is under way in these states, so that the database can be exchanged. */
         if (s->state == STORE_CRAMMED && guard_has_room_to_open(s->guard))
                 (void) store_reopen(s);
         if (s->state == STORE_READ_ONLY && guard_may_write(s->guard))
                 try_leave_read_only(s);
         if (s->state == STORE_FULL)
                 try_leave_full(s);
+}
+
+int store_check_writable(Store *s, bool is_delete, sd_bus_error *reterr)
+{
+        store_look_for_damage(s);
         if (s->state == STORE_OK || (s->state == STORE_FULL && is_delete))
                 return 0;
         return tank_error_set(reterr, TANK_ERROR_DEGRADED, "the store takes no %s: %s",

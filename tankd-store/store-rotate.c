@@ -379,6 +379,7 @@ int store_rotate_key(Store *s, Rotated done, void *userdata, sd_bus_error *reter
         if (s->rotation)
                 return tank_error_set(reterr, TANK_ERROR_BUSY,
                                 "the key is being rotated: wait for its end");
+        store_try_writable(s);
         e = store_check_writable(s, false, reterr);
         if (e < 0)
                 return e;

@@ -4,12 +4,12 @@
  *
  *   ok      everything
  *   full    the disk is full. RocksDB's handle never heals, so the database was closed, the
- *           ballast given up and the database opened anew: deletes are taken. Every write that
- *           asks looks whether there is room again; nothing polls.
+ *           ballast given up and the database opened anew: deletes are taken. Every write
+ *           looks first whether there is room again; nothing polls.
  *   crammed the room that the ballast left was taken by others, too: the database could be opened
- *           for reading only. Every write that asks looks whether there is room to open it.
- *   read-only  its file system takes no writes. Every write that asks looks whether it does again,
- *           and then the database is opened anew.
+ *           for reading only. Every write looks first whether there is room to open it.
+ *   read-only  its file system takes no writes. Every write looks first whether it does again, and
+ *           then the database is opened anew.
  *   broken  reads only, until the daemon is started anew; or, closed, not even those.
  *
  * All but the first are "degraded" on the bus. */

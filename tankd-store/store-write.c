@@ -503,6 +503,7 @@ int store_write(Store *s, const StoreOperation *operations, size_t n, const Stor
         int r;
 
         *reterr_index = STORE_WHOLE;
+        store_try_writable(s);
         r = count_ops(s, operations, n, w, &n_ops, reterr_index, reterr);
         if (r < 0)
                 return r;

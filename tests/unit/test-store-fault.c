@@ -673,6 +673,88 @@ static void test_crammed_disk(void **state)
         (void) rmdir(dir);
 }
 
+/* ---- a database that is exchanged by a write ---- */
+
+/* Opened on a file system that is read-only; then that can be written to again, and the database
+ * goes on without the handle that is open: as when a batch reaches the log and is told as failed
+ * all the same. */
+static void fall_behind(Fixture *f, char dir[])
+{
+        char error[128];
+        Fixture other;
+
+        assert_non_null(mkdtemp(dir));
+        assert_int_equal(mount("tmpfs", dir, "tmpfs", 0, "size=96m"), 0);
+        fixture_init(f, dir);
+        assert_true(fixture_open(f) >= 0);
+        kv_do(f, KV_SET, "a", "1", 1, error);
+        assert_string_equal(error, "");
+        fixture_close(f);
+        assert_int_equal(mount(NULL, dir, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+        assert_true(fixture_open(f) >= 0);
+        assert_true(store_is_degraded(f->store));
+        kv_do(f, KV_SET, "b", "2", 1, error); /* what there is is known */
+        assert_string_equal(error, TANK_ERROR_DEGRADED);
+
+        assert_int_equal(mount(NULL, dir, NULL, MS_REMOUNT, NULL), 0);
+        fixture_init(&other, dir);
+        assert_true(fixture_open(&other) >= 0);
+        assert_string_equal(apply(&other, "{\"kind\":\"widget\",\"name\":\"x\"}").error, "");
+        kv_do(&other, KV_SET, "b", "22", 2, error);
+        assert_string_equal(error, "");
+        fixture_close(&other);
+        sd_event_unref(other.event);
+        assert_true(store_is_degraded(f->store));
+}
+
+static void leave_behind(Fixture *f, const char *dir)
+{
+        fixture_close(f);
+        assert_false(fixture_verify_finds(f));
+        sd_event_unref(f->event);
+        (void) remove_tree_at(AT_FDCWD, f->logs);
+        assert_int_equal(umount(dir), 0);
+        (void) rmdir(dir);
+}
+
+/* The first write afterwards builds upon what is there, not upon what the old handle showed. */
+static void test_exchanged_by_a_write(void **state)
+{
+        char dir[] = "/tmp/tank-test-full-XXXXXX";
+        uint64_t before;
+        Fixture f;
+        Outcome o;
+
+        if (!own_mounts)
+                skip();
+        fall_behind(&f, dir);
+        before = store_revision(f.store);
+        begin_create(&f, &o, "{\"kind\":\"widget\",\"name\":\"x\"}");
+        store_flush(f.store);
+        assert_string_equal(o.error, TANK_ERROR_ALREADY_EXISTS);
+        assert_int_equal(o.stands, before + 1);
+        assert_false(store_is_degraded(f.store));
+        assert_int_equal(store_revision(f.store), before + 2);
+        leave_behind(&f, dir);
+}
+
+static void test_exchanged_by_a_write_of_keys(void **state)
+{
+        char dir[] = "/tmp/tank-test-full-XXXXXX", error[128];
+        uint64_t before;
+        Fixture f;
+
+        if (!own_mounts)
+                skip();
+        fall_behind(&f, dir);
+        before = store_revision(f.store);
+        kv_do(&f, KV_SET, "c", "333", 3, error);
+        assert_string_equal(error, "");
+        assert_int_equal(store_revision(f.store), before + 3);
+        assert_totals(&f);
+        leave_behind(&f, dir);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -688,6 +770,8 @@ int main(void)
                 cmocka_unit_test(test_compact_on_full_disk),
                 cmocka_unit_test(test_full_disk_of_keys),
                 cmocka_unit_test(test_crammed_disk),
+                cmocka_unit_test(test_exchanged_by_a_write),
+                cmocka_unit_test(test_exchanged_by_a_write_of_keys),
         };
 
         log_setup("test-store-fault");
