@@ -81,6 +81,8 @@ void store_set_damaged(Store *s);
 const char *store_place(const Store *s); /* where the database is, for people */
 /* Sets the error of a write whose batch failed. */
 int store_write_failed(const Store *s, int error, sd_bus_error *reterr);
+/* The same of what comes behind it, or waited for it, with nothing of its own on the way. */
+int store_refuse_after_failure(int error, sd_bus_error *reterr);
 void store_set_read_only(Store *s);
 void store_set_state(Store *s, StoreState state, const char *format, ...) PRINTF_LIKE(3, 4);
 

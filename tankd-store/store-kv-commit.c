@@ -234,7 +234,10 @@ static void finish(Transaction *transaction, int error, void *userdata)
         if (error < 0) {
                 kv->stale = true;
                 kv_arm(kv, now_realtime_usec() + KV_RETRY_USEC);
-                (void) store_write_failed(kv->store, error, &e);
+                if (transaction->type->put)
+                        (void) store_write_failed(kv->store, error, &e);
+                else
+                        (void) store_refuse_after_failure(error, &e);
         }
         if (t->answered)
                 t->answered(error < 0 ? NULL : &t->outcome, error < 0 ? &e : NULL, t->userdata);
@@ -276,8 +279,7 @@ int kv_transaction_submit(KvTransaction *t, sd_bus_error *reterr)
                 return tank_error_set(reterr, TANK_ERROR_BUSY,
                                 "too many writes wait for the disk: wait for answers, then try "
                                 "again");
-        return tank_error_set(reterr, TANK_ERROR_DEGRADED,
-                        "an earlier write failed (%s): try again in a moment", errno_words(r));
+        return store_refuse_after_failure(r, reterr);
 }
 
 /* ---- for the bus --------------------------------------------------------------------------- */

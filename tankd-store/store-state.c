@@ -47,6 +47,12 @@ int store_write_failed(const Store *s, int error, sd_bus_error *reterr)
                         error == -ENOSPC ? "the disk is full: make room" : errno_words(error));
 }
 
+int store_refuse_after_failure(int error, sd_bus_error *reterr)
+{
+        return tank_error_set(reterr, TANK_ERROR_DEGRADED,
+                        "an earlier write failed (%s): try again in a moment", errno_words(error));
+}
+
 const char *store_place(const Store *s)
 {
         return s->dir ? s->dir : "memory";

@@ -165,9 +165,5 @@ int upkeep_submit(Store *s, Upkeep *u, UpkeepDone done, void *userdata, sd_bus_e
         if (r == -EBUSY)
                 return tank_error_set(reterr, TANK_ERROR_BUSY,
                                 "too many writes wait for the disk: try again in a moment");
-        if (r < 0)
-                return tank_error_set(reterr, TANK_ERROR_DEGRADED,
-                                "an earlier write failed (%s): try again in a moment",
-                                errno_words(r));
-        return 0;
+        return r < 0 ? store_refuse_after_failure(r, reterr) : 0;
 }

@@ -41,12 +41,6 @@ static void put(const Transaction *t, DbBatch *b, const Db *db)
                 op_put(&x->ops[i], (uint32_t) i, b, db);
 }
 
-static int refuse_after_failure(int error, sd_bus_error *reterr)
-{
-        return tank_error_set(reterr, TANK_ERROR_DEGRADED,
-                        "an earlier write failed (%s): try again in a moment", errno_words(error));
-}
-
 static void finish(Transaction *t, int error, void *userdata)
 {
         Write *x = container_of(t, Write, transaction);
@@ -60,9 +54,9 @@ static void finish(Transaction *t, int error, void *userdata)
         }
         if (error < 0)
                 quotas_forget(s->quotas);
-        if (error < 0 && sd_bus_error_is_set(&x->refusal)) {
+        if (error < 0 && !t->type->put) { /* nothing of its own was to be durable */
                 x->outcome.at = STORE_WHOLE;
-                (void) refuse_after_failure(error, &e);
+                (void) store_refuse_after_failure(error, &e);
         } else if (error < 0)
                 (void) store_write_failed(s, error, &e);
         else
@@ -412,7 +406,7 @@ static int submit(Store *s, Write *x, sd_bus_error *reterr)
                 return tank_error_set(reterr, TANK_ERROR_BUSY,
                                 "too many writes wait for the disk: wait for answers, then try "
                                 "again");
-        return refuse_after_failure(r, reterr);
+        return store_refuse_after_failure(r, reterr);
 }
 
 /* How many objects @o writes at most, beside its own. Whatever else an operation before it puts

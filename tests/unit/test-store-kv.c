@@ -13,6 +13,7 @@
 
 #include "limit.h"
 #include "store-fixture.h"
+#include "store-internal.h"
 #include "store-kv.h"
 
 static Fixture fixture;
@@ -51,7 +52,7 @@ typedef struct KvAnswer {
                 uint64_t revision, expires_usec;
                 bool existed;
         } results[4]; /* of the first ones */
-        char error[128];
+        char error[128], message[256];
 } KvAnswer;
 
 static void on_answer(const KvOutcome *outcome, const sd_bus_error *error, void *userdata)
@@ -62,6 +63,7 @@ static void on_answer(const KvOutcome *outcome, const sd_bus_error *error, void 
         a->answered = true;
         if (error) {
                 (void) snprintf(a->error, sizeof(a->error), "%s", error->name);
+                (void) snprintf(a->message, sizeof(a->message), "%s", error->message);
                 return;
         }
         a->revision = outcome->revision;
@@ -424,6 +426,26 @@ static void test_clear_rests(void **state)
         assert_true(cleared.answered && cleared.n_changed == 0);
 }
 
+/* Who only waited is not told that what it wrote is in doubt. */
+static void test_waiting_for_what_fails(void **state)
+{
+        CLEANUP(db_batch_freep) DbBatch *b = NULL;
+        const KvOperation o = op_set("k", "v");
+        KvAnswer wrote, waited;
+        Fixture *f = *state;
+
+        assert_true(db_batch_new(&b) >= 0);
+        meta_put_u64(b, f->store->db, META_REVISION, 1000); /* as if another had written */
+        assert_true(db_write(f->store->db, b) >= 0);
+        (void) begin_kv(f, "s", &o, 1, true, &wrote);
+        (void) begin_kv(f, "s", &o, 1, true, &waited);
+        assert_false(wrote.answered || waited.answered);
+        store_flush(f->store);
+        assert_non_null(strstr(wrote.message, "could not be made durable"));
+        assert_string_equal(waited.error, TANK_ERROR_DEGRADED);
+        assert_non_null(strstr(waited.message, "an earlier write failed"));
+}
+
 /* X33, X34, X39: in the order of the program, seen at once, each by itself. */
 static void test_order_and_batches(void **state)
 {
@@ -686,6 +708,7 @@ int main(void)
                 BOTH(test_stores_are_apart),
                 BOTH(test_clear),
                 BOTH(test_clear_rests),
+                BOTH(test_waiting_for_what_fails),
                 BOTH(test_order_and_batches),
                 BOTH(test_conditions),
                 BOTH(test_atomic),

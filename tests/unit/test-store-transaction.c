@@ -13,6 +13,7 @@
 #include "store-changes.h"
 #include "store-fixture.h"
 #include "store-history.h"
+#include "store-internal.h"
 
 #define WIDGET(name, rest)     "{\"kind\":\"widget\",\"name\":\"" name "\"" rest "}"
 #define WIDGET_IN(ns, name)    WIDGET(name, ",\"namespace\":\"" ns "\"")
@@ -268,6 +269,36 @@ static void test_dry_run(void **state)
         assert_int_equal(changes_since(f, 2, &l), 1);
 }
 
+/* Who only waited is not told that what it wrote is in doubt. */
+static void test_waiting_for_what_fails(void **state)
+{
+        const StoreOperation b = APPLY(WIDGET("b", "")), c = APPLY(WIDGET("b", ",\"x\":1"));
+        CLEANUP(db_batch_freep) DbBatch *batch = NULL;
+        Outcome write, same, dry = {}, refused;
+        StoreWrite w = fixture_write(&dry);
+        Fixture *f = *state;
+
+        assert_string_equal(apply(f, WIDGET("a", "")).error, "");
+        assert_true(db_batch_new(&batch) >= 0);
+        meta_put_u64(batch, f->store->db, META_REVISION, 1000); /* as if another had written */
+        assert_true(db_write(f->store->db, batch) >= 0);
+        w.dry_run = true;
+        begin(f, &write, &b, 1);
+        begin(f, &same, &b, 1);
+        begin_as(f, &dry, &w, &c, 1);
+        begin_create(f, &refused, WIDGET("b", ""));
+        assert_false(write.answered || same.answered || dry.answered || refused.answered);
+        store_flush(f->store);
+        assert_non_null(strstr(write.message, "could not be made durable"));
+        for (size_t i = 0; i < 3; i++) {
+                const Outcome *o = (const Outcome *[]){ &same, &dry, &refused }[i];
+
+                assert_string_equal(o->error, TANK_ERROR_DEGRADED);
+                assert_non_null(strstr(o->message, "an earlier write failed"));
+                assert_true(o->at == STORE_WHOLE);
+        }
+}
+
 static void test_too_many(void **state)
 {
         enum { N = LIMIT_TRANSACTION_OPS + 1 };
@@ -402,6 +433,7 @@ int main(void)
                 TEST(test_operations_see_each_other),
                 TEST(test_preconditions),
                 TEST(test_dry_run),
+                TEST(test_waiting_for_what_fails),
                 TEST(test_too_many),
                 TEST(test_too_many_namespaces),
                 TEST(test_too_large),
