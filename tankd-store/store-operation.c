@@ -284,10 +284,12 @@ static int find_previous(Store *s, Step *p, const StoreWrite *w, sd_bus_error *r
         }
         if (unreadable && streq(p->key.type, "namespace") && p->operation->verb != STORE_CHECK)
                 r = pass_unreadable(s, p, w, "replacing", reterr);
-        else if (r < 0 && r != -ENOENT)
+        else if (unreadable)
                 return tank_error_set(reterr, TANK_ERROR_FAILED_PRECONDITION,
                                 "the stored record of %s cannot be read: %s; delete it first",
                                 object_key_format(&p->key, text), errno_words(r));
+        else if (r < 0 && r != -ENOENT) /* that may pass: nothing is lost yet */
+                return store_read_failed(r, reterr);
         p->exists = r >= 0;
         return r == -ENOENT ? 0 : r;
 }

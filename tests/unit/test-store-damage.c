@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Rows that somebody changed: every row of a small database in turn, in several ways, and a row
- * whose key is the name of nothing. Whatever it is, the store opens, all lists are told to their
+ * whose key is the name of nothing; and a disk that does not give them out. Whatever it is, the store opens, all lists are told to their
  * end, an export saves all that can be read; and what verify says has to be done can be done, and
  * then helps. */
 
@@ -12,6 +12,9 @@
 #include <stdio.h>
 #include <cmocka.h>
 
+#include <dirent.h>
+#include <fcntl.h>
+#include <fnmatch.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -569,6 +572,44 @@ static void test_keys_of_nothing(void **state)
         free_rows();
 }
 
+/* From now on nothing can be read from the tables that are open. */
+static void fail_reads(void)
+{
+        int nothing = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC), n = 0;
+        DIR *d = opendir("/proc/self/fd");
+        struct dirent *e;
+
+        assert_true(nothing >= 0 && d);
+        while ((e = readdir(d))) {
+                char path[256] = "";
+
+                (void) !readlinkat(dirfd(d), e->d_name, path, sizeof(path) - 1);
+                if (fnmatch("*.sst", path, 0) != 0)
+                        continue;
+                assert_true(dup3(nothing, atoi(e->d_name), O_CLOEXEC) >= 0);
+                n++;
+        }
+        assert_true(n > 0);
+        (void) closedir(d);
+        (void) close(nothing);
+}
+
+/* That may pass: nobody is told to delete what stands. */
+static void test_failing_disk(void **state)
+{
+        Fixture *f = *state;
+        Outcome o;
+
+        assert_string_equal(apply(f, "{\"kind\":\"widget\",\"name\":\"a\"}").error, "");
+        fixture_close(f);
+        assert_true(fixture_open(f) >= 0); /* from the log into a table */
+        fail_reads();
+        o = apply(f, "{\"kind\":\"widget\",\"name\":\"a\",\"x\":1}");
+        assert_string_equal(o.error, TANK_ERROR_DEGRADED);
+        assert_null(strstr(o.message, "delete"));
+        assert_non_null(strstr(o.message, errno_words(-EIO)));
+}
+
 /* Opened hundreds of times: what is synced costs nothing there. */
 static int setup(void **state)
 {
@@ -588,6 +629,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(test_every_row),
                 TEST(test_keys_of_nothing),
+                TEST(test_failing_disk),
         };
 
         (void) signal(SIGPIPE, SIG_IGN); /* as tankd-store does */
