@@ -34,7 +34,7 @@ struct Transaction {
         Transaction *next;
         const TransactionType *type;
         uint64_t revision;           /* 0: it has none: it waits, or keeps house */
-        size_t bytes;                /* of its rows */
+        size_t bytes;                /* of its rows; of itself when it has none */
         int64_t log_rows, log_bytes; /* by which the change log grows */
 };
 

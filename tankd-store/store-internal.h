@@ -20,6 +20,7 @@ typedef struct Write {
         Transaction transaction;
         Op *ops;
         size_t n_ops, max_ops;
+        size_t size;   /* of this, with what stands behind it */
         Op **shadowed; /* what stood in the overlay before each of them, or NULL */
         StoreAnswer *answers;
         StoreOutcome outcome;

@@ -265,7 +265,7 @@ int kv_transaction_submit(KvTransaction *t, sd_bus_error *reterr)
 
         t->transaction.type = t->n_ops > 0 ? &write_type : &wait_type;
         t->transaction.revision = t->n_changes > 0 ? t->revision : 0;
-        t->transaction.bytes = t->bytes;
+        t->transaction.bytes = t->n_ops > 0 ? t->bytes : t->outcome.n * sizeof(*t->results);
         t->transaction.log_rows = (int64_t) t->n_changes;
         r = t->kv->n_pending > LIMIT_KV_OPS_WAITING ? -EBUSY
                                                     : commit_submit(s->commit, &t->transaction);

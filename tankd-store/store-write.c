@@ -86,11 +86,12 @@ size_t store_transaction_ops(const Transaction *t, const Op **ret)
 /* One piece of memory: for a single write, which is what most are, this is all there is. */
 static Write *write_new(const StoreWrite *w, size_t n, size_t n_ops)
 {
-        Write *x = calloc(1, sizeof(Write) + n_ops * (sizeof(Op) + sizeof(Op *)) +
-                                             n * sizeof(StoreAnswer));
+        size_t size = sizeof(Write) + n_ops * (sizeof(Op) + sizeof(Op *)) + n * sizeof(StoreAnswer);
+        Write *x = calloc(1, size);
 
         if (!x)
                 return NULL;
+        x->size = size;
         x->ops = (Op *) (x + 1);
         x->shadowed = (Op **) (x->ops + n_ops);
         x->answers = (StoreAnswer *) (x->shadowed + n_ops);
@@ -396,6 +397,8 @@ static int submit(Store *s, Write *x, sd_bus_error *reterr)
 
         x->transaction.type = writes ? &write_type : &wait_type;
         x->transaction.revision = writes ? s->allocated + 1 : 0;
+        if (!writes) /* it has no rows, and what it asked for had room for all of them */
+                x->transaction.bytes = x->size;
         r = commit_submit(s->commit, &x->transaction);
         if (r >= 0) {
                 if (writes)

@@ -299,6 +299,57 @@ static void test_waiting_for_what_fails(void **state)
         }
 }
 
+/* What waits takes room, whether it writes or not. */
+static void check_waiting_bytes(Fixture *f, const StoreOperation *ops, size_t n, bool dry_run)
+{
+        enum { CALLS = 40 };
+        Outcome write, o[CALLS];
+        size_t busy = 0;
+
+        begin_apply(f, &write, dry_run ? WIDGET("a", ",\"x\":1") : WIDGET("a", ",\"x\":2"));
+        for (size_t i = 0; i < CALLS; i++) {
+                StoreWrite w = fixture_write(&o[i]);
+
+                w.dry_run = dry_run;
+                begin_as(f, &o[i], &w, ops, n);
+                if (!o[i].answered)
+                        continue;
+                assert_string_equal(o[i].error, TANK_ERROR_BUSY);
+                busy++;
+        }
+        assert_true(busy > 0 && busy < CALLS);
+        store_flush(f->store);
+        assert_string_equal(write.error, "");
+        for (size_t i = 0; i < CALLS; i++)
+                assert_true(o[i].answered);
+        begin_as(f, &o[0],
+                        &(StoreWrite){ .privileged = true,
+                                        .answered = fixture_on_answer,
+                                        .userdata = &o[0] },
+                        ops, 1);
+        store_flush(f->store);
+        assert_string_equal(o[0].error, "");
+}
+
+static void test_waiting_bytes(void **state)
+{
+        enum { N = LIMIT_TRANSACTION_OPS };
+        StoreOperation *ops = calloc(N, sizeof(*ops));
+        char(*names)[16] = calloc(N, sizeof(*names));
+        Fixture *f = *state;
+
+        assert_true(ops && names);
+        for (size_t i = 0; i < N; i++) {
+                (void) snprintf(names[i], sizeof(names[i]), "n%zu", i);
+                ops[i] = DELETE("widget", "default", names[i]); /* absent */
+        }
+        check_waiting_bytes(f, ops, N, true);
+        ops[N - 1] = CREATE(WIDGET("a", ""));
+        check_waiting_bytes(f, ops, N, false);
+        free(ops);
+        free(names);
+}
+
 static void test_too_many(void **state)
 {
         enum { N = LIMIT_TRANSACTION_OPS + 1 };
@@ -434,6 +485,7 @@ int main(void)
                 TEST(test_preconditions),
                 TEST(test_dry_run),
                 TEST(test_waiting_for_what_fails),
+                TEST(test_waiting_bytes),
                 TEST(test_too_many),
                 TEST(test_too_many_namespaces),
                 TEST(test_too_large),
