@@ -211,13 +211,16 @@ static int read_page(Page *p, uint64_t newest)
 
 static int refuse_hole(const Page *p, sd_bus_error *reterr)
 {
+        /* Of a database that is damaged what stands may be, too. */
+        bool whole = !p->store->incomplete && !db_is_damaged(p->store->db);
+
         log_error("the change log cannot be read at revision %" PRIu64 ": who follows it has to "
                   "list anew",
                         p->hole);
         return tank_error_set(reterr, TANK_ERROR_COMPACTED,
                         "the change log is damaged at revision %" PRIu64
-                        ": list anew, and follow from there; what stands is not affected",
-                        p->hole);
+                        ": list anew, and follow from there%s",
+                        p->hole, whole ? "; what stands is not affected" : "");
 }
 
 static int check_query(const StoreChangesQuery *q, sd_bus_error *reterr)

@@ -50,12 +50,16 @@ static const char db_settings[] =
                 "cache_index_and_filter_blocks=true;pin_l0_filter_and_index_blocks_in_cache=true;"
                 "block_size=8192;format_version=5}";
 
-/* A database that cannot be opened for writing is served as far as it can be read: without the file
- * that is missing or damaged, which is an error for who asks for what is in it, and up to where its
- * log is damaged. Whoever opens it so has to say so. */
-static const char read_only_settings[] = "paranoid_checks=false;"
-                                         "skip_checking_sst_file_sizes_on_db_open=true;"
-                                         "wal_recovery_mode=kPointInTimeRecovery";
+/* A database that cannot be opened for writing is read up to where its log is damaged: that is what
+ * it held at one moment. */
+static const char read_only_settings[] = "wal_recovery_mode=kPointInTimeRecovery";
+
+/* Where even that fails, a table is missing or damaged: all but what stands in it, which is an error
+ * for who asks for it. Of a log that is damaged, too, RocksDB then passes over the damage without a
+ * word, whatever the recovery mode is, and goes on behind it. Whoever opens it so has to look at
+ * what there is. */
+static const char salvage_settings[] = "paranoid_checks=false;"
+                                       "skip_checking_sst_file_sizes_on_db_open=true";
 
 #define LOG_MAX   (UINT64_C(16) * 1024 * 1024)
 #define LOG_MIN   (UINT64_C(64) * 1024)
@@ -79,6 +83,7 @@ struct Db {
         rocksdb_t *db;
         rocksdb_env_t *env; /* in memory; NULL: the disk's */
         atomic_bool damaged, stuck;
+        bool salvaged; /* opened with salvage_settings */
         rocksdb_options_t *options;
         rocksdb_readoptions_t *read_options;
         rocksdb_writeoptions_t *write_options;
@@ -110,7 +115,10 @@ static int error_to_errno(const char *text)
         static const struct {
                 const char *part;
                 int error;
+                const char *and; /* NULL: nothing else */
         } table[] = {
+                { "Too many open files", EMFILE }, /* of the process, or in the system */
+                { "Cannot allocate memory", ENOMEM },
                 { "No space left on device", ENOSPC },
                 { "Disk quota exceeded", ENOSPC },
                 { "While lock file", EBUSY },
@@ -118,14 +126,15 @@ static int error_to_errno(const char *text)
                 { "Read-only file system", EROFS },
                 { "Permission denied", EACCES },
                 { "Corruption", EBADMSG },
-                { "While open a file for random read", EBADMSG }, /* a table is gone */
+                /* a table is gone */
+                { "While open a file for random read", EBADMSG, "No such file or directory" },
                 { "does not exist", ENOENT },
                 { "Not implemented", EOPNOTSUPP },
                 { "Invalid argument", EINVAL },
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(table); i++)
-                if (strstr(text, table[i].part))
+                if (strstr(text, table[i].part) && (!table[i].and || strstr(text, table[i].and)))
                         return -table[i].error;
         return -EIO;
 }
@@ -160,6 +169,11 @@ static int check_io(Db *db, char *text, const char *what)
 bool db_is_damaged(const Db *db)
 {
         return db->damaged;
+}
+
+bool db_is_salvaged(const Db *db)
+{
+        return db->salvaged;
 }
 
 bool db_is_stuck(const Db *db)
@@ -198,14 +212,15 @@ static int change_options(rocksdb_options_t **options, const char *settings)
 }
 
 /* @log_dir NULL: beside the database. */
-static int make_options(const char *log_dir, DbMode mode, uint64_t disk, rocksdb_options_t **ret)
+static int make_options(const char *log_dir, DbMode mode, bool salvage, uint64_t disk,
+                rocksdb_options_t **ret)
 {
         rocksdb_options_t *options = rocksdb_options_create();
         int r;
 
         r = change_options(&options, db_settings);
         if (r >= 0 && mode == DB_READ_ONLY)
-                r = change_options(&options, read_only_settings);
+                r = change_options(&options, salvage ? salvage_settings : read_only_settings);
         if (r < 0) {
                 rocksdb_options_destroy(options);
                 return r;
@@ -327,12 +342,14 @@ static void remove_leftovers(const char *dir)
         (void) closedir(d);
 }
 
-static int open_with(Db *db, const char *dir, const char *log_dir, DbMode mode, bool exists)
+static int open_with(Db *db, const char *dir, const char *log_dir, DbMode mode, bool salvage,
+                bool exists)
 {
         bool present[_DB_FAMILY_MAX] = {};
         int r;
 
-        r = make_options(log_dir, mode, db->env ? UINT64_MAX : disk_size(dir), &db->options);
+        r = make_options(log_dir, mode, salvage, db->env ? UINT64_MAX : disk_size(dir),
+                        &db->options);
         if (r < 0)
                 return r;
         if (db->env)
@@ -351,9 +368,25 @@ static int open_with(Db *db, const char *dir, const char *log_dir, DbMode mode, 
         return open_families(db, dir, mode, present);
 }
 
-int db_open(const char *dir, const char *log_dir, DbMode mode, Db **ret)
+static int open_new(const char *dir, const char *log_dir, DbMode mode, bool salvage, bool exists,
+                Db **ret)
 {
         CLEANUP(db_closep) Db *db = NULL;
+        int r;
+
+        db = calloc(1, sizeof(*db));
+        if (!db)
+                return -ENOMEM;
+        r = open_with(db, dir, log_dir, mode, salvage, exists);
+        if (r < 0)
+                return r;
+        db->salvaged = salvage;
+        *ret = TAKE_PTR(db);
+        return 0;
+}
+
+int db_open(const char *dir, const char *log_dir, DbMode mode, Db **ret)
+{
         int exists, r;
 
         exists = probe(dir);
@@ -362,15 +395,13 @@ int db_open(const char *dir, const char *log_dir, DbMode mode, Db **ret)
         if (!exists && mode != DB_CREATE)
                 return -ENOENT;
 
-        db = calloc(1, sizeof(*db));
-        if (!db)
-                return -ENOMEM;
-        r = open_with(db, dir, log_dir, mode, exists);
+        r = open_new(dir, log_dir, mode, false, exists, ret);
+        if (mode == DB_READ_ONLY && (r == -EBADMSG || r == -EIO))
+                r = open_new(dir, log_dir, mode, true, exists, ret);
         if (r < 0)
                 return r;
         if (mode != DB_READ_ONLY)
                 remove_leftovers(dir);
-        *ret = TAKE_PTR(db);
         return 0;
 }
 
@@ -383,7 +414,7 @@ int db_open_memory(Db **ret)
         if (!db)
                 return -ENOMEM;
         db->env = rocksdb_create_mem_env();
-        r = open_with(db, "/tank", NULL, DB_CREATE, false);
+        r = open_with(db, "/tank", NULL, DB_CREATE, false, false);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(db);

@@ -16,6 +16,7 @@
  *   -ENOENT   (open) there is none; (get) no such key
  *   -EPROTONOSUPPORT (open) it has column families that this program does not know
  *   -ESTALE   (write) a precondition does not hold: nothing was written
+ *   -EMFILE   too many files are open, in the process or on the machine
  *   -EIO and others  input or output failed
  *
  * Thread safe: the loop reads while the commit thread writes. */
@@ -38,7 +39,7 @@ typedef enum DbFamily {
 typedef enum DbMode {
         DB_CREATE,    /* make it when there is none */
         DB_OPEN,      /* it must be there */
-        DB_READ_ONLY, /* touches nothing; works on a full disk */
+        DB_READ_ONLY, /* touches nothing; works on a full disk; see db_is_salvaged() */
 } DbMode;
 
 typedef struct Db Db;
@@ -84,6 +85,10 @@ uint64_t db_number(Db *db, DbNumber number); /* 0 when it is not known */
 
 /* Something that was read had a wrong checksum or structure. */
 bool db_is_damaged(const Db *db);
+/* Of DB_READ_ONLY: a table is missing or damaged, and whoever asks for what is in it is told so; but
+ * of the log, too, rows may be missing in the middle, and nobody is told. Otherwise what was opened
+ * is what the database held at one moment, if not the last. */
+bool db_is_salvaged(const Db *db);
 /* A write failed in the middle of what RocksDB cannot undo: closing the handle would abort the
  * process. db_close() leaves it alone then, and only another process can open the database. */
 bool db_is_stuck(const Db *db);

@@ -67,6 +67,8 @@ int store_version_load(Store *s, const ObjectKey *key, uint64_t revision, StoreR
         if (r >= 0)
                 return 0;
         (void) object_key_format(key, text);
+        if (r == -ENOENT && s->incomplete)
+                return store_refuse_absent(s, key, reterr);
         if (r == -ENOENT)
                 return tank_error_set(reterr, TANK_ERROR_NOT_FOUND,
                                 "revision %" PRIu64 " is no version of %s: its history lists them",
@@ -224,6 +226,8 @@ int store_history(Store *s, const char *type, const char *namespace, const char 
         r = history_page(s, &h, before, &next);
         if (r < 0)
                 return store_read_failed(r, reterr);
+        if (h.n == 0 && isempty(token) && s->incomplete)
+                return store_refuse_absent(s, &h.key, reterr);
         if (h.n == 0 && isempty(token))
                 return tank_error_set(reterr, TANK_ERROR_NOT_FOUND, "there never was a %s",
                                 object_key_format(&h.key, text));

@@ -69,7 +69,9 @@ struct Store {
         StoreState state;
         bool ending; /* no job begins any more */
         sd_event_source *exit_source;
-        bool closed; /* broken, and what is open is no database of anybody's */
+        bool incomplete; /* what is absent may only be missing: of acknowledged writes, or in a file
+                          * that cannot be read */
+        bool closed;     /* broken, and what is open is no database of anybody's */
         char *reason;
         int failure; /* of the newest failed batch */
         sd_event_source *failure_source;
@@ -132,6 +134,8 @@ int store_version_load(Store *s, const ObjectKey *key, uint64_t revision, StoreR
 int store_refuse_key(
                 const char *type, const char *namespace, const char *name, sd_bus_error *reterr);
 int store_read_failed(int r, sd_bus_error *reterr);
+/* NotFound; Degraded where what is absent may only be missing. */
+int store_refuse_absent(const Store *s, const ObjectKey *key, sd_bus_error *reterr);
 /* For a record that cannot be decoded, which is logged: a document of its key, and a mark that it
  * is not simply absent. */
 int store_unreadable_text(const ObjectKey *key, int error, char **ret);

@@ -10,8 +10,10 @@
  *   disk full                    ballast given up, tried again: deletes only; else reads only,
  *                                both until there is room
  *   read-only                    reads only, until it is mounted for writing
- *   damaged                      reads only, where reading works: without the tables that do not,
- *                                and up to where the log does not
+ *   damaged                      reads only: up to where the log is damaged, which is what it held
+ *                                at one moment; where a table is missing or damaged, what can be
+ *                                read, and then rows of a damaged log may be missing in the middle:
+ *                                what is absent may only be missing (Store.incomplete)
  *   none of it can be opened     nothing is served but why that is: a process that ends is one that
  *                                is started again and again, and says it to nobody. Where the
  *                                database would be there is an empty one in memory */
@@ -25,6 +27,7 @@
 #include "log.h"
 #include "store-internal.h"
 #include "store-job.h"
+#include "store-key.h"
 #include "store-kv.h"
 #include "store-quota.h"
 
@@ -201,6 +204,10 @@ static int refuse_open(Store *s, int r)
                           "stop the other, or give this one its own --data-dir",
                                 s->dir);
                 break;
+        case -ENOMEM:
+        case -EMFILE:
+                log_error("the database in %s cannot be opened now: %s", s->dir, errno_words(r));
+                break;
         case -ENOENT:
                 store_set_state(s, STORE_BROKEN,
                                 "%s/witness tells of a database, but there is none in %s: bring "
@@ -257,7 +264,7 @@ static void set_full(Store *s)
 }
 
 /* Gives up the ballast when that is what it takes; leaves the store readable where it can. */
-static int open_for_writing(Store *s, DbMode mode)
+static int open_for_writing(Store *s, DbMode mode, bool *ret_writable)
 {
         int r;
 
@@ -269,6 +276,7 @@ static int open_for_writing(Store *s, DbMode mode)
                 if (r >= 0)
                         set_full(s);
         }
+        *ret_writable = r >= 0;
         if (r == -ENOSPC || r == -EROFS || r == -EBADMSG || r == -EIO)
                 return open_read_only(s, r);
         return r < 0 ? refuse_open(s, r) : 0;
@@ -301,17 +309,87 @@ static int read_witness(Store *s, Witness *ret)
         return 0;
 }
 
-/* Of a log that is damaged what stands before that is there. */
+/* Each revision has rows in the change log: 1 and the first that has none, 0 when all have; or from
+ * where on that cannot be told. */
+static int find_gap(Store *s, uint64_t *ret)
+{
+        CLEANUP(db_iter_freep) DbIter *i = NULL;
+        StoreKey first = change_key_encode(s->compacted + 1, 0);
+        uint64_t at = s->compacted;
+        int r;
+
+        r = db_iter_new(s->db, NULL, DB_CHANGES, &i);
+        if (r < 0)
+                return r;
+        for (db_iter_seek(i, DB_KEY(&first)); db_iter_valid(i); db_iter_next(i)) {
+                uint64_t revision;
+                uint32_t index;
+                const char *k;
+                size_t size;
+
+                k = db_iter_key(i, &size);
+                if (change_key_decode(k, size, &revision, &index) < 0 || revision == at)
+                        continue;
+                if (revision != at + 1)
+                        break;
+                at = revision;
+        }
+        r = db_iter_valid(i) ? 0 : db_iter_status(i);
+        *ret = at + 1;
+        return r < 0 ? r : at < s->revision;
+}
+
+/* What is not there, of a database that is only read: "" when that is nothing. */
+static void describe_missing(Store *s, uint64_t acknowledged, char *ret, size_t size)
+{
+        uint64_t gap = 0;
+        int r = 0, n = 0;
+
+        ret[0] = '\0';
+        if (s->revision < acknowledged)
+                n = snprintf(ret, size,
+                                ": it is served as of revision %" PRIu64
+                                ", and writes up to %" PRIu64 " were acknowledged",
+                                s->revision, acknowledged);
+        if (!db_is_salvaged(s->db))
+                return;
+        r = find_gap(s, &gap);
+        if (r > 0)
+                (void) snprintf(ret + n, size - (size_t) n,
+                                ": what revision %" PRIu64 " wrote is missing, and more may be",
+                                gap);
+        else if (r < 0)
+                (void) snprintf(ret + n, size - (size_t) n,
+                                ": what was written since revision %" PRIu64
+                                " may be missing, its changes cannot be read",
+                                gap);
+        else if (n == 0)
+                (void) snprintf(ret, size,
+                                ": what can be read is served; \"tankctl store verify\" tells what "
+                                "cannot");
+}
+
+/* Of a database that is only read, for whatever reason. */
 static void tell_missing(Store *s, const Witness *w)
 {
-        if (s->state == STORE_BROKEN && w->readable && streq(w->id, s->database_id) &&
-                        s->revision < w->revision)
-                store_set_state(s, STORE_BROKEN,
-                                "the log of the database in %s is damaged: it is served as of "
-                                "revision %" PRIu64 ", and writes up to %" PRIu64
-                                " were acknowledged; restore a newer copy, then restart "
-                                "tankd-store",
-                                s->dir, s->revision, w->revision);
+        bool known = w->readable && streq(w->id, s->database_id);
+        CLEANUP_FREE char *besides = NULL;
+        char missing[320];
+
+        describe_missing(s, known ? w->revision : 0, missing, sizeof(missing));
+        s->incomplete = *missing;
+        if (!s->incomplete)
+                return;
+        if (s->state != STORE_BROKEN)
+                besides = TAKE_PTR(s->reason);
+        store_set_state(s, s->state,
+                        "the database in %s is %s%s; restore a %s, then restart tankd-store%s%s",
+                        s->dir,
+                        s->state == STORE_BROKEN || db_is_salvaged(s->db)
+                                        ? "damaged"
+                                        : "damaged, or an older copy",
+                        missing, known && s->revision < w->revision ? "newer copy" : "copy of it",
+                        besides ? "; besides, " : "", strempty(besides));
 }
 
 /* False when the witness speaks against the database. */
@@ -326,6 +404,7 @@ static bool heed_witness(Store *s, const Witness *w)
         }
         if (s->revision >= w->revision)
                 return true;
+        s->incomplete = true;
         store_set_state(s, STORE_BROKEN,
                         "the database in %s ends at revision %" PRIu64 ", but writes up to %" PRIu64
                         " were acknowledged: restore a newer copy, or remove %s/witness to go on "
@@ -354,28 +433,29 @@ static void start_guard(Store *s)
 static int open_on_disk(Store *s)
 {
         Witness witness;
+        bool writable;
         uint64_t format;
         int r;
 
         r = read_witness(s, &witness);
         if (r < 0)
                 return r;
-        r = open_for_writing(s, witness.present ? DB_OPEN : DB_CREATE);
+        r = open_for_writing(s, witness.present ? DB_OPEN : DB_CREATE, &writable);
         if (r < 0)
                 return r;
-        if (s->state <= STORE_FULL && !witness.present && is_empty(s) > 0) {
+        if (writable && !witness.present && is_empty(s) > 0) {
                 r = initialize(s);
                 if (r < 0)
                         return log_error_errno(r, "cannot make a database in %s", s->dir);
         }
         r = read_format(s, &format);
-        if (r >= 0 && s->state <= STORE_FULL)
+        if (r >= 0 && writable)
                 r = store_migrate(s, format);
         if (r >= 0)
                 r = read_meta(s);
         if (r < 0)
                 return r;
-        if (s->state > STORE_FULL)
+        if (!writable)
                 tell_missing(s, &witness);
         else if (heed_witness(s, &witness))
                 start_guard(s);
@@ -391,10 +471,10 @@ static int open_in_memory(Store *s)
         return read_meta(s);
 }
 
-/* Another process may give it up, and memory may come back: a new process finds out. */
+/* Another process may give it up, memory and files may come back: a new process finds out. */
 static bool may_pass(int error)
 {
-        return error == -EBUSY || error == -ENOMEM;
+        return error == -EBUSY || error == -ENOMEM || error == -EMFILE;
 }
 
 int store_open_database(Store *s)
@@ -416,11 +496,9 @@ static int open_again(Store *s, bool was_read_only, bool *ret_writable)
         uint64_t format;
         int r;
 
-        r = db_open(s->db_dir, s->log_dir, DB_OPEN, &s->db);
-        *ret_writable = r >= 0;
-        if (r < 0)
-                r = open_read_only(s, r);
-        else if (!was_read_only)
+        s->incomplete = false;
+        r = open_for_writing(s, DB_OPEN, ret_writable);
+        if (r >= 0 && *ret_writable && !was_read_only)
                 set_full(s);
         if (r >= 0 && *ret_writable && was_read_only && (r = read_format(s, &format)) >= 0)
                 r = store_migrate(s, format);
@@ -453,12 +531,15 @@ int store_reopen(Store *s)
         }
         if (writable && heed_witness(s, &witness)) {
                 if (was_read_only) {
-                        store_set_state(s, STORE_OK, "the file system can be written to");
+                        if (s->state != STORE_FULL)
+                                store_set_state(s, STORE_OK, "the file system can be written to");
                         start_guard(s);
                 }
                 start = store_commit_start(s);
                 commit_resume(s->commit, &start);
         }
+        if (!writable)
+                tell_missing(s, &witness);
         /* A batch can reach the log and fail all the same. */
         if (s->revision != told && s->hooks.changed)
                 s->hooks.changed(NULL, s->hooks.userdata);

@@ -30,9 +30,25 @@ int store_read_failed(int r, sd_bus_error *reterr)
 {
         if (r == -ENOMEM)
                 return tank_error_set(reterr, TANK_ERROR_INTERNAL, "out of memory");
+        if (r == -EMFILE)
+                return tank_error_set(reterr, TANK_ERROR_UNAVAILABLE,
+                                "the database cannot be read: too many files are open; try again, "
+                                "and raise the limit of open files if it lasts");
         return tank_error_set(reterr, TANK_ERROR_DEGRADED,
                         "the database cannot be read here: %s; restore a copy of it",
                         errno_words(r));
+}
+
+int store_refuse_absent(const Store *s, const ObjectKey *key, sd_bus_error *reterr)
+{
+        char text[OBJECT_KEY_TEXT_SIZE];
+
+        if (s->incomplete)
+                return tank_error_set(reterr, TANK_ERROR_DEGRADED,
+                                "%s is not there, and it may stand in what cannot be read: %s",
+                                object_key_format(key, text), strempty(s->reason));
+        return tank_error_set(reterr, TANK_ERROR_NOT_FOUND, "there is no %s",
+                        object_key_format(key, text));
 }
 
 /* The newest row of the history is byte for byte that of the object, or a tombstone. */
@@ -200,8 +216,7 @@ int store_get(Store *s, const char *type, const char *namespace, const char *nam
                 return store_refuse_key(type, namespace, name, reterr);
         r = read_row(s, &key, &value, &size);
         if (r == -ENOENT)
-                return tank_error_set(reterr, TANK_ERROR_NOT_FOUND, "there is no %s",
-                                object_key_format(&key, text));
+                return store_refuse_absent(s, &key, reterr);
         if (r < 0)
                 return store_read_failed(r, reterr);
         r = store_record_decode(value, size, &record);

@@ -100,8 +100,7 @@ static int load_current(Store *s, const ObjectKey *key, StoreRecord *ret, char *
 
         r = db_get(s->db, NULL, DB_OBJECTS, DB_KEY(&k), ret_buffer, &size);
         if (r == -ENOENT)
-                return tank_error_set(reterr, TANK_ERROR_NOT_FOUND, "there is no %s",
-                                object_key_format(key, text));
+                return store_refuse_absent(s, key, reterr);
         if (r < 0)
                 return store_read_failed(r, reterr);
         r = store_record_decode(*ret_buffer, size, ret);

@@ -89,7 +89,7 @@ static int compare_witness(const char *dir, Db *db)
 static int verify_open(const char *dir, Db *db)
 {
         CLEANUP(verifier_freep) Verifier *v = NULL;
-        int r, problems;
+        int r, problems = 0;
 
         r = verifier_new(db, &v);
         while (r >= 0 && (r = verifier_turn(v, UINT64_MAX)) > 0)
@@ -97,7 +97,12 @@ static int verify_open(const char *dir, Db *db)
         if (r < 0)
                 return log_error_errno(r, "the database in %s cannot be read", dir);
         STRV_FOREACH(i, verifier_problems(v)) printf("%s\n", *i);
-        problems = compare_witness(dir, db) + (strv_length(verifier_problems(v)) > 0);
+        if (db_is_salvaged(db)) {
+                printf("a file of the database is missing or damaged, and writes may be missing "
+                       "without a trace: restore a copy\n");
+                problems++;
+        }
+        problems += compare_witness(dir, db) + (strv_length(verifier_problems(v)) > 0);
         if (problems == 0)
                 printf("%llu rows were read: nothing is wrong\n",
                                 (unsigned long long) verifier_rows(v));

@@ -477,7 +477,7 @@ spoil()
   [ "$(property State)" = degraded ]
   [[ $(property DegradedReason) == *'is damaged: it is served as of revision 2, and writes up to 4 were acknowledged; restore a newer copy, then restart tankd-store' ]]
   call Get sss widget default a
-  refused 'there is no' Get sss widget default b
+  refused 'it may stand in what cannot be read' Get sss widget default b
   refused 'is damaged' Apply 'sa{sv}' '{"kind":"widget","name":"new"}' 0
   end "$store_pid"
   # Whichever table is gone: what is told is right, and what is refused says what to do.

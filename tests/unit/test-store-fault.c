@@ -755,6 +755,89 @@ static void test_exchanged_by_a_write_of_keys(void **state)
         leave_behind(&f, dir);
 }
 
+/* Its file system is read-only, and when it is not any more its disk is full: what was set aside
+ * for deleting is given up then, too. */
+static void test_full_behind_read_only(void **state)
+{
+        char dir[] = "/tmp/tank-test-ro-full-XXXXXX", path[128];
+        Fixture f;
+        Outcome o;
+
+        if (!own_mounts)
+                skip();
+        assert_non_null(mkdtemp(dir));
+        assert_int_equal(mount("tmpfs", dir, "tmpfs", 0, "size=160m"), 0);
+        fixture_init(&f, dir);
+        assert_true(fixture_open(&f) >= 0);
+        for (unsigned i = 0; i < 3; i++)
+                assert_string_equal(apply_big(&f, i, 200000).error, "");
+        fixture_close(&f);
+        (void) snprintf(path, sizeof(path), "%s/filler", dir);
+        stuff(dir, path, 0);
+        assert_int_equal(mount(NULL, dir, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+
+        assert_true(fixture_open(&f) >= 0);
+        assert_non_null(strstr(store_degraded_reason(f.store), "is read-only"));
+        assert_int_equal(mount(NULL, dir, NULL, MS_REMOUNT, NULL), 0);
+        o = apply(&f, "{\"kind\":\"widget\",\"name\":\"small\"}");
+        assert_string_equal(o.error, TANK_ERROR_DEGRADED);
+        assert_non_null(strstr(o.message, "deleting objects works"));
+        o = delete (&f, "widget", "default", "big0");
+        assert_string_equal(o.error, "");
+
+        assert_int_equal(unlink(path), 0);
+        o = apply(&f, "{\"kind\":\"widget\",\"name\":\"small\"}");
+        assert_string_equal(o.error, "");
+        assert_false(store_is_degraded(f.store));
+        assert_witness(&f);
+        fixture_close(&f);
+        sd_event_unref(f.event);
+        (void) remove_tree_at(AT_FDCWD, f.logs);
+        assert_int_equal(umount(dir), 0);
+        (void) rmdir(dir);
+}
+
+/* What a read-only file system keeps from being written is one thing, what is missing another. */
+static void test_missing_on_read_only(void **state)
+{
+        char dir[] = "/tmp/tank-test-ro-cut-XXXXXX", command[256], error[128];
+        const char *reason;
+        Fixture f;
+
+        if (!own_mounts)
+                skip();
+        assert_non_null(mkdtemp(dir));
+        assert_int_equal(mount("tmpfs", dir, "tmpfs", 0, "size=160m"), 0);
+        fixture_init(&f, dir);
+        assert_true(fixture_open(&f) >= 0);
+        fixture_close(&f);
+        assert_true(fixture_open(&f) >= 0);
+        assert_string_equal(apply(&f, "{\"kind\":\"widget\",\"name\":\"a\"}").error, "");
+        fixture_close(&f);
+        (void) snprintf(command, sizeof(command), "truncate -s 0 %s/db/*.log", f.data);
+        assert_int_equal(system(command), 0);
+        assert_int_equal(mount(NULL, dir, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+
+        assert_true(fixture_open(&f) >= 0);
+        reason = store_degraded_reason(f.store);
+        assert_non_null(strstr(reason, "as of revision 1, and writes up to 2 were acknowledged"));
+        assert_non_null(strstr(reason, "is read-only"));
+        assert_null(get(&f, "widget", "default", "a", error));
+        assert_string_equal(error, TANK_ERROR_DEGRADED);
+        /* The same when it is looked at anew. */
+        assert_int_equal(mount(NULL, dir, NULL, MS_REMOUNT, NULL), 0);
+        assert_string_equal(apply(&f, "{\"kind\":\"widget\",\"name\":\"b\"}").error,
+                        TANK_ERROR_DEGRADED);
+        reason = store_degraded_reason(f.store);
+        assert_non_null(strstr(reason, "writes up to 2 were acknowledged"));
+        assert_null(strstr(reason, "is read-only"));
+        fixture_close(&f);
+        sd_event_unref(f.event);
+        (void) remove_tree_at(AT_FDCWD, f.logs);
+        assert_int_equal(umount(dir), 0);
+        (void) rmdir(dir);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -770,6 +853,8 @@ int main(void)
                 cmocka_unit_test(test_compact_on_full_disk),
                 cmocka_unit_test(test_full_disk_of_keys),
                 cmocka_unit_test(test_crammed_disk),
+                cmocka_unit_test(test_full_behind_read_only),
+                cmocka_unit_test(test_missing_on_read_only),
                 cmocka_unit_test(test_exchanged_by_a_write),
                 cmocka_unit_test(test_exchanged_by_a_write_of_keys),
         };

@@ -14,7 +14,9 @@
 
 #include <fcntl.h>
 #include <ftw.h>
+#include <glob.h>
 #include <inttypes.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "store-fixture.h"
@@ -240,6 +242,153 @@ static void test_each_file(void **state)
                 }
 }
 
+/* ---- a long log ---- */
+
+#define N_LONG 60U /* of 4 KiB each: several of the 32 KiB that a log is made of */
+
+/* Each is synced alone, in its order. Nothing of it is in tables. */
+static void fill_log(Fixture *f)
+{
+        char text[4200], name[32], padding[4001];
+
+        memset(padding, 'x', sizeof(padding) - 1);
+        padding[sizeof(padding) - 1] = '\0';
+        for (unsigned i = 0; i < N_LONG; i++) {
+                (void) snprintf(name, sizeof(name), "l-%u", i);
+                (void) snprintf(text, sizeof(text),
+                                "{\"kind\":\"widget\",\"name\":\"%s\",\"padding\":\"%s\"}", name,
+                                padding);
+                assert_string_equal(apply(f, text).error, "");
+        }
+}
+
+static void flip_at(const char *path, off_t at)
+{
+        CLEANUP_CLOSE int fd = open(path, O_RDWR | O_CLOEXEC);
+        unsigned char byte;
+
+        assert_true(fd >= 0 && pread(fd, &byte, 1, at) == 1);
+        byte ^= 0x10;
+        assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+}
+
+/* Which objects are there: the first ret of them, and no other, if it is what once stood. */
+static unsigned count_long(Fixture *f, bool *ret_prefix)
+{
+        unsigned n = 0;
+
+        *ret_prefix = true;
+        for (unsigned i = 0; i < N_LONG; i++) {
+                char name[32], error[128];
+                json_t *doc;
+
+                (void) snprintf(name, sizeof(name), "l-%u", i);
+                doc = get(f, "widget", "default", name, error);
+                if (doc && n++ != i)
+                        *ret_prefix = false;
+                if (!doc) /* nobody may take it for deleted */
+                        assert_string_equal(error, TANK_ERROR_DEGRADED);
+                json_decref(doc);
+        }
+        return n;
+}
+
+/* What follows a damaged part of the log is left out with it: what is served is what stood once. */
+static void test_long_log(void **state)
+{
+        char good[128], pattern[128], expected[96];
+        glob_t logs = {}, tables = {};
+        Fixture *f = *state;
+        const char *reason;
+        unsigned n, n_named = 0;
+        bool prefix;
+        Outcome o;
+
+        fixture_close(f); /* what a new database begins with becomes a table */
+        assert_true(fixture_open(f) >= 0);
+        fill_log(f);
+        last_revision = store_revision(f->store);
+        (void) snprintf(good, sizeof(good), "%s/good", f->dir);
+        copy_tree(f->data, good); /* as it is when the process is killed */
+        fixture_close(f);
+
+        copy_tree(good, f->data);
+        (void) snprintf(pattern, sizeof(pattern), "%s/db/*.log", f->data);
+        assert_int_equal(glob(pattern, 0, NULL, &logs), 0);
+        (void) snprintf(pattern, sizeof(pattern), "%s/db/*.sst", f->data);
+        assert_int_equal(glob(pattern, 0, NULL, &tables), 0);
+        assert_int_equal(logs.gl_pathc, 1);
+        flip_at(logs.gl_pathv[0], 20000);
+        assert_true(fixture_open(f) >= 0);
+        assert_true(store_is_degraded(f->store));
+        (void) snprintf(expected, sizeof(expected),
+                        "and writes up to %" PRIu64 " were acknowledged", last_revision);
+        assert_non_null(strstr(store_degraded_reason(f->store), expected));
+        n = count_long(f, &prefix);
+        assert_true(prefix && n > 0 && n < 10);
+        assert_int_equal(store_revision(f->store), n + 1);
+        o = apply(f, "{\"kind\":\"widget\",\"name\":\"more\"}");
+        assert_string_equal(o.error, TANK_ERROR_DEGRADED);
+        fixture_close(f);
+
+        (void) snprintf(expected, sizeof(expected),
+                        ": what revision %u wrote is missing, and more may be", n + 2);
+        /* With a table gone, too, what stands behind the damage is served, and the gap is named. */
+        for (size_t i = 0; i < tables.gl_pathc; i++) {
+                copy_tree(good, f->data);
+                flip_at(logs.gl_pathv[0], 20000);
+                assert_int_equal(unlink(tables.gl_pathv[i]), 0);
+                assert_true(fixture_open(f) >= 0);
+                assert_true(store_is_degraded(f->store));
+                reason = store_degraded_reason(f->store);
+                if (!store_is_closed(f->store)) {
+                        (void) count_long(f, &prefix);
+                        if (strstr(reason, expected))
+                                n_named++;
+                        else
+                                assert_non_null(strstr(reason, "may be missing"));
+                }
+                fixture_close(f);
+        }
+        assert_true(n_named > 0);
+        globfree(&logs);
+        globfree(&tables);
+}
+
+/* ---- no more files ---- */
+
+/* Wherever it is that no further file can be opened: that passes, and is no damage. */
+static void test_too_many_files(void **state)
+{
+        struct rlimit before, limit;
+        unsigned n_failed = 0;
+        Fixture *f = *state;
+        int first;
+
+        fill(f);
+        fixture_close(f);
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+        first = dup(STDERR_FILENO); /* the lowest that is free */
+        assert_true(first >= 0);
+        (void) close(first);
+        for (unsigned n = 1; n <= 40; n++) {
+                int r;
+
+                limit = (struct rlimit){ (rlim_t) first + n, before.rlim_max };
+                assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+                r = fixture_open(f);
+                assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+                if (r < 0) {
+                        n_failed++;
+                        continue;
+                }
+                if (store_is_degraded(f->store))
+                        fail_msg("%u more files: %s", n, store_degraded_reason(f->store));
+                fixture_close(f);
+        }
+        assert_true(n_failed > 4 && n_failed < 40);
+}
+
 /* Opened hundreds of times: what is synced costs nothing there. */
 static int setup(void **state)
 {
@@ -257,6 +406,8 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_each_file, setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_long_log, setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_too_many_files, setup, fixture_teardown),
         };
 
         log_setup("test-store-files");
