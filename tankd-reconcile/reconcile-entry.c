@@ -107,6 +107,7 @@ void container_forget_checks(ContainerEntry *c)
 {
         for (size_t i = 0; i < c->n_used; i++)
                 c->used[i].unchecked = true;
+        c->check_again = false;
         if (c->n_used > 0 && c->pod->manager)
                 c->pod->manager->comparing.wanted = true;
 }

@@ -28,7 +28,8 @@ void container_free_place(ContainerEntry *c);
 /* What was read for its next start, or is being read: forgotten, with the place that was held for
  * it. */
 void container_drop_values(ContainerEntry *c);
-/* What it uses may be another one by now. */
+/* What it uses may be another one by now. Not for what a comparison came to: it would follow itself
+ * without end; that is for the next resync (check_again). */
 void container_forget_checks(ContainerEntry *c);
 int pod_entry_new(PodEntry **ret);
 PodEntry *pod_entry_free(PodEntry *p);

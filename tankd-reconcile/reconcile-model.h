@@ -128,6 +128,7 @@ struct ContainerEntry {
         char *refresh_trouble; /* why they could not be replaced the last time; NULL: they were */
         UsedObject *used;      /* by the current or last run */
         size_t n_used;
+        bool check_again; /* at the next resync: what came to nothing may be possible then */
         bool init; /* that run is one of an init container */
         bool creates_sandbox;
         Shim *shim;       /* NULL: no current run */

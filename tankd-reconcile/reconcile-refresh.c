@@ -109,8 +109,7 @@ static void refresh_failed(Values *v, bool retry, const char *what)
         tell_trouble(c, v->live ? "its live files stay as they are" : "it goes on with what it has",
                         why);
         container_stop_refresh(c);
-        if (retry)
-                container_forget_checks(c);
+        c->check_again = c->check_again || retry;
 }
 
 static void refresh_refused(ContainerEntry *c, int error, const char *message)
@@ -201,7 +200,7 @@ static void refresh_complete(Values *v)
                 r = compare_used(c, v);
                 if (r < 0) {
                         log_oom();
-                        container_forget_checks(c);
+                        c->check_again = true;
                 }
                 v->live = true; /* from here on it is about them */
         }
@@ -235,7 +234,7 @@ void container_refresh(ContainerEntry *c, bool all)
         r = values_new(pod, pod_find_container(pod, c->name), !all, &c->refresh);
         if (r < 0) {
                 log_oom();
-                container_forget_checks(c);
+                c->check_again = true;
                 return;
         }
         c->refresh->container = c;
@@ -266,5 +265,5 @@ void container_refreshed(ContainerEntry *c)
 void container_refresh_refused(ContainerEntry *c, int error, const char *message)
 {
         refresh_refused(c, error, message);
-        container_forget_checks(c);
+        c->check_again = true;
 }

@@ -114,7 +114,7 @@ static void container_compare(ContainerEntry *c, ValueSource source, const char 
         if (restarts ? container_may_compare(c) : container_may_refresh(c))
                 container_refresh(c, restarts);
         else
-                container_forget_checks(c); /* when it runs, or is what is declared */
+                c->check_again = true; /* when it runs, or is what is declared */
 }
 
 void values_object_changed(Manager *m, uint64_t revision, ValueSource source, const char *namespace,
@@ -271,6 +271,10 @@ void values_resync(Manager *m)
 {
         if (m->store_up && !m->held_reason)
                 values_again(m, false);
+        for (size_t i = 0; i < m->n_pods; i++)
+                for (size_t j = 0; j < m->pods[i]->n_containers; j++)
+                        if (m->pods[i]->containers[j]->check_again)
+                                container_forget_checks(m->pods[i]->containers[j]);
         values_compare(m);
 }
 

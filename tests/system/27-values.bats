@@ -349,6 +349,47 @@ until_noted() # KIND
   unused secret
 }
 
+# Calls of Reveal that were refused.
+refused_reveals()
+{
+  tankctl store metrics |
+    awk '/^tank_store_call_errors_total[{].*method="Reveal"[}]/ { n = $2 } END { print n + 0 }'
+}
+
+refused_at_least() # NUMBER
+{
+  [ "$(refused_reveals)" -ge "$1" ]
+}
+
+@test "update_on: a secret that cannot be opened is asked for once at each resync, and taken when it can" {
+  [ -z "${TANK_INSTALLED-}" ] || skip "the key of an installed tank is not exchanged"
+  local key=$TANK_STATE_DIR/store/secrets.key old name first
+  for name in a b c; do put secret "$name" '{v: "1"}'; done
+  start web '.update_on = ["secret"] | .containers[0].env =
+      {A: {secret: "a/v"}, B: {secret: "b/v"}, C: {secret: "c/v"}}' -- sh -c "echo \$A; $stays"
+  old=$(pid_of web)
+  cp -p "$key" "$BATS_TEST_TMPDIR/lost"
+  hold_daemon reconcile
+  tankctl secret rotate-key >/dev/null
+  put secret a '{v: "2"}'
+  hold_daemon store
+  cp -p "$key" "$BATS_TEST_TMPDIR/kept"
+  cp -p "$BATS_TEST_TMPDIR/lost" "$key"
+  let_daemons_go
+  wait_for 20 grep -q "$NS/web/main: it goes on with what it has: .*secret a: .*which is not here" \
+    "$TANK_SANDBOX_DIR/logs/reconcile"
+  first=$(refused_reveals)
+  # Two more resyncs: a new attempt each, and nothing in between.
+  wait_for 20 refused_at_least $((first + 2))
+  [ "$(refused_reveals)" -le $((first + 4)) ]
+  same_pid web 0 "$old"
+  hold_daemon store
+  cp -p "$BATS_TEST_TMPDIR/kept" "$key"
+  let_daemons_go
+  wait_for 20 has_another_pid web "$old"
+  wait_for 5 says_so web 2
+}
+
 @test "update_on: what an init container uses begins the pod anew; asking for it restarts nothing" {
   put config web '{a: "1"}'
   local filter old
