@@ -107,7 +107,7 @@ void container_forget_checks(ContainerEntry *c)
 {
         for (size_t i = 0; i < c->n_used; i++)
                 c->used[i].unchecked = true;
-        c->check_again = false;
+        c->compare_owed = c->check_again = false;
         if (c->n_used > 0 && c->pod->manager)
                 c->pod->manager->comparing.wanted = true;
 }
@@ -117,6 +117,7 @@ static void container_free(ContainerEntry *c)
         values_free(c->values);
         values_free(c->refresh);
         free(c->refresh_trouble);
+        free(c->compare_trouble);
         container_forget_used(c);
         free(c->dependency);
         shim_free(c->shim);

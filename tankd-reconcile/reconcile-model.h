@@ -126,10 +126,12 @@ struct ContainerEntry {
         } update;                   /* see reconcile-update.c */
         Values *refresh;            /* of its live volumes: being read, or sent and not answered */
         char *refresh_trouble; /* why they could not be replaced the last time; NULL: they were */
+        char *compare_trouble; /* the same of comparing */
         UsedObject *used;      /* by the current or last run */
         size_t n_used;
-        bool check_again; /* at the next resync: what came to nothing may be possible then */
-        bool init; /* that run is one of an init container */
+        bool compare_owed; /* a comparison came to nothing: a change of what it uses may help */
+        bool check_again;  /* at the next resync: what came to nothing may be possible then */
+        bool init;         /* that run is one of an init container */
         bool creates_sandbox;
         Shim *shim;       /* NULL: no current run */
         Shim **leftovers; /* runs that are accounted for but not gone yet */

@@ -81,6 +81,7 @@ static void container_begin(ContainerEntry *c, const char *run, bool create, boo
         c->message = (free(c->message), NULL);
         c->dependency = (free(c->dependency), NULL);
         container_stop_refresh(c);
+        c->compare_owed = c->check_again = false;
         memcpy(c->run, run, sizeof(c->run));
         memcpy(c->launch_hash, d->launch_hashes[at], sizeof(c->launch_hash));
         c->generation = d->generation;

@@ -9,7 +9,12 @@
  * is found by the next comparison (reconcile-resolve.c), in this life or a later one. A change that
  * comes meanwhile begins it anew. What cannot be put there leaves the old files as they are, all
  * of them; that is told in the log and as an event, once for each cause. What the shim could not do
- * is tried again at each resync, what the values themselves do not allow at their next change. */
+ * is tried again at each resync, what the values themselves do not allow at their next change.
+ *
+ * Whether to start again is asked of all that the container uses: a start for which something is
+ * missing would end what runs. So a comparison can come to nothing for an object that is not to
+ * be compared. It is owed then, until any object that the container uses changes; live files follow
+ * meanwhile. */
 
 #include <stdio.h>
 
@@ -74,24 +79,34 @@ bool container_may_refresh(const ContainerEntry *c)
                pod_find_container(p->desired->pod, c->name);
 }
 
+static bool is_comparing(const ContainerEntry *c)
+{
+        return c->refresh && c->refresh->state == VALUES_ASKED && !c->refresh->live;
+}
+
+bool container_owes_compare(const ContainerEntry *c)
+{
+        return c->compare_owed || is_comparing(c);
+}
+
 void container_stop_refresh(ContainerEntry *c)
 {
         c->refresh = values_free(c->refresh);
 }
 
-/* @so: what follows from it; @consume: why. */
-static void tell_trouble(ContainerEntry *c, const char *so, char *consume)
+/* @told: the last one; @so: what follows from it; @consume: why. */
+static void tell_trouble(ContainerEntry *c, char **told, const char *so, char *consume)
 {
         CLEANUP_FREE char *detail = NULL;
 
         if (consume)
                 utf8_repair(consume); /* it is told on the bus */
-        if (consume && streq_ptr(consume, c->refresh_trouble)) {
+        if (consume && streq_ptr(consume, *told)) {
                 free(consume);
                 return;
         }
-        free(c->refresh_trouble);
-        c->refresh_trouble = consume;
+        free(*told);
+        *told = consume;
         log_warning("%s/%s/%s: %s: %s", c->pod->namespace, c->pod->name, c->name, so,
                         strempty(consume));
         if (asprintf(&detail, "%s: %s: %s", c->name, so, strempty(consume)) < 0)
@@ -99,17 +114,44 @@ static void tell_trouble(ContainerEntry *c, const char *so, char *consume)
         pod_emit(c->pod, NULL, EVENT_REFUSED, strempty(detail));
 }
 
+static void compare_later(ContainerEntry *c, bool retry)
+{
+        c->compare_owed = true;
+        c->check_again = c->check_again || retry;
+}
+
+static bool has_live_files(const ContainerEntry *c)
+{
+        for (size_t i = 0; i < c->n_used; i++)
+                if (c->used[i].live_revision > 0)
+                        return true;
+        return false;
+}
+
 static void refresh_failed(Values *v, bool retry, const char *what)
 {
         ContainerEntry *c = v->container;
+        bool live = v->live;
         char *why;
 
         if (asprintf(&why, "the new version waits for %s", what) < 0)
                 why = NULL;
-        tell_trouble(c, v->live ? "its live files stay as they are" : "it goes on with what it has",
-                        why);
+        if (live)
+                tell_trouble(c, &c->refresh_trouble, "its live files stay as they are", why);
+        else
+                tell_trouble(c, &c->compare_trouble, "it goes on with what it has", why);
         container_stop_refresh(c);
-        c->check_again = c->check_again || retry;
+        if (live) {
+                c->check_again = c->check_again || retry;
+                return;
+        }
+        compare_later(c, retry);
+        if (!has_live_files(c))
+                return;
+        if (container_may_refresh(c))
+                container_refresh(c, false);
+        else
+                c->check_again = true;
 }
 
 static void refresh_refused(ContainerEntry *c, int error, const char *message)
@@ -119,7 +161,7 @@ static void refresh_refused(ContainerEntry *c, int error, const char *message)
         if (asprintf(&why, "they could not be replaced: %s%s%s", message, *message ? ": " : "",
                             errno_words(error)) < 0)
                 why = NULL;
-        tell_trouble(c, "its live files stay as they are", why);
+        tell_trouble(c, &c->refresh_trouble, "its live files stay as they are", why);
         container_stop_refresh(c);
 }
 
@@ -190,30 +232,47 @@ static bool is_behind(const ContainerEntry *c, const Values *v)
         return false;
 }
 
+/* 0: go on with live files. */
+static int refresh_compare(ContainerEntry *c, const Values *v)
+{
+        int r;
+
+        if (!container_may_compare(c)) { /* another declaration came between, or a restart */
+                compare_later(c, true);
+                return 1;
+        }
+        r = compare_used(c, v);
+        if (r < 0) {
+                log_oom();
+                compare_later(c, true);
+        } else
+                c->compare_trouble = (free(c->compare_trouble), NULL);
+        return r;
+}
+
 static void refresh_complete(Values *v)
 {
         CLEANUP_FREE char *sentence = NULL;
         ContainerEntry *c = v->container;
-        int r = 0;
+        bool behind;
+        int r;
 
-        if (!v->live && container_may_compare(c)) {
-                r = compare_used(c, v);
-                if (r < 0) {
-                        log_oom();
-                        c->check_again = true;
-                }
-                v->live = true; /* from here on it is about them */
-        }
-        if (r != 0 || !container_may_refresh(c) || !is_behind(c, v)) {
+        r = v->live ? 0 : refresh_compare(c, v);
+        v->live = true; /* from here on it is about them */
+        behind = r == 0 && is_behind(c, v);
+        if (!behind || !container_may_refresh(c)) {
+                if (behind)
+                        c->check_again = true; /* unless it starts anew, with what there is now */
                 if (r == 0)
                         c->refresh_trouble = (free(c->refresh_trouble), NULL);
-                container_stop_refresh(c); /* the next start has them */
+                container_stop_refresh(c);
                 manager_queue_pod(c->pod);
                 return;
         }
         r = refresh_send(v, &sentence);
         if (r < 0) {
                 refresh_refused(c, r, strempty(sentence));
+                c->check_again = c->check_again || !sentence; /* else the values are to blame */
                 return;
         }
         v->state = VALUES_READY;
@@ -229,11 +288,14 @@ void container_refresh(ContainerEntry *c, bool all)
 
         if (all && !(container_is_init(c) ? pod_is_running(c->pod) : container_is_running(c)))
                 return; /* if it starts again, it has them */
-        all = all || (c->refresh && c->refresh->state == VALUES_ASKED && !c->refresh->live);
+        all = all || is_comparing(c);
         container_stop_refresh(c);
+        if (all)
+                c->compare_owed = false;
         r = values_new(pod, pod_find_container(pod, c->name), !all, &c->refresh);
         if (r < 0) {
                 log_oom();
+                c->compare_owed = c->compare_owed || all;
                 c->check_again = true;
                 return;
         }

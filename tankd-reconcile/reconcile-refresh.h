@@ -13,6 +13,8 @@ bool container_may_refresh(const ContainerEntry *c);
 /* @all: reads all that it uses, and starts it again when that is something else; else live volumes
  * alone. */
 void container_refresh(ContainerEntry *c, bool all);
+/* It is being compared, or that came to nothing: any change of what it uses begins it anew. */
+bool container_owes_compare(const ContainerEntry *c);
 void container_stop_refresh(ContainerEntry *c);
 /* What its shim answered. */
 void container_refreshed(ContainerEntry *c);

@@ -109,8 +109,12 @@ static void container_compare(ContainerEntry *c, ValueSource source, const char 
                 u->unchecked = false;
         restarts = pod_updates_on(c->pod, source);
         known = restarts ? u->revision : u->live_revision;
-        if (known == 0 || (exact ? revision == known : revision <= known))
+        if (!exact && container_owes_compare(c))
+                restarts = true; /* it may be what that waits for */
+        else if (known == 0 || (exact ? revision == known : revision <= known))
                 return;
+        else if (exact && restarts && c->compare_owed)
+                return; /* it would come to nothing again */
         if (restarts ? container_may_compare(c) : container_may_refresh(c))
                 container_refresh(c, restarts);
         else

@@ -349,6 +349,49 @@ until_noted() # KIND
   unused secret
 }
 
+goes_on_without() # WHAT
+{
+  wait_for 10 eval 'tankctl events -n "$NS" --no-follow |
+    grep -q "main: it goes on with what it has: .*'"$1"'"'
+}
+
+@test "update_on: what was missing beside a changed secret is put right: the restart was not forgotten" {
+  local old
+  put secret db '{p: "1"}'
+  put config app '{a: "1"}'
+  put config live '{f: "1"}'
+  start web '.update_on = ["secret"] | .volumes = [{name: "v", source: {config: "live", live: true}}] |
+    .containers[0] += {env: {P: {secret: "db/p"}, A: {config: "app/a"}},
+      mounts: [{volume: "v", path: "/v"}]}' -- sh -c "echo \$P\$A; $stays"
+  old=$(pid_of web)
+  # Told of each change: a key is missing, then all of it.
+  put config app '{b: "1"}'
+  put secret db '{p: "2"}'
+  goes_on_without 'key a of config app'
+  tankctl delete config app -n "$NS" >/dev/null
+  put secret db '{p: "3"}'
+  goes_on_without 'config app, which is not in'
+  # Its live files do not wait for that.
+  put config live '{f: "2"}'
+  wait_for 10 holds web /v/f 2
+  same_pid web 0 "$old"
+  put config app '{a: "2"}'
+  wait_for 10 has_another_pid web "$old"
+  wait_for 5 says_so web 32
+  # Nobody told of it: a later life finds out, and does not forget either.
+  old=$(pid_of web)
+  put config app '{b: "3"}'
+  hold_daemon reconcile
+  put secret db '{p: "4"}'
+  put config live '{f: "4"}'
+  let_daemons_go
+  wait_for 20 holds web /v/f 4
+  same_pid web 0 "$old"
+  put config app '{a: "4"}'
+  wait_for 10 has_another_pid web "$old"
+  wait_for 5 says_so web 44
+}
+
 # Calls of Reveal that were refused.
 refused_reveals()
 {
