@@ -211,6 +211,34 @@ static void test_rotation_passes_over(void **state)
         setup_done(&x);
 }
 
+/* Nor does a row whose key is none keep all the others from a new key. */
+static void test_rotation_passes_over_keys_of_nothing(void **state)
+{
+        CLEANUP(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
+        char key[15 + 400] = "secret\0default";
+        RotatedOnce o = {};
+        Setup x;
+        Rows r;
+
+        setup_init(&x);
+        (void) set_value(&x, "a", "one");
+        (void) set_value(&x, "z", "two");
+        memset(key + 15, 'b', sizeof(key) - 15);
+        rows_open(&r, &x);
+        db_batch_put(r.batch, r.db, DB_OBJECTS, (DbKey){ key, sizeof(key) }, "x", 1);
+        db_batch_put(r.batch, r.db, DB_HISTORY, (DbKey){ key, sizeof(key) }, "x", 1);
+        rows_close(&r, &x);
+        assert_int_equal(store_rotate_key(x.f.store, on_rotated, &o, &e), 0);
+        while (!o.done)
+                turn(&x);
+        assert_string_equal(o.error, "");
+        assert_int_equal(o.result.failed, 2);
+        assert_int_equal(o.result.rewrapped, 2);
+        assert_int_equal(keyring_count(store_keyring(x.f.store)), 1);
+        check_value(&x, "z", 0, "k", "two");
+        setup_done(&x);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -218,6 +246,7 @@ int main(void)
                 cmocka_unit_test(test_rotation_of_a_full_keyring),
                 cmocka_unit_test(test_rotation_and_compaction),
                 cmocka_unit_test(test_rotation_passes_over),
+                cmocka_unit_test(test_rotation_passes_over_keys_of_nothing),
         };
 
         log_setup("test-store-rotate");
