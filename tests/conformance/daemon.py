@@ -8,6 +8,7 @@ Nothing is left of it behind close(). What is awaited has TANK_TEST_SECONDS.
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 
@@ -131,14 +132,28 @@ class Daemon:
         assert done.returncode == status, (words, done.returncode, done.stderr.decode())
         return (done.stdout + done.stderr).decode() if text else done.stdout
 
-    def files(self):
-        """All there are below its directory, with what is in them."""
-        for folder, _, names in os.walk(self.dir):
-            for name in names:
-                path = os.path.join(folder, name)
-                if os.path.isfile(path):
+    def files_with(self, word):
+        """The paths of all below its directory that have it in them. A store that runs lets go of
+        files of its database when it likes: what stood there stands in another then, which may have
+        come behind the look, so that all is looked at again."""
+        for _ in range(100):
+            try:
+                return self._look_for(word)
+            except FileNotFoundError as e:
+                gone = e
+        raise AssertionError(f"files come and go all the time: {gone}")
+
+    def _look_for(self, word):
+        def fail(error):
+            raise error
+        found = []
+        for folder, _, names in os.walk(self.dir, onerror=fail):
+            for path in (os.path.join(folder, name) for name in names):
+                if stat.S_ISREG(os.lstat(path).st_mode):
                     with open(path, "rb") as f:
-                        yield path, f.read()
+                        if word in f.read():
+                            found.append(path)
+        return found
 
     def path(self, name):
         return os.path.join(self.dir, name)

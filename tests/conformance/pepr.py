@@ -234,8 +234,8 @@ def p10_nothing_told(s):
         assert secret not in repr(seen) and secret not in "".join(logged), (seen, logged)
         assert logged
         logged.clear()
-        told_of = [path for path, data in s.daemon.files()
-                   if not path.startswith(s.daemon.state) and secret.encode() in data]
+        told_of = [path for path in s.daemon.files_with(secret.encode())
+                   if not path.startswith(s.daemon.state)]
         assert not told_of, told_of
 
 

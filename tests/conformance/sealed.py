@@ -129,7 +129,7 @@ def x30_what_is_no_value_is_kept(s):
 # ---- where no value stands ----
 
 def nowhere(d, word):
-    found = [path for path, data in d.files() if word in data]
+    found = d.files_with(word)
     assert not found, found
 
 
@@ -155,7 +155,7 @@ def x26_values_stand_in_no_file(s):
     d.ctl("store", "export", d.path("x26.lines"))
     for how in (signal.SIGKILL, signal.SIGTERM, signal.SIGTERM):
         nowhere(d, value)
-        kinds = {os.path.splitext(path)[1] for path, data in d.files() if name.encode() in data}
+        kinds = {os.path.splitext(path)[1] for path in d.files_with(name.encode())}
         assert {".backup", ".lines"} < kinds and kinds & {".log", ".sst"}, kinds
         d.restart(how)
         assert s.reveal(name) == {"password": value}
