@@ -3,7 +3,8 @@
 
 import dbus.lowlevel
 
-from client import boot_usec, PATH, refused, Refused, scenario, STORE, until
+from client import (boot_usec, in_time, PATH, refused, Refused, scenario, STORE, until,
+                    worked_usec)
 
 
 @scenario
@@ -53,16 +54,6 @@ def make_slow(s):
                     for i in range(100)])
 
 
-def in_time(f):
-    """f() tells how long it took, and it was less than 100 ms once: as the machine may do something
-    else, it has five attempts."""
-    took = []
-    while len(took) < 5 and min(took, default=100_000) >= 100_000:
-        took.append(f())
-    assert min(took) < 100_000, took
-    print(f"# {took[-1] / 1000:.1f} ms", flush=True)
-
-
 @scenario
 def x21_given_up_in_time(s):
     make_slow(s)
@@ -71,21 +62,23 @@ def x21_given_up_in_time(s):
         begun = boot_usec()
         refused("TimedOut", s.count, deadline=begun + 30_000, **SLOW)
         return boot_usec() - begun - 30_000
-    in_time(late)
+    in_time(late, 100_000)
     refused("TimedOut", s.query, deadline=boot_usec())
     assert s.count() == 100
 
 
 def place(s):
-    """Whether there is one for a long count. A call that comes late says nothing."""
-    while True:
+    """Whether there is one for a long count. A call that comes late says nothing: the next one has
+    twice the time."""
+    for n in range(10):
         try:
-            s.count(deadline=boot_usec() + 20_000, **SLOW)
+            s.count(deadline=boot_usec() + (20_000 << n), **SLOW)
             return True
         except Refused as e:
             assert e.name in ("Busy", "TimedOut"), e
             if "before this began" not in str(e):
                 return e.name == "TimedOut"
+    raise AssertionError("each call came late")
 
 
 @scenario
@@ -100,6 +93,8 @@ def x21_given_up_when_the_caller_leaves(s):
                 m.append("widget", s.namespace, s.options(**SLOW), signature="ssa{sv}")
                 caller.bus.send_message(m)
             caller.bus.flush()
+        for caller in callers:
+            caller.revision()  # in order: when this is answered, those are under way or refused
 
     def freed():
         callers = [s.another() for _ in range(8)]
@@ -112,10 +107,18 @@ def x21_given_up_when_the_caller_leaves(s):
             raise AssertionError("the places were never taken")
         for caller in callers:
             caller.close()
-        begun = boot_usec()
-        until(lambda: place(s), "a place")
-        return boot_usec() - begun
-    in_time(freed)
+        begun, work, took = boot_usec(), worked_usec(s.daemon.process.pid), []
+
+        def is_free():
+            # Before the look, which is a count itself.
+            took[:] = worked_usec(s.daemon.process.pid) - work, boot_usec() - begun
+            return place(s)
+        until(is_free, "a place")
+        # What it worked until then: all that was asked for would be some seconds, even once. The
+        # clock on the wall has a wide bound, as it also tells what others do on the machine.
+        assert took[0] < 2_000_000, took
+        return max(took[0], took[1] // 20)
+    in_time(freed, 100_000)
 
 
 @scenario
