@@ -261,6 +261,9 @@ class Store:
         found, value, _, _ = self.kv("Get", "ay", key)
         return bytes(value) if found else None
 
+    def kv_expiry(self, key):
+        return int(self.kv("Get", "ay", key)[3])
+
     def kv_changes(self, since):
         """(revision, event, key, old, new), None where there was or is nothing."""
         found, more = [], True
@@ -272,10 +275,16 @@ class Store:
                        bytes(c[6]) if c[5] else None) for c in page]
         return found
 
+    def kv_expired(self, since):
+        return {c[2] for c in self.kv_changes(since) if c[1] == "expired"}
+
 
 class Watcher:
     """Follows the changes that options ask for, as protocol.md tells to: a signal is a hint, what
-    changed is read. events: (revision, operation, type, name, document)."""
+    changed is read. events: (revision, operation, type, name, document).
+
+    heard is the newest revision that a signal told of. Nothing is read without one that tells of
+    more than was read, but what stands behind a given since, which has had its signals."""
 
     def __init__(self, s, since=None, interface=STORE, **options):
         self.s, self.options, self.events = s, options, []
@@ -284,18 +293,19 @@ class Watcher:
             s.daemon.address, Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT |
             Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION, None, None)
         self.bus.set_exit_on_close(False)
-        self.hinted = True
+        self.heard = 0
         self.bus.signal_subscribe(STORE, interface, "Changed", PATH, None,
                                   Gio.DBusSignalFlags.NONE, self._on_changed)
         self.bus.call_sync("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
                            "GetId", None, None, 0, -1, None)  # what was sent before has arrived
         self.since = s.revision() if since is None else since
 
-    def _on_changed(self, *_):
-        self.hinted = True
+    def _on_changed(self, *arguments):
+        _, revision, _ = arguments[-1].unpack()
+        self.heard = max(self.heard, revision)
 
     def read(self):
-        self.hinted, more = False, True
+        more = True
         while more:
             page, more, since = self.s.call("GetChanges", "sta{sv}", self.database, self.since,
                                             self.s.options(documents=True, **self.options))
@@ -303,13 +313,17 @@ class Watcher:
                             for c in page]
             self.since = int(since)
 
-    def until(self, n, seconds=SECONDS):
-        """So many events, which only come when a signal says so."""
+    def hear(self, revision):
+        """Reads nothing."""
+        iterate_until(lambda: self.heard >= revision, f"the signal of revision {revision}")
+
+    def until(self, n):
+        """So many events, each of which a signal told of."""
         def there():
-            if self.hinted:
+            if self.heard > self.since:
                 self.read()
-            return len(self.events) >= n
-        iterate_until(there, f"{n} events; there are {self.events}", seconds)
+            return len(self.events) >= n and self.heard >= self.events[n - 1][0]
+        iterate_until(there, f"the signals of {n} events")
         return self.events
 
     def close(self):

@@ -4,9 +4,11 @@ of versions, of what is sorted by them, of leases, and of what is kept for so lo
 
 import contextlib
 import os
+import signal
 import struct
 
-from client import ADMIN, KEY_VALUE, real_usec, scenario, Store, until, Watcher
+from client import (ADMIN, boot_usec, in_time, KEY_VALUE, on_disk, real_usec, scenario, Store,
+                    until, Watcher)
 from daemon import built, Daemon
 
 HOUR, YEAR = 3600, 365 * 86400
@@ -45,6 +47,14 @@ def clocked(s):
             yield store, clock
         finally:
             store.close()
+
+
+def expired(store, since, *keys):
+    """Waits for their ends, and no others."""
+    def ended():
+        store.revision()  # it looks at the clock when it is called
+        return store.kv_expired(since) == set(keys)
+    until(ended, f"the ends of {keys}")
 
 
 @scenario
@@ -91,16 +101,59 @@ def also_order_is_not_of_the_wall_clock(s):
 
 
 @scenario
+def x25_what_is_kept_alive(s):
+    """It ends when what it was given at last is over, be that later or earlier, and not before; and
+    that is told."""
+    with clocked(s) as (store, clock):
+        since, w = store.revision(), Watcher(store, interface=KEY_VALUE)
+        for key in (b"left", b"kept", b"cut"):
+            store.kv_set(key, b"v", ttl=6 * HOUR * 1_000_000)
+        clock.set(3 * HOUR)
+        for key, hours in ((b"kept", 9), (b"cut", 1)):
+            end = int(store.kv("Touch", "ayt", key, hours * HOUR * 1_000_000))
+            assert store.kv_expiry(key) == end and clock.is_at(end - hours * HOUR * 1_000_000)
+        for hour, *keys in ((5, b"cut"), (7, b"cut", b"left"), (13, b"cut", b"left", b"kept")):
+            clock.set(hour * HOUR)
+            for key in (b"left", b"kept", b"cut"):
+                assert store.kv_get(key) == (None if key in keys else b"v"), (hour, key)
+            expired(store, since, *keys)
+            w.hear(store.kv_changes(since)[-1][0])
+        w.close()
+
+
+@on_disk("the store is killed and started anew")
+def x25_a_lease_survives_a_restart(s):
+    """What ended while nobody was there is told within a second of the start, what ends behind it
+    within a second of its end."""
+    with clocked(s) as (store, clock):
+        def longest():
+            clock.set(0)
+            since = store.revision()
+            for key, hours in ((b"over", 1), (b"short", 3), (b"long", 24)):
+                store.kv_set(key, b"v", ttl=hours * HOUR * 1_000_000)
+            ends = [store.kv_expiry(key) for key in (b"short", b"long")]
+            store.daemon.end(signal.SIGKILL)
+            clock.set(2 * HOUR)
+            store.daemon.start(**clock.environment)
+            began = [boot_usec()]
+            assert store.kv_get(b"over") is None and store.kv_get(b"short") == b"v"
+            assert [store.kv_expiry(key) for key in (b"short", b"long")] == ends
+            expired(store, since, b"over")
+            began.append(boot_usec())
+            clock.set(4 * HOUR)
+            expired(store, since, b"over", b"short")
+            began.append(boot_usec())
+            assert store.kv_get(b"short") is None and store.kv_get(b"long") == b"v"
+            return max(b - a for a, b in zip(began, began[1:]))
+        in_time(longest, 1_000_000)
+
+
+@scenario
 def also_leases_end_by_the_wall_clock(s):
     """As they have to, where they outlive the machine's restarts; a key is gone when the clock says
     so, and does not come back."""
     with clocked(s) as (store, clock):
         since = store.revision()
-        w = Watcher(store, interface=KEY_VALUE)
-
-        def ended():
-            store.revision()  # it looks at the clock when it is called
-            return {c[2] for c in store.kv_changes(since) if c[1] == "expired"}
         store.kv_set(b"hour", b"v", ttl=HOUR * 1_000_000)
         store.kv_set(b"day", b"v", ttl=24 * HOUR * 1_000_000)
         store.kv_set(b"ever", b"v")
@@ -108,19 +161,18 @@ def also_leases_end_by_the_wall_clock(s):
         assert store.kv_get(b"hour") == b"v"
         clock.set(2 * HOUR)
         assert store.kv_get(b"hour") is None and store.kv_get(b"day") == b"v"
-        until(lambda: ended() == {b"hour"}, "the end of the lease")
+        expired(store, since, b"hour")
         clock.set(0)
         assert store.kv_get(b"hour") is None and store.kv_get(b"day") == b"v"
         # Given while the clock is ahead, it ends by that clock, unless it is given anew.
         clock.set(YEAR)
-        until(lambda: ended() == {b"hour", b"day"}, "the end of the other one")
+        expired(store, since, b"hour", b"day")
         store.kv_set(b"ahead", b"v", ttl=HOUR * 1_000_000)
         clock.set(0)
         store.kv("Touch", "ayt", b"ahead", 60_000_000)
         assert clock.is_at(int(store.kv("Get", "ay", b"ahead")[3]) - 60_000_000)
         clock.set(HOUR)
         assert store.kv_get(b"ahead") is None and store.kv_get(b"ever") == b"v"
-        w.close()
 
 
 @scenario
