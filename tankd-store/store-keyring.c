@@ -405,8 +405,8 @@ int keyring_rotate_begin(Keyring *k, sd_bus_error *reterr)
         if (r >= 0)
                 return 0;
         drop_front(k);
-        return tank_error_set_errno(
-                        reterr, r, "cannot write the key file %s, nothing was changed", k->path);
+        return tank_error_set_errno(reterr, r,
+                        "no new key was made, as the key file %s cannot be written", k->path);
 }
 
 int keyring_rotate_end(Keyring *k, sd_bus_error *reterr)

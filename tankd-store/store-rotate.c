@@ -39,7 +39,7 @@ struct Rotation {
         StoreKey behind; /* goes on behind this row; size 0: from the beginning */
         bool started;
         bool first_pass; /* what fails is counted once */
-        bool again;      /* behind this, with a new key */
+        bool again;      /* behind this, with a new key: the file had no room for one */
         uint64_t found;  /* rows of this pass that were sealed with another key, or have to wait */
 };
 
@@ -318,7 +318,7 @@ static int submit(Rotation *r, Slice *slice)
         return commit_submit(r->store->commit, &slice->transaction);
 }
 
-/* All over, and from the first row on. */
+/* From the first row on. What was counted before stays so. */
 static int begin(Rotation *r, sd_bus_error *reterr)
 {
         int e = keyring_rotate_begin(r->store->keyring, reterr);
@@ -326,15 +326,26 @@ static int begin(Rotation *r, sd_bus_error *reterr)
         if (e < 0)
                 return e;
         FAILPOINT("store.rotate.begun");
-        r->result = (RotateResult){};
         (void) keyring_format_id(keyring_active(r->store->keyring)->id, r->result.key_id);
         r->family = DB_HISTORY;
         r->behind = (StoreKey){};
         r->started = false;
-        r->first_pass = true;
         r->again = e > 0;
         r->found = 0;
         return 0;
+}
+
+/* What was asked for is not done, but half of the way is. */
+static void refuse_again(Rotation *r, const sd_bus_error *error)
+{
+        CLEANUP(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
+
+        (void) tank_error_set(&e, error->name,
+                        "everything is sealed with the key %s, which an earlier rotation made, and "
+                        "the others are gone (%" PRIu64 " records were sealed anew, %" PRIu64
+                        " cannot be opened); but %s; rotate once more",
+                        r->result.key_id, r->result.rewrapped, r->result.failed, error->message);
+        end(r, &e);
 }
 
 static void finish(Rotation *r)
@@ -350,7 +361,7 @@ static void finish(Rotation *r)
                 return;
         }
         if (begin(r, &error) < 0) {
-                end(r, &error);
+                refuse_again(r, &error);
                 return;
         }
         e = sd_event_source_set_enabled(r->source, SD_EVENT_ONESHOT);
@@ -406,6 +417,7 @@ int store_rotate_key(Store *s, Rotated done, void *userdata, sd_bus_error *reter
                 .store = s,
                 .done = done,
                 .userdata = userdata,
+                .first_pass = true,
         };
         /* No defer source: one that is always on goes before all others of its priority. */
         e = sd_event_add_time(s->event, &r->source, CLOCK_MONOTONIC, 0, 1, on_slice, r);

@@ -14,7 +14,7 @@
 
 typedef struct RotateResult {
         char key_id[KEYRING_ID_TEXT_SIZE];
-        uint64_t rewrapped; /* rows */
+        uint64_t rewrapped; /* rows; twice, where a full key file had to be emptied first */
         uint64_t failed;    /* rows that no key here opens, or that are not what was sealed there */
 } RotateResult;
 

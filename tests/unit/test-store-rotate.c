@@ -9,6 +9,10 @@
 #include <stdio.h>
 #include <cmocka.h>
 
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
 #include "secret-fixture.h"
 #include "store-compact.h"
 #include "store-history.h"
@@ -18,7 +22,7 @@
 typedef struct RotatedOnce {
         bool done;
         RotateResult result;
-        char error[128];
+        char error[128], message[512];
 } RotatedOnce;
 
 static void on_rotated(const RotateResult *result, const sd_bus_error *error, void *userdata)
@@ -28,8 +32,10 @@ static void on_rotated(const RotateResult *result, const sd_bus_error *error, vo
         assert_false(o->done);
         o->done = true;
         o->result = *result;
-        if (error)
-                (void) snprintf(o->error, sizeof(o->error), "%s", error->name);
+        if (!error)
+                return;
+        (void) snprintf(o->error, sizeof(o->error), "%s", error->name);
+        (void) snprintf(o->message, sizeof(o->message), "%s", error->message);
 }
 
 static void turn(Setup *x)
@@ -112,7 +118,7 @@ static void test_rotation_of_a_full_keyring(void **state)
                 turn(&x);
         assert_string_equal(o.error, "");
         assert_int_equal(o.result.failed, 0);
-        assert_int_equal(o.result.rewrapped, KEYRING_MAX - 1);
+        assert_int_equal(o.result.rewrapped, 2 * (KEYRING_MAX - 1)); /* in each half */
         assert_int_equal(keyring_count(store_keyring(x.f.store)), 1);
         assert_memory_not_equal(
                         keyring_active(store_keyring(x.f.store))->id, active, sizeof(active));
@@ -120,6 +126,41 @@ static void test_rotation_of_a_full_keyring(void **state)
         assert_int_equal(keyring_count(store_keyring(x.f.store)), 1);
         check_value(&x, "s1", 0, "k", "s1");
         check_value(&x, "s15", 0, "k", "s15");
+        setup_done(&x);
+}
+
+/* Nor is it said then that nothing was changed, when the new key cannot be written. */
+static void test_second_half_that_fails(void **state)
+{
+        CLEANUP(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
+        struct rlimit unlimited, one_key;
+        RotatedOnce o = {};
+        struct stat st;
+        Setup x = {};
+
+        fixture_init(&x.f, NULL);
+        x.f.memory = true; /* the key file is the only one that is written */
+        (void) snprintf(x.key, sizeof(x.key), "%s/key", x.f.dir);
+        assert_int_equal(fixture_open(&x.f), 0);
+        use_key(&x);
+        (void) set_value(&x, "a", "one");
+        assert_int_equal(stat(x.key, &st), 0);
+        for (int i = 1; i < (int) KEYRING_MAX; i++)
+                assert_int_equal(keyring_rotate_begin(x.f.store->keyring, &e), 0);
+        (void) signal(SIGXFSZ, SIG_IGN);
+        assert_int_equal(getrlimit(RLIMIT_FSIZE, &unlimited), 0);
+        one_key = (struct rlimit){ (rlim_t) st.st_size, unlimited.rlim_max };
+        assert_int_equal(store_rotate_key(x.f.store, on_rotated, &o, &e), 0);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &one_key), 0);
+        while (!o.done)
+                turn(&x);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &unlimited), 0);
+        assert_string_not_equal(o.error, "");
+        assert_non_null(strstr(o.message, "everything is sealed with the key"));
+        assert_non_null(strstr(o.message, "no new key was made"));
+        assert_int_equal(o.result.rewrapped, 1);
+        assert_int_equal(keyring_count(store_keyring(x.f.store)), 1);
+        check_value(&x, "a", 0, "k", "one");
         setup_done(&x);
 }
 
@@ -244,6 +285,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_rotation),
                 cmocka_unit_test(test_rotation_of_a_full_keyring),
+                cmocka_unit_test(test_second_half_that_fails),
                 cmocka_unit_test(test_rotation_and_compaction),
                 cmocka_unit_test(test_rotation_passes_over),
                 cmocka_unit_test(test_rotation_passes_over_keys_of_nothing),
