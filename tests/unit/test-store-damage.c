@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Rows that somebody changed: every row of a small database in turn, in several ways, and a row
- * whose key is the name of nothing; and a disk that does not give them out. Whatever it is, the store opens, all lists are told to their
- * end, an export saves all that can be read; and what verify says has to be done can be done, and
- * then helps. */
+/* Rows that somebody changed: every row of a small database in turn, in several ways, a row whose
+ * key is the name of nothing, and a disk that does not give rows out. Whatever it is, the store
+ * opens, all lists are told to their end, an export saves all that can be read; and what verify
+ * says has to be done can be done, and then helps. */
 
 #include <setjmp.h>
 #include <stdarg.h>
