@@ -8,7 +8,10 @@
  * and nothing is stopped or changed because of what that store says. A crashed container is started
  * again, from the declaration last acted on. It ends when the known database is back, or when a
  * person says that this one counts (AcceptStore). The position does not survive a reboot, as
- * nothing does that it protects. Where nothing at all is known, what the store says is taken. */
+ * nothing does that it protects. Where nothing at all is known, what the store says is taken.
+ *
+ * A list of a store that is degraded may lack what stands in what it cannot read: what it tells of is
+ * taken, what it does not tell of stays, until a list of the store that is well. */
 
 #include <stdio.h>
 
@@ -334,10 +337,37 @@ void manager_list_document(Manager *m, const char *document)
         m->skipped++;
 }
 
-void manager_list_end(Manager *m, uint64_t revision)
+/* What was not told of goes: pods that were never acted on at once. */
+static void manager_remove_unseen(Manager *m)
 {
         bool held = m->held_reason;
 
+        for (size_t i = m->n_pods; i > 0; i--) { /* they may go from the array */
+                PodEntry *p = m->pods[i - 1];
+
+                if (!p->seen && (!held || p->held))
+                        manager_undeclare(p);
+        }
+}
+
+/* What a degraded store does not tell of may stand in what it cannot read: it stays as it is. */
+static void manager_keep_unseen(Manager *m)
+{
+        unsigned n = 0;
+
+        for (size_t i = 0; i < m->n_pods; i++)
+                n += !m->pods[i]->seen && m->pods[i]->declared;
+        if (n > 0)
+                log_warning("the store is degraded and does not list %u pods that are known: they "
+                            "stay until it is well and says so again",
+                                n);
+}
+
+void manager_list_end(Manager *m, uint64_t revision, bool whole)
+{
+        bool held = m->held_reason;
+
+        m->list_is_partial = false; /* what is held is listed anew when it ends */
         if (!held && m->skipped > 0 && !m->tolerate_unreadable && manager_knows_pods(m)) {
                 manager_hold(m,
                                 "%u documents of the store cannot be read, so that it is not known "
@@ -347,20 +377,20 @@ void manager_list_end(Manager *m, uint64_t revision)
                                 m->skipped);
                 return;
         }
-        /* From the end: pods that were never acted on go at once. */
-        for (size_t i = m->n_pods; i > 0; i--) {
-                PodEntry *p = m->pods[i - 1];
-
-                if (!p->seen && (!held || p->held))
-                        manager_undeclare(p);
-        }
+        if (whole)
+                manager_remove_unseen(m);
+        else
+                manager_keep_unseen(m);
         if (!held) {
+                m->list_is_partial = !whole;
                 m->revision = revision;
                 m->position_dirty = true;
                 m->desired_known = true;
-                m->tolerate_unreadable = false;
-                manager_sweep_results(m);
-                events_settle(m);
+                if (whole) {
+                        m->tolerate_unreadable = false;
+                        manager_sweep_results(m);
+                        events_settle(m);
+                }
                 values_changes_missed(m);
         }
         manager_changed(m);

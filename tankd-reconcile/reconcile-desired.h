@@ -13,7 +13,8 @@ StoreVerdict manager_store_appeared(Manager *m, const char *database_id, uint64_
 void manager_store_gone(Manager *m);
 void manager_list_begin(Manager *m);
 void manager_list_document(Manager *m, const char *document);
-void manager_list_end(Manager *m, uint64_t revision);
+/* @whole: what it did not tell of is not there. */
+void manager_list_end(Manager *m, uint64_t revision, bool whole);
 void manager_change(Manager *m, uint64_t revision, const char *operation, const char *type,
                 const char *namespace, const char *name, const char *document);
 void manager_caught_up(Manager *m, uint64_t revision, uint64_t read);

@@ -5,7 +5,12 @@
  *   absent ── name has an owner ──> probing ── position continues ──> following
  *                                     |  ^                             |  ^
  *                         otherwise   v  |  reads fail, another id     v  | list complete
- *                                   listing <──── Compacted ──────── reading */
+ *                                   listing <──── Compacted ──────── reading
+ *                                            (by way of probing)
+ *
+ * Each list is read right behind a probe, as the store's State says whether the list can be whole. A
+ * store that is degraded may not list what it cannot read: after a list of such a one every resync
+ * probes, and another list is read once the store is well. */
 
 #include <stdio.h>
 
@@ -37,6 +42,8 @@ struct Watch {
         char database_id[ID128_SIZE];
         uint64_t revision; /* read up to here */
         bool again;        /* a hint came while a read was under way */
+        bool list_anew;    /* there is nothing to continue from: a list behind the next probe */
+        bool degraded;     /* the store was, at the newest probe */
         uint64_t read;     /* number of the newest reading that has begun */
         uint64_t window_start;
         unsigned window_reads;
@@ -102,10 +109,10 @@ static void watch_check(Watch *w, int r, const char *what)
 
 /* -ENOMEDIUM: there is a store, and it has no database that it could open. */
 
-static int read_position(
-                sd_bus_message *reply, char ret_id[static ID128_SIZE], uint64_t *ret_revision)
+static int read_position(sd_bus_message *reply, char ret_id[static ID128_SIZE],
+                uint64_t *ret_revision, bool *ret_degraded)
 {
-        const char *key, *id = NULL;
+        const char *key, *id = NULL, *state = NULL;
         uint64_t revision = 0;
         bool have_revision = false;
         int r;
@@ -119,6 +126,8 @@ static int read_position(
                         return r;
                 if (streq(key, "DatabaseId"))
                         r = sd_bus_message_read(reply, "v", "s", &id);
+                else if (streq(key, "State"))
+                        r = sd_bus_message_read(reply, "v", "s", &state);
                 else if (streq(key, "Revision")) {
                         r = sd_bus_message_read(reply, "v", "t", &revision);
                         have_revision = true;
@@ -137,11 +146,13 @@ static int read_position(
                 return -EBADMSG;
         (void) snprintf(ret_id, ID128_SIZE, "%s", id);
         *ret_revision = revision;
+        *ret_degraded = !streq_ptr(state, "ok");
         return 0;
 }
 
 static int on_position(sd_bus_message *reply, void *userdata, sd_bus_error *reterr)
 {
+        StoreVerdict verdict;
         Watch *w = userdata;
         uint64_t revision;
         int r;
@@ -151,7 +162,7 @@ static int on_position(sd_bus_message *reply, void *userdata, sd_bus_error *rete
                 watch_failed(w, reply, "for its position");
                 return 0;
         }
-        r = read_position(reply, w->database_id, &revision);
+        r = read_position(reply, w->database_id, &revision, &w->degraded);
         if (r == -ENOMEDIUM) { /* why, it says itself; here that is as if it were not there */
                 watch_gone(w);
                 return 0;
@@ -160,13 +171,14 @@ static int on_position(sd_bus_message *reply, void *userdata, sd_bus_error *rete
                 watch_check(w, r, "read the store's position");
                 return 0;
         }
-        switch (manager_store_appeared(w->manager, w->database_id, revision)) {
-        case STORE_CONTINUE:
-                w->revision = w->manager->revision;
-                watch_check(w, watch_read_changes(w), "read the store's changes");
-                break;
-        case STORE_LIST: watch_list(w); break;
+        verdict = manager_store_appeared(w->manager, w->database_id, revision);
+        if (verdict == STORE_LIST || w->list_anew ||
+                        (w->manager->list_is_partial && !w->degraded)) {
+                watch_list(w);
+                return 0;
         }
+        w->revision = w->manager->revision;
+        watch_check(w, watch_read_changes(w), "read the store's changes");
         return 0;
 }
 
@@ -186,6 +198,12 @@ static int watch_probe(Watch *w)
         return r;
 }
 
+static void watch_list_anew(Watch *w)
+{
+        w->list_anew = true;
+        watch_check(w, watch_probe(w), "ask the store for its position");
+}
+
 /* ---- lists ---- */
 
 static int on_page(sd_bus_message *reply, void *userdata, sd_bus_error *reterr)
@@ -198,7 +216,7 @@ static int on_page(sd_bus_message *reply, void *userdata, sd_bus_error *reterr)
         w->call = sd_bus_slot_unref(w->call);
         if (sd_bus_message_is_method_error(reply, TANK_ERROR_COMPACTED)) {
                 log_info("what the list's first page was read from is compacted: listing anew");
-                watch_list(w);
+                watch_list_anew(w);
                 return 0;
         }
         if (sd_bus_message_is_method_error(reply, NULL)) {
@@ -216,7 +234,7 @@ static int on_page(sd_bus_message *reply, void *userdata, sd_bus_error *reterr)
                 r = watch_list_page(w, next);
         else if (r >= 0) {
                 w->revision = revision; /* of all pages */
-                manager_list_end(w->manager, revision);
+                manager_list_end(w->manager, revision, !w->degraded);
                 /* What changed while they were read. */
                 r = watch_read_changes(w);
         }
@@ -243,6 +261,7 @@ static int watch_list_page(Watch *w, const char *token)
 
 static void watch_list(Watch *w)
 {
+        w->list_anew = false;
         manager_list_begin(w->manager);
         watch_check(w, watch_list_page(w, ""), "list the store's pods");
 }
@@ -286,7 +305,7 @@ static int on_changes(sd_bus_message *reply, void *userdata, sd_bus_error *reter
                 log_info("the store's changes since revision %" PRIu64 " are compacted: reading a "
                          "list",
                                 w->revision);
-                watch_list(w);
+                watch_list_anew(w);
                 return 0;
         }
         if (sd_bus_message_is_method_error(reply, TANK_ERROR_FAILED_PRECONDITION)) {
@@ -450,6 +469,10 @@ void watch_resync(Watch *w)
         }
         if (w->state != WATCH_FOLLOWING)
                 return;
+        if (w->manager->list_is_partial) {
+                watch_check(w, watch_probe(w), "ask the store for its position");
+                return;
+        }
         r = watch_call_new(w, "org.freedesktop.DBus.Properties", "Get", &m);
         if (r >= 0)
                 r = sd_bus_message_append(m, "ss", TANK_STORE_INTERFACE, "Revision");

@@ -22,4 +22,4 @@ void watch_disconnected(Watch *w);
  * manager_caught_up() will name it or a later one. -ENOTCONN without a store. */
 int watch_read(Watch *w, uint64_t *ret_read);
 void watch_restart(Watch *w); /* from the position on, as after a connect */
-void watch_resync(Watch *w);  /* compares one revision */
+void watch_resync(Watch *w);  /* compares one revision; the position where the list was not whole */
