@@ -10,8 +10,8 @@
  * person says that this one counts (AcceptStore). The position does not survive a reboot, as
  * nothing does that it protects. Where nothing at all is known, what the store says is taken.
  *
- * A list of a store that is degraded may lack what stands in what it cannot read: what it tells of is
- * taken, what it does not tell of stays, until a list of the store that is well. */
+ * A list of a store that is degraded may lack what stands in what it cannot read: what it tells of
+ * is taken, what it does not tell of stays, until a list of the store that is well. */
 
 #include <stdio.h>
 

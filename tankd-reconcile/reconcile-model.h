@@ -230,7 +230,7 @@ struct Manager {
         unsigned n_adopting;
         sd_event_source *adoption_timer;
         bool desired_known;   /* a list of a store that is accepted has been read to its end */
-        bool list_is_partial; /* the newest such list was a degraded store's: it may lack something */
+        bool list_is_partial; /* the newest one was a degraded store's: it may lack something */
         bool store_up;
         char *held_reason;            /* NULL: not held */
         char database_id[ID128_SIZE]; /* as last accepted, "" before the first */

@@ -8,9 +8,9 @@
  *                                   listing <──── Compacted ──────── reading
  *                                            (by way of probing)
  *
- * Each list is read right behind a probe, as the store's State says whether the list can be whole. A
- * store that is degraded may not list what it cannot read: after a list of such a one every resync
- * probes, and another list is read once the store is well. */
+ * Each list is read right behind a probe, as the store's State says whether the list can be whole.
+ * A store that is degraded may not list what it cannot read: after a list of such a one every
+ * resync probes, and another list is read once the store is well. */
 
 #include <stdio.h>
 
