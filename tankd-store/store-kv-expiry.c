@@ -68,25 +68,45 @@ static int gather(KvTransaction *t, uint64_t *ret_next)
         return db_iter_status(i);
 }
 
+/* Nothing of it stays, unless something is over. */
+static int find_over(Kv *kv, KvTransaction **ret, uint64_t *ret_next, sd_bus_error *reterr)
+{
+        CLEANUP(kv_transaction_freep) KvTransaction *t = NULL;
+        int r;
+
+        r = kv_ready(kv, reterr);
+        if (r < 0)
+                return r;
+        r = kv_transaction_new(kv, 0, &t);
+        if (r >= 0)
+                r = gather(t, ret_next);
+        if (t && (r < 0 || t->n_ops == 0))
+                kv_transaction_undo(t);
+        if (r < 0)
+                return store_read_failed(r, reterr);
+        *ret = TAKE_PTR(t);
+        return 0;
+}
+
 static int expire(Kv *kv, uint64_t *ret_next, sd_bus_error *reterr)
 {
         CLEANUP(kv_transaction_freep) KvTransaction *t = NULL;
         int r;
 
         *ret_next = now_realtime_usec() + KV_RETRY_USEC;
-        store_try_writable(kv->store);
-        r = kv_ready(kv, reterr);
-        if (r < 0)
+        r = find_over(kv, &t, ret_next, reterr);
+        if (r >= 0 && t->n_ops > 0 && kv->store->state != STORE_OK) {
+                /* Only for something to write; and then it is found anew, as the database may be
+                 * another one. */
+                kv_transaction_undo(t);
+                t = kv_transaction_free(t);
+                store_try_writable(kv->store);
+                r = find_over(kv, &t, ret_next, reterr);
+        }
+        if (r < 0 || t->n_ops == 0)
                 return r;
-        r = kv_transaction_new(kv, 0, &t);
-        if (r < 0)
-                return store_read_failed(r, reterr);
-        r = gather(t, ret_next);
-        if (r < 0)
-                r = store_read_failed(r, reterr);
-        else if (t->n_ops > 0)
-                r = store_check_writable(kv->store, true, reterr);
-        if (r < 0 || t->n_ops == 0) {
+        r = store_check_writable(kv->store, true, reterr);
+        if (r < 0) {
                 kv_transaction_undo(t);
                 return r;
         }
