@@ -56,8 +56,8 @@ static const char read_only_settings[] = "wal_recovery_mode=kPointInTimeRecovery
 
 /* Where even that fails, a table is missing or damaged: all but what stands in it, which is an
  * error for who asks for it. Of a log that is damaged, too, RocksDB then passes over the damage
- * without a word, whatever the recovery mode is, and goes on behind it. Whoever opens it so has to look at
- * what there is. */
+ * without a word, whatever the recovery mode is, and goes on behind it. Whoever opens it so has
+ * to look at what there is. */
 static const char salvage_settings[] = "paranoid_checks=false;"
                                        "skip_checking_sst_file_sizes_on_db_open=true";
 

@@ -85,9 +85,9 @@ uint64_t db_number(Db *db, DbNumber number); /* 0 when it is not known */
 
 /* Something that was read had a wrong checksum or structure. */
 bool db_is_damaged(const Db *db);
-/* Of DB_READ_ONLY: a table is missing or damaged, and whoever asks for what is in it is told so;
- * but of the log, too, rows may be missing in the middle, and nobody is told. Otherwise what was opened
- * is what the database held at one moment, if not the last. */
+/* Of DB_READ_ONLY: a table is missing or damaged, and whoever asks for what is in it is told
+ * so; but of the log, too, rows may be missing in the middle, and nobody is told. Otherwise
+ * what was opened is what the database held at one moment, if not the last. */
 bool db_is_salvaged(const Db *db);
 /* A write failed in the middle of what RocksDB cannot undo: closing the handle would abort the
  * process. db_close() leaves it alone then, and only another process can open the database. */
