@@ -26,7 +26,13 @@
  * Kubernetes.) All that can fail for want of room is done before the rename, in all volumes of the
  * container; what failed leaves nothing behind. The generation before stays for a while, for those
  * who are in it or on their way. What is declared cannot meet these names: no key begins with "..",
- * nor the path of an item. */
+ * nor the path of an item.
+ *
+ * A container that may mount can make its own mount of a live volume writable again, and exchange
+ * there what the shim is about to use, which has all rights on the host. So the shim goes by one
+ * name at a time, never through a link, and puts files only into a directory that it found to be
+ * its own and that nobody else may enter until all is in it. What such a container can spoil is
+ * its own volume. */
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -126,21 +132,32 @@ static int make_file_system(const Launch *l, const LaunchMount *m, int *ret_fd)
         return r;
 }
 
-static int make_directories(int root, const char *path, uid_t owner)
+/* The directory that the last name of @path stands in, which is made; *@ret_name: that name. */
+static int open_parent(int root, const char *path, uid_t owner, int *ret_fd, const char **ret_name)
 {
         CLEANUP_FREE char *copy = strdup(path);
+        CLEANUP_CLOSE int fd = -EBADF;
+        char *name = copy;
 
         if (!copy)
                 return -ENOMEM;
-        for (char *slash = strchr(copy, '/'); slash; slash = strchr(slash + 1, '/')) {
+        fd = fcntl(root, F_DUPFD_CLOEXEC, 3);
+        if (fd < 0)
+                return -errno;
+        for (char *slash; (slash = strchr(name, '/')); name = slash + 1) {
+                int next, r;
+
                 *slash = '\0';
-                if (mkdirat(root, copy, 0755) < 0) {
-                        if (errno != EEXIST)
-                                return -errno;
-                } else if (fchownat(root, copy, owner, owner, AT_SYMLINK_NOFOLLOW) < 0)
+                r = mkdir_p_open_at(fd, name, 0755, &next);
+                if (r < 0)
+                        return r;
+                (void) safe_close(fd);
+                fd = next;
+                if (fchown(fd, owner, owner) < 0)
                         return -errno;
-                *slash = '/';
         }
+        *ret_fd = TAKE_FD(fd);
+        *ret_name = path + (name - copy);
         return 0;
 }
 
@@ -174,9 +191,9 @@ static int lock_in_memory(int dir, const char *name, size_t size, Locks *locks)
 
         if (size == 0)
                 return 0;
-        fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+        fd = open_beneath(dir, name, O_RDONLY, 0);
         if (fd < 0)
-                return -errno;
+                return fd;
         p = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
         if (p == MAP_FAILED)
                 return -errno;
@@ -188,19 +205,20 @@ static int lock_in_memory(int dir, const char *name, size_t size, Locks *locks)
 }
 
 /* @locks: NULL when it need not be. */
-static int make_file(int dir, const LaunchFile *f, uid_t uid, gid_t gid, Locks *locks)
+static int make_file(
+                int dir, const char *name, const LaunchFile *f, uid_t uid, gid_t gid, Locks *locks)
 {
         CLEANUP_CLOSE int fd = -EBADF;
         int r;
 
-        fd = openat(dir, f->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        fd = open_beneath(dir, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
         if (fd < 0)
-                return -errno;
+                return fd;
         r = write_full(fd, f->data, f->size);
         if (r < 0)
                 return r;
         if (locks) {
-                r = lock_in_memory(dir, f->path, f->size, locks);
+                r = lock_in_memory(dir, name, f->size, locks);
                 if (r < 0)
                         return r;
         }
@@ -216,13 +234,16 @@ static int fill(const Launch *launch, const LaunchMount *m, const Launch *files,
 {
         for (size_t i = 0; i < files->n_files; i++) {
                 const LaunchFile *f = &files->files[i];
+                CLEANUP_CLOSE int parent = -EBADF;
+                const char *name = NULL;
                 int r;
 
                 if (!is_of(f, m))
                         continue;
-                r = make_directories(dir, f->path, root_of(launch));
+                r = open_parent(dir, f->path, root_of(launch), &parent, &name);
                 if (r >= 0)
-                        r = make_file(dir, f, uid, gid, m->secret && must_lock ? locks : NULL);
+                        r = make_file(parent, name, f, uid, gid,
+                                        m->secret && must_lock ? locks : NULL);
                 if (r < 0) {
                         *reterr_path = f->path;
                         return r;
@@ -269,6 +290,13 @@ static int clear(int root, const char *kept)
         return r;
 }
 
+static bool is_dangling(int root, const char *name)
+{
+        CLEANUP_CLOSE int fd = open_in_root(root, name, O_PATH, 0);
+
+        return fd == -ENOENT;
+}
+
 /* Links to what is not in the generation that counts: of a key that is gone, or of one that did
  * not come. */
 static int drop_dangling(int root)
@@ -280,8 +308,7 @@ static int drop_dangling(int root)
         r = opendir_beneath(root, ".", &d);
         while (r >= 0 && (e = readdir(d)))
                 if (e->d_type == DT_LNK && !startswith(e->d_name, "..") &&
-                                faccessat(root, e->d_name, F_OK, 0) < 0 && errno == ENOENT &&
-                                unlinkat(root, e->d_name, 0) < 0)
+                                is_dangling(root, e->d_name) && unlinkat(root, e->d_name, 0) < 0)
                         r = -errno;
         return r;
 }
@@ -316,6 +343,27 @@ static void format_generation(uint64_t n, char ret[static 32])
         (void) snprintf(ret, 32, "..%" PRIu64, n);
 }
 
+/* Empty, and ours alone until all is in it: nobody else can make one that belongs to us. */
+static int make_generation(int root, const char *name, int *ret_fd, const char **reterr_path)
+{
+        CLEANUP_CLOSE int fd = -EBADF;
+        struct stat st;
+
+        if (mkdirat(root, name, 0700) < 0)
+                return -errno;
+        fd = open_beneath(root, name, O_RDONLY | O_DIRECTORY, 0);
+        if (fd < 0)
+                return fd;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        if (st.st_uid != geteuid() || (st.st_mode & 07777) != 0700) {
+                *reterr_path = "somebody else writes there, who exchanged a new directory";
+                return -EBUSY;
+        }
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
 /* All that takes room, before anything is another one: a generation behind that which counts, the
  * links to what is new in it, and the link that will make it count. */
 static int stage(const Launch *launch, const LaunchMount *m, const Launch *files, int root,
@@ -335,11 +383,9 @@ static int stage(const Launch *launch, const LaunchMount *m, const Launch *files
         r = clear(root, kept);
         if (r < 0)
                 return r;
-        if (mkdirat(root, name, 0700) < 0)
-                return -errno;
-        dir = openat(root, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (dir < 0)
-                return -errno;
+        r = make_generation(root, name, &dir, reterr_path);
+        if (r < 0)
+                return r;
         r = fill(launch, m, files, dir, owner->st_uid, owner->st_gid, locks, reterr_path);
         if (r < 0)
                 return r;

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -285,6 +286,81 @@ static void test_left_behind(void **state)
         done(&v);
 }
 
+/* As a container would that can write to its volume, and is quick: right behind the shim's mkdirat()
+ * of that name there is what was prepared, in the place of the new directory. */
+static const char *exchanged;
+
+int mkdirat(int dir, const char *path, mode_t mode)
+{
+        int r = (int) syscall(SYS_mkdirat, dir, path, mode);
+
+        if (r == 0 && exchanged && streq(path, exchanged)) {
+                exchanged = NULL;
+                assert_int_equal(renameat2(dir, path, dir, "prepared", RENAME_EXCHANGE), 0);
+        }
+        return r;
+}
+
+/* What was prepared is a directory with a link that leads out of the volume. */
+static int replace_exchanged(Volumes *v, uid_t owner, mode_t mode)
+{
+        char outside[] = "/tmp/test-shim-values.XXXXXX";
+        bool empty;
+        int r;
+
+        make(v, TEXTS("one", "a", "1", "one", "x/b", "1", "two", "a", "1"));
+        assert_int_equal(mkdirat(v->live[0], "prepared", mode), 0);
+        assert_int_equal(fchownat(v->live[0], "prepared", owner, owner, 0), 0);
+        assert_non_null(mkdtemp(outside));
+        assert_int_equal(symlinkat(outside, v->live[0], "prepared/x"), 0);
+        exchanged = "..2";
+        r = replace(v, TEXTS("one", "a", "2", "one", "x/b", "2", "two", "a", "2"));
+        assert_null(exchanged);
+        empty = rmdir(outside) == 0;
+        if (!empty)
+                (void) remove_tree_at(AT_FDCWD, outside);
+        assert_true(empty);
+        assert_text(v->live[0], "a", "1");
+        assert_text(v->live[0], "x/b", "1");
+        assert_text(v->live[1], "a", "1");
+        return r;
+}
+
+/* A directory that is not the shim's gets no file. */
+static void test_exchanged(void **state)
+{
+        Volumes v;
+
+        assert_int_equal(replace_exchanged(&v, 1234, 0755), -EBUSY);
+        replace_ok(&v, TEXTS("one", "a", "2", "one", "x/b", "2", "two", "a", "2"));
+        assert_text(v.live[0], "x/b", "2");
+        done(&v);
+}
+
+/* One that cannot be told from it, as root of the host could make, leads nowhere either. */
+static void test_exchanged_alike(void **state)
+{
+        Volumes v;
+
+        assert_int_equal(replace_exchanged(&v, 0, 0700), -ENOTDIR);
+        done(&v);
+}
+
+/* A link of a container's is never followed out of the volume: whether there is something, is not
+ * told. */
+static void test_link_outside(void **state)
+{
+        char target[8];
+        Volumes v;
+
+        make(&v, TEXTS("one", "a", "1"));
+        assert_int_equal(symlinkat("/etc/passwd", v.live[0], "link"), 0);
+        replace_ok(&v, TEXTS("one", "a", "2"));
+        assert_int_equal(readlinkat(v.live[0], "link", target, sizeof(target)), -1);
+        assert_int_equal(errno, ENOENT);
+        done(&v);
+}
+
 /* Two files of one version, through the directory that is ..data at the time; and one file by its
  * name, which is always there. */
 static _Noreturn void read_on(int dir)
@@ -343,6 +419,9 @@ int main(void)
                 cmocka_unit_test(test_full),
                 cmocka_unit_test(test_refused),
                 cmocka_unit_test(test_left_behind),
+                cmocka_unit_test(test_exchanged),
+                cmocka_unit_test(test_exchanged_alike),
+                cmocka_unit_test(test_link_outside),
                 cmocka_unit_test(test_readers),
         };
 
