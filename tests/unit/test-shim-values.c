@@ -11,12 +11,16 @@
 #include <stdio.h>
 #include <cmocka.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "fd.h"
 #include "log.h"
 #include "shim-values.h"
@@ -361,11 +365,18 @@ static void test_link_outside(void **state)
         done(&v);
 }
 
+#define N_READERS    2
+#define READERS_USEC (20 * USEC_PER_SEC)
+
+/* Shared with the readers: how often each has seen all that it looks for. */
+static _Atomic unsigned *n_seen;
+static pid_t readers[N_READERS];
+
 /* Two files of one version, through the directory that is ..data at the time; and one file by its
  * name, which is always there. */
-static _Noreturn void read_on(int dir)
+static _Noreturn void read_on(int dir, _Atomic unsigned *n)
 {
-        for (;;) {
+        for (;; ++*n) {
                 CLEANUP_CLOSE int at = openat(dir, "..data", O_PATH | O_DIRECTORY | O_CLOEXEC);
                 char first[64];
                 const char *text;
@@ -374,39 +385,83 @@ static _Noreturn void read_on(int dir)
                         _exit(2);
                 text = text_of(at, "a");
                 if (!text)
-                        continue; /* twice replaced meanwhile */
+                        _exit(2);
                 (void) snprintf(first, sizeof(first), "%s", text);
                 text = text_of(at, "x/b");
-                if (text && !streq(text, first))
+                if (!text)
+                        _exit(2);
+                if (!streq(text, first))
                         _exit(3);
         }
 }
 
+static void start_readers(int dir)
+{
+        pid_t self = getpid();
+
+        n_seen = mmap(NULL, N_READERS * sizeof(*n_seen), PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        assert_true(n_seen != MAP_FAILED);
+        for (size_t i = 0; i < N_READERS; i++) {
+                readers[i] = fork();
+                assert_true(readers[i] >= 0);
+                if (readers[i] == 0) {
+                        (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+                        if (getppid() == self)
+                                read_on(dir, &n_seen[i]);
+                        _exit(4);
+                }
+        }
+}
+
+/* Until each has ended a look that it was in: no look meets two replacements, as none does of which
+ * the second comes when the first one's earlier files are still kept. */
+static void await_readers(uint64_t deadline)
+{
+        for (size_t i = 0; i < N_READERS; i++) {
+                const unsigned before = n_seen[i];
+
+                while (n_seen[i] == before) {
+                        int status;
+
+                        if (waitpid(readers[i], &status, WNOHANG) == readers[i]) {
+                                readers[i] = 0;
+                                /* 2: nothing there, 3: a mixture */
+                                fail_msg("a reader ended: %#x", (unsigned) status);
+                        }
+                        if (now_boottime_usec() > deadline)
+                                fail_msg("a reader sees nothing");
+                        (void) sched_yield();
+                }
+        }
+}
+
+static int end_readers(void **state)
+{
+        for (size_t i = 0; i < N_READERS; i++)
+                if (readers[i] > 0) {
+                        (void) kill(readers[i], SIGKILL);
+                        (void) waitpid(readers[i], NULL, 0);
+                        readers[i] = 0;
+                }
+        return 0;
+}
+
 static void test_readers(void **state)
 {
-        pid_t pids[2];
+        const uint64_t deadline = now_boottime_usec() + READERS_USEC;
         Volumes v;
 
         make(&v, TEXTS("one", "a", "0", "one", "x/b", "0"));
-        for (size_t i = 0; i < 2; i++) {
-                pids[i] = fork();
-                assert_true(pids[i] >= 0);
-                if (pids[i] == 0)
-                        read_on(v.live[0]);
-        }
+        start_readers(v.live[0]);
         for (int i = 1; i <= N_REFRESHES; i++) {
                 char text[16];
 
+                await_readers(deadline);
                 (void) snprintf(text, sizeof(text), "%d", i);
                 replace_ok(&v, TEXTS("one", "a", text, "one", "x/b", text));
         }
-        for (size_t i = 0; i < 2; i++) {
-                int status;
-
-                assert_int_equal(kill(pids[i], SIGKILL), 0);
-                assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
-                assert_true(WIFSIGNALED(status)); /* 2: nothing there, 3: a mixture */
-        }
+        await_readers(deadline);
         done(&v);
 }
 
@@ -422,7 +477,7 @@ int main(void)
                 cmocka_unit_test(test_exchanged),
                 cmocka_unit_test(test_exchanged_alike),
                 cmocka_unit_test(test_link_outside),
-                cmocka_unit_test(test_readers),
+                cmocka_unit_test_teardown(test_readers, end_readers),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
