@@ -50,6 +50,7 @@
 #define PAGE 4096U
 #define DATA "..data"
 #define NEXT "..next" /* what becomes it */
+#define LAST "..last" /* what was it, until all volumes have their new one */
 
 /* Files of secrets that are locked, on kernels that would swap them; of one process, which is one
  * run's. */
@@ -365,7 +366,7 @@ static int make_generation(int root, const char *name, int *ret_fd, const char *
 }
 
 /* All that takes room, before anything is another one: a generation behind that which counts, the
- * links to what is new in it, and the link that will make it count. */
+ * links to what is new in it, the link that will make it count, and one that takes that back. */
 static int stage(const Launch *launch, const LaunchMount *m, const Launch *files, int root,
                 const struct stat *owner, Locks *locks, const char **reterr_path)
 {
@@ -392,6 +393,8 @@ static int stage(const Launch *launch, const LaunchMount *m, const Launch *files
         if (fchown(dir, container_root, container_root) < 0 || fchmod(dir, 0755) < 0)
                 return -errno;
         r = make_links(launch, m, files, root);
+        if (r >= 0 && n > 0)
+                r = make_link(root, LAST, kept, container_root);
         return r < 0 ? r : make_link(root, NEXT, name, container_root);
 }
 
@@ -512,40 +515,59 @@ static int stage_all(const Launch *launch, const int live[static LIMIT_MOUNTS], 
         return 0;
 }
 
-static int publish_all(
-                const Launch *launch, const int live[static LIMIT_MOUNTS], SetupReport *reterr)
+/* In all, or in none: of each one both generations are still there. *@ret_mixed: what was
+ * published could not be taken back, so that files of both count. */
+static int publish_all(const Launch *launch, const int live[static LIMIT_MOUNTS], bool *ret_mixed,
+                SetupReport *reterr)
 {
+        *ret_mixed = false;
         for (size_t i = 0; i < launch->n_mounts; i++) {
                 int r = live[i] >= 0 ? publish(live[i]) : 0;
 
-                if (r < 0)
-                        return refuse_files(reterr, r, &launch->mounts[i], NULL);
+                if (r >= 0)
+                        continue;
+                for (size_t k = 0; k < i; k++)
+                        if (live[k] >= 0 && renameat(live[k], LAST, live[k], DATA) < 0)
+                                *ret_mixed = true;
+                return refuse_files(reterr, r, &launch->mounts[i], NULL);
         }
         return 0;
+}
+
+/* Behind what was published in all. */
+static void tidy(const LaunchMount *m, int root)
+{
+        int r = unlinkat(root, LAST, 0) < 0 && errno != ENOENT ? -errno : drop_dangling(root);
+
+        if (r < 0)
+                (void) log_warning_errno(r, "cannot take the names of keys that are gone out of %s",
+                                m->values);
 }
 
 int values_replace(const Launch *launch, const int live[static LIMIT_MOUNTS], const Launch *files,
                 SetupReport *reterr)
 {
+        bool mixed = false;
         Locks locks = {};
         int r;
 
         r = stage_all(launch, live, files, &locks, reterr);
         if (r >= 0)
-                r = publish_all(launch, live, reterr);
+                r = publish_all(launch, live, &mixed, reterr);
         if (r < 0) {
                 for (size_t i = 0; i < launch->n_mounts; i++)
                         if (live[i] >= 0)
                                 unstage(live[i]);
-                drop_locks(&locks);
+                /* Where some of either count, all stay locked, for good. */
+                if (mixed)
+                        free(locks.all);
+                else
+                        drop_locks(&locks);
                 return r;
         }
         for (size_t i = 0; i < launch->n_mounts; i++)
-                if (live[i] >= 0 && (r = drop_dangling(live[i])) < 0)
-                        (void) log_warning_errno(r,
-                                        "cannot take the names of keys that are gone "
-                                        "out of %s",
-                                        launch->mounts[i].values);
+                if (live[i] >= 0)
+                        tidy(&launch->mounts[i], live[i]);
         drop_locks(&earlier_locks);
         earlier_locks = live_locks;
         live_locks = locks;

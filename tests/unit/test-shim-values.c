@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <cmocka.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -290,8 +291,38 @@ static void test_left_behind(void **state)
         done(&v);
 }
 
-/* As a container would that can write to its volume, and is quick: right behind the shim's mkdirat()
- * of that name there is what was prepared, in the place of the new directory. */
+/* How often a generation comes to count before that fails, once. */
+static unsigned n_published_left = UINT_MAX;
+
+int renameat(int from_dir, const char *from, int to_dir, const char *to)
+{
+        if (streq(to, "..data") && n_published_left-- == 0) {
+                errno = EIO;
+                return -1;
+        }
+        return (int) syscall(SYS_renameat2, from_dir, from, to_dir, to, 0);
+}
+
+/* When the last step fails in the second volume, the first one has its files from before, and
+ * nothing of the new ones. */
+static void test_second_fails(void **state)
+{
+        Volumes v;
+
+        make(&v, TEXTS("one", "a", "1", "one", "b", "1", "two", "a", "1"));
+        n_published_left = 1;
+        assert_int_equal(replace(&v, TEXTS("one", "a", "2", "one", "c", "2", "two", "a", "2")),
+                        -EIO);
+        assert_as_before(&v);
+        replace_ok(&v, TEXTS("one", "a", "2", "one", "c", "2", "two", "a", "2"));
+        assert_text(v.live[0], "a", "2");
+        assert_text(v.live[0], "b", NULL);
+        assert_text(v.live[1], "a", "2");
+        done(&v);
+}
+
+/* As a container would that can write to its volume, and is quick: right behind the shim's
+ * mkdirat() of that name there is what was prepared, in the place of the new directory. */
 static const char *exchanged;
 
 int mkdirat(int dir, const char *path, mode_t mode)
@@ -474,6 +505,7 @@ int main(void)
                 cmocka_unit_test(test_full),
                 cmocka_unit_test(test_refused),
                 cmocka_unit_test(test_left_behind),
+                cmocka_unit_test(test_second_fails),
                 cmocka_unit_test(test_exchanged),
                 cmocka_unit_test(test_exchanged_alike),
                 cmocka_unit_test(test_link_outside),
