@@ -16,8 +16,8 @@ static void print_words(const char *command, const char *dir, const char *name)
         printf("%s", name);
 }
 
-/* What is typed stops at the first that fails: the key of an earlier restore, which lies where an old
- * store was put aside before, would open nothing. */
+/* What is typed stops at the first that fails: the key of an earlier restore, which lies where an
+ * old store was put aside before, would open nothing. */
 static void print_restore(const Paths *p, const char *from)
 {
         printf("The store owns its directory, so the store restores it, into an empty one:\n\n"
