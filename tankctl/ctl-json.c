@@ -27,7 +27,7 @@ int json_print_line(FILE *f, const json_t *value)
         return print(f, value, JSON_COMPACT);
 }
 
-json_t *json_time(uint64_t usec)
+json_t *ctl_json_time(uint64_t usec)
 {
         char text[RFC3339_SIZE];
 

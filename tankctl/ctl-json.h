@@ -11,7 +11,7 @@
 int json_print(FILE *f, const json_t *value);      /* -ENOMEM, -EIO */
 int json_print_line(FILE *f, const json_t *value); /* of a stream: one value, one line */
 
-json_t *json_time(uint64_t usec); /* RFC 3339, of 0 null; NULL: out of memory */
+json_t *ctl_json_time(uint64_t usec); /* RFC 3339, of 0 null; NULL: out of memory */
 
 /* A stored document as it was declared: no meta, no status, quantities in the form in which people
  * write them. Applying it changes nothing. */

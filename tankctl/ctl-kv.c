@@ -127,7 +127,7 @@ static int print_got(const Call *c, KvData value, uint64_t revision, uint64_t ex
         if (c->a->output == OUTPUT_JSON)
                 return print_object(json_pack("{so so sI so}", "key", kv_json(word(c->a, 2)),
                                 "value", kv_json(value), "revision", (json_int_t) revision,
-                                "expires", json_time(expires)));
+                                "expires", ctl_json_time(expires)));
         if (value.size > 0 && fwrite(value.data, 1, value.size, stdout) != value.size)
                 return EXIT_CODE_FAILED;
         return fflush(stdout) != 0 ? EXIT_CODE_FAILED : 0;
@@ -288,7 +288,7 @@ static int show_entry(const KvShown *e, void *userdata)
                                        json_pack("{so so sI so}", "key", kv_json(e->key), "value",
                                                        kv_json(e->value), "revision",
                                                        (json_int_t) e->revision, "expires",
-                                                       json_time(e->expires_usec))) < 0
+                                                       ctl_json_time(e->expires_usec))) < 0
                                        ? -ENOMEM
                                        : 0;
         r = add_text(l->table, e->key);
